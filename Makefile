@@ -1,0 +1,63 @@
+# One command each; CI calls the same targets. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+WORKERS ?= 2
+TEMPLATES := $(wildcard workflows-templates/*.yml)
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: help dev demo lint format test docs lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+dev: $(READY) ## make the development environment in .venv
+
+$(READY): requirements/dev.txt requirements/bootstrap.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
+	@echo "Making $(VENV) (the first time takes about a minute) …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	@echo "$(CURDIR)/src" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/coven_action.pth"
+	@printf '#!/bin/sh\nexec "%s/python" -P -m coven_action "$$@"\n' "$(CURDIR)/$(BIN)" > $(BIN)/coven-action && chmod +x $(BIN)/coven-action
+	@touch $@
+
+demo: $(READY) ## the main job on this machine: a labelled issue becomes a draft pull request (ARGS=--once to end by itself)
+	@$(BIN)/coven-action demo $(ARGS)
+
+lint: $(READY) ## formatting, style, types, workflows, Dockerfile
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/zizmor --offline --quiet --persona=pedantic --config .github/zizmor.yml action.yml .github/workflows/*.yml $(TEMPLATES)
+	$(BIN)/actionlint .github/workflows/*.yml $(TEMPLATES)
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml $(TEMPLATES)
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/python -P scripts/generate_docs.py --check
+
+format: $(READY) ## rewrite the code in the project's style
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+test: $(READY) ## the whole suite but for what is marked slow, and core/ at 100 % branch coverage
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -P -m pytest -n $(WORKERS) --dist=worksteal -m "not slow" --cov --cov-report= $(ARGS)
+	@$(BIN)/coverage report --include='src/coven_action/core/*' --fail-under=100
+
+docs: $(READY) ## write docs/schemas and docs/errors.md from the code
+	$(BIN)/python -P scripts/generate_docs.py
+
+lock: ## pin what the action installs and what development needs, with hashes
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/bootstrap.txt requirements/bootstrap.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/action.txt requirements/action.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev --extra hosted -c requirements/action.txt --no-emit-package coven-action -o requirements/dev.txt pyproject.toml
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* dist

@@ -1,0 +1,95 @@
+"""Write the documents that are made from the code: `docs/schemas/*.schema.json` and `docs/errors.md`.
+
+Usage: python scripts/generate_docs.py [--check]
+With --check nothing is written; the exit code is 1 when a file is not what the code says.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from coven_action.core.config_schema import build_config_schema
+from coven_action.core.documents import Evidence, Outcome, Plan
+from coven_action.errors import CODES, Code
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+SCHEMA_ADDRESS = "https://raw.githubusercontent.com/OpenCoven/coven-action/main/docs/schemas/{name}.schema.json"
+
+
+def render_schemas() -> dict[str, str]:
+    """Return the JSON Schema of each document, by file name."""
+    schemas: dict[str, Any] = {
+        "config": build_config_schema(),
+        **{
+            name: _build_schema(model) for name, model in (("plan", Plan), ("outcome", Outcome), ("evidence", Evidence))
+        },
+    }
+    return {
+        f"{name}.schema.json": json.dumps(
+            {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "$id": SCHEMA_ADDRESS.format(name=name),
+                **schema,
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
+        + "\n"
+        for name, schema in schemas.items()
+    }
+
+
+def _build_schema(model: Any) -> dict[str, Any]:
+    return dict(model.model_json_schema(mode="serialization"))
+
+
+def render_errors() -> str:
+    """Return docs/errors.md."""
+    errors = {code: entry for code, entry in CODES.items() if not entry.refusal}
+    refusals = {code: entry for code, entry in CODES.items() if entry.refusal}
+    return "\n".join(
+        [
+            "# Errors and refusals",
+            "",
+            "Generated from one table in the code (`src/coven_action/errors.py`) by `make docs`. The codes are public: they",
+            "stand in logs, comments and `evidence.json`, and do not change their meaning.",
+            "",
+            "An **error** ends the stage with exit code 1. A **refusal** is an answer: one sentence in the comment, exit code 0.",
+            "A mistake in `.github/coven.yml` is printed with file, line and column. Exit code 2 is wrong usage of a command,",
+            "3 a bug (with a report to paste), 130 an interrupt.",
+            "",
+            "## Errors",
+            "",
+            *_render_table(errors),
+            "",
+            "## Refusals",
+            "",
+            *_render_table(refusals),
+            "",
+        ]
+    )
+
+
+def _render_table(codes: dict[str, Code]) -> list[str]:
+    rows = [
+        f"| `{code}` | {entry.meaning} | {entry.remedy} |".replace("\n", " ") for code, entry in sorted(codes.items())
+    ]
+    return ["| code | what it means | what to do |", "|---|---|---|", *rows]
+
+
+def main() -> int:
+    """Write or check the files."""
+    files = {DOCS / "errors.md": render_errors()}
+    files |= {DOCS / "schemas" / name: text for name, text in render_schemas().items()}
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        print(f"{'stale' if '--check' in sys.argv else 'written'}: {path.relative_to(DOCS.parent)}")
+        if "--check" not in sys.argv:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files[path], encoding="utf-8")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

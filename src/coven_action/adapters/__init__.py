@@ -1,0 +1,1 @@
+"""Shells: one outside thing each, no rules, never importing one another."""

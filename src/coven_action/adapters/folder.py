@@ -1,0 +1,121 @@
+"""The folder in which the stages leave their documents for one another: plain files, written whole, read without links."""
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from coven_action.core.redaction import Redacted
+from coven_action.errors import DocumentError
+
+_PIECE: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A file's size in bytes and its SHA-256."""
+
+    size: int
+    sha256: str
+
+
+class DocumentFolder:
+    """The documents of one run.
+
+    Args:
+        folder: Where they are. It is made when it does not exist, readable by this user alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise DocumentError("io-failed", f"The folder {folder} cannot be made: {error.strerror}.") from error
+
+    @property
+    def folder(self) -> Path:
+        """Its absolute path."""
+        return self._folder
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return a document's bytes. A link, a pipe or a folder in its place is refused, and so is a larger one."""
+        with self._open(name) as handle:
+            data = _read_all(handle, limit + 1)
+        if len(data) > limit:
+            raise DocumentError("document-too-large", f"{name} has more than {limit} bytes.", place=name)
+        return data
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write a document, whole or not at all, and return its path."""
+        path = self._folder / name
+        temporary = path.with_name(f".{name}.new")
+        try:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise DocumentError("io-failed", f"{name} cannot be written: {error.strerror}.", place=name) from error
+        return path
+
+    def remove(self, name: str) -> None:
+        """Remove what an earlier attempt left under this name."""
+        (self._folder / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def open_log(self, name: str) -> Iterator[Callable[[Redacted], None]]:
+        """Open a text file for writing; what is written has been through the redactor."""
+        with (self._folder / name).open("x", encoding="utf-8", newline="") as stream:
+
+            def write(text: Redacted) -> None:
+                stream.write(text)
+
+            yield write
+
+    def make_folder(self, name: str) -> Path:
+        """Return a new, empty folder of that name."""
+        path = self._folder / name
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir()
+        return path
+
+    def measure(self, name: str) -> Measure:
+        """Return size and digest of a file, read in pieces."""
+        digest, size = hashlib.sha256(), 0
+        with self._open(name) as handle:
+            while piece := os.read(handle, _PIECE):
+                digest.update(piece)
+                size += len(piece)
+        return Measure(size=size, sha256=digest.hexdigest())
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[int]:
+        try:
+            # A link could name any file of this job; without O_NONBLOCK a named pipe would hold us here for ever.
+            handle = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise DocumentError("missing-document", f"{name} cannot be read: {error.strerror}.", place=name) from error
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise DocumentError("missing-document", f"{name} is not an ordinary file.", place=name)
+            yield handle
+        finally:
+            os.close(handle)
+
+
+def _read_all(handle: int, limit: int) -> bytes:
+    pieces, size = [], 0
+    while size < limit and (piece := os.read(handle, min(_PIECE, limit - size))):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)

@@ -1,0 +1,384 @@
+"""Git, as the program, through one function. No rules here.
+
+Every call gets a configuration of ours alone: system and user configuration off, hooks, file system monitor, external
+filters and credential helpers off, no prompt, no protocol but the ones needed. Nothing a repository brings with it is
+executed: https://git-scm.com/docs/git#_security and https://git-scm.com/docs/git-config#Documentation/git-config.txt-safedirectory
+"""
+
+import base64
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from coven_action.core.changes import ChangedFile, parse_changes
+from coven_action.core.documents import Target
+from coven_action.core.hand_off import HAND_OFF_FOLDER, UNPUBLISHED_FOLDERS
+from coven_action.core.redaction import Redacted
+from coven_action.errors import GitError
+
+LOCAL_TIMEOUT: Final = 300.0
+NETWORK_TIMEOUT: Final = 600.0
+MAXIMUM_ERROR_LENGTH: Final = 2000
+RESULT_REF: Final = "refs/coven/result"
+BASE_REF: Final = "refs/coven/base"
+# github-actions[bot], whose address GitHub links to the account of GITHUB_TOKEN.
+BOT_EMAIL: Final = "41898282+github-actions[bot]@users.noreply.github.com"
+BOT_NAME: Final = "github-actions[bot]"
+
+_SETTINGS: Final = (
+    ("core.hooksPath", "/dev/null"),
+    ("core.fsmonitor", "false"),
+    ("core.untrackedCache", "false"),
+    ("core.autocrlf", "false"),
+    ("core.symlinks", "true"),
+    ("core.protectHFS", "true"),
+    ("core.protectNTFS", "true"),
+    ("core.askPass", ""),
+    ("credential.helper", ""),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("init.defaultBranch", "main"),
+    ("commit.gpgSign", "false"),
+    ("push.gpgSign", "false"),
+    ("advice.detachedHead", "false"),
+    ("submodule.recurse", "false"),
+    ("fetch.recurseSubmodules", "false"),
+    ("protocol.allow", "never"),
+    ("protocol.https.allow", "always"),
+    ("protocol.http.allow", "always"),
+    ("protocol.file.allow", "always"),
+    ("http.followRedirects", "initial"),
+    ("transfer.fsckObjects", "true"),
+    # Real histories hold harmless oddities that are older than these checks; what reaches a checkout stays refused.
+    ("fetch.fsck.zeroPaddedFilemode", "ignore"),
+    ("fetch.fsck.missingSpaceBeforeDate", "ignore"),
+    ("fetch.fsck.badTimezone", "ignore"),
+    ("safe.directory", "*"),
+)
+
+
+class Git:
+    """The git program with a configuration file of ours.
+
+    Args:
+        folder: Where that file is kept; nothing an agent can write to.
+        search_path: `PATH`, to find git and the helpers it starts.
+    """
+
+    def __init__(self, folder: Path, search_path: str) -> None:
+        self._configuration = folder / "gitconfig"
+        self._search_path = search_path
+        folder.mkdir(parents=True, exist_ok=True)
+        self._configuration.write_text(_render_configuration(), encoding="utf-8")
+
+    def run(
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        stdin: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = LOCAL_TIMEOUT,
+    ) -> bytes:
+        """Run one git command and return its standard output.
+
+        Raises:
+            GitError: It failed, took too long, or git is not installed. The message holds command and error output.
+        """
+        try:
+            done = subprocess.run(
+                ("git", *arguments),
+                cwd=cwd,
+                env={**self._environment(), **(environment or {})},
+                input=stdin if stdin is not None else b"",
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+            )
+        except OSError as error:
+            raise GitError("git-failed", f"git could not be started: {error.strerror}") from error
+        except subprocess.TimeoutExpired as error:
+            raise GitError("git-failed", f"git {arguments[0]} took longer than {timeout:.0f} s") from error
+        if done.returncode:
+            raise GitError("git-failed", _describe_failure(arguments, done.returncode, done.stderr))
+        return done.stdout
+
+    def read(self, *arguments: str, cwd: Path, limit: int) -> bytes:
+        """Run one git command and return at most `limit` + 1 bytes of its output; the command is ended when there is more."""
+        with subprocess.Popen(
+            ("git", *arguments), cwd=cwd, env=self._environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        ) as process:
+            # Popen with PIPE always has the stream; the check is for the type checker.
+            output = process.stdout.read(limit + 1) if process.stdout is not None else b""
+            cut = len(output) > limit
+            if cut:
+                process.kill()
+        if process.returncode and not cut:
+            raise GitError("git-failed", _describe_failure(arguments, process.returncode, b""))
+        return output
+
+    def _environment(self) -> dict[str, str]:
+        """Return the whole environment: nothing is inherited, least of all GIT_* variables."""
+        return {
+            "PATH": self._search_path,
+            "LANG": "C.UTF-8",
+            "HOME": str(self._configuration.parent),
+            "GIT_CONFIG_GLOBAL": str(self._configuration),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
+        }
+
+
+def _render_configuration() -> str:
+    lines = []
+    for name, value in _SETTINGS:
+        section, _, key = name.rpartition(".")
+        head, _, sub = section.partition(".")
+        lines.append(f'[{head} "{sub}"]' if sub else f"[{head}]")
+        lines.append(f'\t{key} = "{value}"')
+    return "\n".join(lines) + "\n"
+
+
+def _describe_failure(arguments: Sequence[str], code: int, errors: bytes) -> str:
+    said = errors.decode("utf-8", "replace").strip()[-MAXIMUM_ERROR_LENGTH:]
+    return f"git {arguments[0]} ended with {code}: {said}"
+
+
+def _list_changes(git: Git, cwd: Path, base: str, tip: str) -> tuple[ChangedFile, ...]:
+    common = ("diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
+    raw = git.run(*common, "--raw", "--abbrev=40", base, tip, "--", cwd=cwd)
+    numstat = git.run(*common, "--numstat", base, tip, "--", cwd=cwd)
+    # A path that is not UTF-8 keeps its bytes as escapes: it is shown and judged, never written anywhere by us.
+    return parse_changes(raw.decode("utf-8", "backslashreplace"), numstat.decode("utf-8", "backslashreplace"))
+
+
+class GitWorkspaces:
+    """Makes the folder the runtime works in."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+
+    def prepare(
+        self, checkout: Path, folder: Path, target: Target, *, default_branch: str, clone_url: str
+    ) -> "GitWorkspace":
+        """Clone `checkout` into `folder` at the target's base.
+
+        The runtime gets an ordinary repository with history and the names it expects. We watch its files through a
+        second git directory beside it, so that nothing the runtime does to its own `.git` decides what we see.
+
+        Raises:
+            GitError: The checkout lacks the base commit, or git failed.
+        """
+        root, watch = folder / "workspace", folder / "watch.git"
+        self._check_base(checkout, target.base_sha)
+        self._git.run("init", "--quiet", str(root))
+        # The checkout may be shallow; the base commit is there either way.
+        fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow", str(checkout.resolve()))
+        self._git.run(*fetch, "+refs/*:refs/coven-checkout/*", cwd=root, timeout=NETWORK_TIMEOUT)
+        self._git.run("checkout", "--quiet", "-B", target.branch, target.base_sha, "--", cwd=root)
+        self._git.run("update-ref", f"refs/remotes/origin/{default_branch}", target.base_sha, cwd=root)
+        self._git.run("remote", "add", "origin", clone_url, cwd=root)
+        # Only what the runtime works on stays named: no other branch or tag of the checkout is handed over by name.
+        names = self._git.run("for-each-ref", "--format=delete %(refname)", "refs/coven-checkout", cwd=root)
+        self._git.run("update-ref", "--stdin", cwd=root, stdin=names)
+        self._git.run("init", "--quiet", "--bare", str(watch))
+        self._git.run(
+            "fetch", "--quiet", "--no-tags", "--update-shallow", str(root), f"+{target.base_sha}:{BASE_REF}", cwd=watch
+        )
+        return GitWorkspace(self._git, root, watch, target.base_sha)
+
+    def _check_base(self, checkout: Path, base_sha: str) -> None:
+        try:
+            self._git.run("cat-file", "-e", f"{base_sha}^{{commit}}", cwd=checkout)
+        except GitError as error:
+            raise GitError(
+                "base-not-in-checkout", f"The checkout in {checkout} does not contain the commit {base_sha}."
+            ) from error
+
+    def destroy(self, folder: Path) -> None:
+        """Remove a workspace with everything in it, read-only folders included."""
+        if folder.exists():
+            for path, folders, _ in os.walk(folder):
+                for name in folders:
+                    inner = Path(path, name)
+                    if not inner.is_symlink():
+                        inner.chmod(stat.S_IRWXU)
+            shutil.rmtree(folder)
+
+
+class GitWorkspace:
+    """A workspace and the git directory through which we watch it."""
+
+    def __init__(self, git: Git, root: Path, watch: Path, base_sha: str) -> None:
+        self._git = git
+        self._root = root
+        self._watch = watch
+        self._base_sha = base_sha
+
+    @property
+    def root(self) -> Path:
+        """The workspace's absolute path."""
+        return self._root
+
+    def read_hand_off(self, name: str, limit: int) -> bytes | None:
+        """Return a hand-off file, at most `limit` + 1 bytes; None where there is no plain file of that name.
+
+        Every folder on the way and the file itself are opened without following links: a link would let the agent
+        have any file of this job read to it, or published.
+        """
+        handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            for part in HAND_OFF_FOLDER.split("/"):
+                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+                os.close(handle)
+                handle = inner
+            # Without O_NONBLOCK a named pipe would hold us here for ever.
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=handle)
+        except OSError:
+            return None  # absent, a link, or not readable: in each case there is no hand-off
+        finally:
+            os.close(handle)
+        with os.fdopen(file, "rb") as stream:
+            return stream.read(limit + 1) if stat.S_ISREG(os.fstat(file).st_mode) else None
+
+    def commit_tree(self) -> str | None:
+        """Record the tree as it is now; None where nothing differs from the base."""
+        self._run("read-tree", self._base_sha)
+        excluded = [f":(exclude,top,literal){name}" for name in UNPUBLISHED_FOLDERS]
+        self._run("add", "--all", "--", ":(top)", *excluded)
+        tree = self._run("write-tree").decode().strip()
+        base_tree = self._run("rev-parse", f"{self._base_sha}^{{tree}}").decode().strip()
+        if tree == base_tree:
+            return None
+        identity = _identity("Coven", BOT_EMAIL, "1970-01-01T00:00:00Z")
+        tip = self._run(
+            "commit-tree", tree, "-p", self._base_sha, "-m", "Result of a run", environment=identity
+        ).decode()
+        self._run("update-ref", RESULT_REF, tip.strip())
+        return tip.strip()
+
+    def write_bundle(self, tip: str, path: Path) -> None:
+        """Write the commits from the base to `tip` as a bundle."""
+        del tip  # RESULT_REF names it; a bundle carries names
+        self._run("bundle", "create", "--quiet", str(path), RESULT_REF, f"^{self._base_sha}")
+
+    def list_changes(self, tip: str) -> tuple[ChangedFile, ...]:
+        """Return what differs between the base and `tip`."""
+        return _list_changes(self._git, self._watch, self._base_sha, tip)
+
+    def _run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes:
+        place = {"GIT_DIR": str(self._watch), "GIT_WORK_TREE": str(self._root)}
+        return self._git.run(*arguments, cwd=self._root, environment={**place, **(environment or {})})
+
+
+class GitPublicationRepositories:
+    """Makes the clones that `publish` works in.
+
+    Args:
+        git: The git program.
+        remote_url: Where the repository is, without credentials.
+        token: The credential, handed to git through its environment: not on a command line, not in a file.
+    """
+
+    def __init__(self, git: Git, remote_url: str, token: str | None) -> None:
+        self._git = git
+        self._remote_url = remote_url
+        self._token = token
+
+    def clone(self, folder: Path, base_sha: str) -> "GitPublicationRepository":
+        """Fetch the base commit from the server into a new repository."""
+        root = folder / "publication.git"
+        self._git.run("init", "--quiet", "--bare", str(root))
+        repository = GitPublicationRepository(self._git, root, base_sha, self._remote_url, self._authorization())
+        repository.fetch_base()
+        return repository
+
+    def _authorization(self) -> dict[str, str]:
+        if self._token is None:
+            return {}
+        credential = base64.b64encode(f"x-access-token:{self._token}".encode()).decode()
+        return {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"http.{self._remote_url}.extraHeader",
+            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {credential}",
+        }
+
+
+class GitPublicationRepository:
+    """A bare repository of ours: there is no work tree in which anything of the agent's could take effect."""
+
+    def __init__(self, git: Git, root: Path, base_sha: str, remote_url: str, authorization: Mapping[str, str]) -> None:
+        self._git = git
+        self._root = root
+        self._base_sha = base_sha
+        self._remote_url = remote_url
+        self._authorization = authorization
+
+    def fetch_base(self) -> None:
+        """Fetch the one commit the result stands on; its tree is all a comparison needs."""
+        self._remote("fetch", "--quiet", "--no-tags", "--depth=1", self._remote_url, f"+{self._base_sha}:{BASE_REF}")
+
+    def import_bundle(self, bundle: Path) -> str:
+        """Take a bundle's objects in and return its tip."""
+        self._run("fetch", "--quiet", "--no-tags", str(bundle), f"+{RESULT_REF}:{RESULT_REF}")
+        return self._run("rev-parse", "--verify", "--end-of-options", RESULT_REF).decode().strip()
+
+    def list_changes(self, tip: str) -> tuple[ChangedFile, ...]:
+        """Return what differs between the base and `tip`."""
+        return _list_changes(self._git, self._root, self._base_sha, tip)
+
+    def read_patch(self, tip: str, limit: int) -> bytes:
+        """Return the patch from the base to `tip`, at most `limit` + 1 bytes."""
+        options = ("--no-renames", "--no-ext-diff", "--no-textconv", "--binary", "--full-index", "-p", "-r")
+        return self._git.read("diff-tree", *options, self._base_sha, tip, "--", cwd=self._root, limit=limit)
+
+    def list_parents(self, commit: str) -> tuple[str, ...]:
+        """Return a commit's parents."""
+        return tuple(self._run("show", "--no-patch", "--format=%P", commit, "--").decode().split())
+
+    def commit(self, tip: str, message: Redacted, *, author: str, at: datetime) -> str:
+        """Return a new commit with the tree of `tip` on top of the base."""
+        identity = _identity(author, BOT_EMAIL, at.strftime("%Y-%m-%dT%H:%M:%S%z"))
+        tree = self._run("rev-parse", f"{tip}^{{tree}}").decode().strip()
+        return (
+            self._run("commit-tree", tree, "-p", self._base_sha, stdin=message.encode(), environment=identity)
+            .decode()
+            .strip()
+        )
+
+    def find_remote_sha(self, branch: str) -> str | None:
+        """Return the commit a branch of the server points to now, None where it does not exist."""
+        listed = self._remote("ls-remote", "--refs", self._remote_url, f"refs/heads/{branch}").decode()
+        return next(
+            (line.split("\t")[0] for line in listed.splitlines() if line.endswith(f"\trefs/heads/{branch}")), None
+        )
+
+    def push(self, commit: str, branch: str, *, expected_sha: str | None) -> None:
+        """Push one commit to one branch, which must still point to `expected_sha` (or not exist)."""
+        ref = f"refs/heads/{branch}"
+        lease = f"--force-with-lease={ref}:{expected_sha or ''}"
+        self._remote("push", "--quiet", "--porcelain", "--no-verify", lease, self._remote_url, f"{commit}:{ref}")
+
+    def _run(self, *arguments: str, stdin: bytes | None = None, environment: Mapping[str, str] | None = None) -> bytes:
+        return self._git.run(*arguments, cwd=self._root, stdin=stdin, environment=environment)
+
+    def _remote(self, *arguments: str) -> bytes:
+        return self._git.run(*arguments, cwd=self._root, environment=self._authorization, timeout=NETWORK_TIMEOUT)
+
+
+def _identity(name: str, email: str, date: str) -> dict[str, str]:
+    return {
+        "GIT_AUTHOR_NAME": name,
+        "GIT_AUTHOR_EMAIL": email,
+        "GIT_AUTHOR_DATE": date,
+        "GIT_COMMITTER_NAME": BOT_NAME,
+        "GIT_COMMITTER_EMAIL": BOT_EMAIL,
+        "GIT_COMMITTER_DATE": date,
+    }

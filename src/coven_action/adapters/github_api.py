@@ -1,0 +1,340 @@
+"""GitHub's REST API through PyGithub: one method for each thing the stages ask or change, and the mapping of its errors.
+
+PyGithub brings authentication, pagination links, retries and rate-limit handling. Requests that read, replace or remove are
+retried by it. A request that creates is retried only after a look whether it took effect: an answer can be lost after
+the deed, and a second comment, pull request or check is something people see.
+"""
+
+import base64
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode
+
+import github
+import requests
+import urllib3.exceptions
+from github.GithubException import GithubException
+from github.GithubRetry import GithubRetry
+from pydantic import ValidationError
+
+from coven_action.core.events import Thread
+from coven_action.core.github_errors import explain, find_wait, read_answer
+from coven_action.core.publication import Annotation
+from coven_action.core.redaction import Redacted
+from coven_action.core.status_marker import ThreadComment, parse_marker
+from coven_action.core.targets import Head, PullRequest, find_task_key
+from coven_action.core.trust import OWN_IDS, PermissionAnswer
+from coven_action.errors import GitHubError
+
+# What is safe to send twice. POST is not: see the module's promise.
+_REPEATABLE: Final = frozenset({"GET", "PUT", "PATCH", "DELETE"})
+CREATION_ATTEMPTS: Final = 3
+RETRIES: Final = 4
+MAXIMUM_PAGES: Final = 100
+T = TypeVar("T")
+
+
+class GitHubAPI:
+    """One repository at GitHub.
+
+    Args:
+        repository: `owner/name`.
+        token: The job's token.
+        api_url: `GITHUB_API_URL`.
+        timeout: Seconds for each request.
+        backoff: Seconds before the first retry, doubled each time.
+        maximum_wait: Seconds that a rate limit is waited for; a longer one ends the stage with `rate-limited`.
+        sleep: How to wait.
+    """
+
+    def __init__(
+        self,
+        repository: str,
+        *,
+        token: str,
+        api_url: str,
+        timeout: int = 20,
+        backoff: float = 0.5,
+        maximum_wait: int = 60,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._path = f"/repos/{repository}"
+        self._owner = repository.split("/")[0]
+        self._backoff = backoff
+        self._maximum_wait = maximum_wait
+        self._sleep = sleep
+        retry = GithubRetry(
+            total=RETRIES,
+            backoff_factor=backoff,
+            status_forcelist=[429, *range(500, 600)],
+            allowed_methods=_REPEATABLE,
+            secondary_rate_wait=maximum_wait,
+            max_rate_limit_wait=maximum_wait,
+            retry_after_max=maximum_wait,
+        )
+        self._client = github.Github(
+            auth=github.Auth.Token(token),
+            base_url=api_url,
+            timeout=timeout,
+            user_agent="coven-action",
+            per_page=100,
+            retry=retry,
+            # A task makes about a dozen requests; spacing them out would only hold the runner.
+            seconds_between_requests=None,
+            seconds_between_writes=None,
+            lazy=True,
+        )
+
+    # What is asked.
+
+    def find_permission(self, login: str) -> PermissionAnswer | None:
+        """Return GitHub's answer about an account, None where it knows no such collaborator."""
+        answer = self._find("GET", f"{self._path}/collaborators/{quote(login, safe='')}/permission")
+        return None if answer is None else _read(PermissionAnswer.model_validate, answer)
+
+    def get_branch_sha(self, branch: str) -> str:
+        """Return the commit a branch points to."""
+        answer = self._call("GET", f"{self._path}/git/ref/heads/{quote(branch)}")
+        return _read(lambda data: str(data["object"]["sha"]), answer)
+
+    def find_file(self, path: str, ref: str) -> bytes | None:
+        """Return a file's content at a commit, None where it does not exist."""
+        content = self._find("GET", f"{self._path}/contents/{quote(path)}?{urlencode({'ref': ref})}")
+        return None if content is None else _read(_decode_content, content)
+
+    def get_thread(self, number: int) -> Thread:
+        """Return an issue, or a pull request seen as one."""
+        issue = self._call("GET", f"{self._path}/issues/{number}")
+        is_pull_request = issue.get("pull_request") is not None
+        return _read(Thread.model_validate, {**issue, "is_pull_request": is_pull_request})
+
+    def fetch_comments(self, number: int) -> Iterator[ThreadComment]:
+        """Yield all comments of a thread, oldest first, over all pages."""
+        for comment in self._pages(f"{self._path}/issues/{number}/comments"):
+            yield _read(ThreadComment.model_validate, comment)
+
+    def find_branches(self, prefix: str) -> tuple[tuple[str, str], ...]:
+        """Return name and commit of the branches whose name begins with `prefix`."""
+        refs = self._pages(f"{self._path}/git/matching-refs/heads/{quote(prefix)}")
+        return tuple((ref["ref"].removeprefix("refs/heads/"), ref["object"]["sha"]) for ref in refs)
+
+    def get_head(self, sha: str) -> Head:
+        """Return what a commit of ours says about itself."""
+        commit = self._call("GET", f"{self._path}/git/commits/{sha}")
+        parents = [parent["sha"] for parent in commit["parents"]]
+        return Head(
+            sha=sha,
+            task_key=find_task_key(commit["message"]),
+            parent_sha=parents[0] if len(parents) == 1 else None,
+        )
+
+    def find_pull_requests(self, branch: str) -> tuple[PullRequest, ...]:
+        """Return the pull requests, open and closed, whose head is a branch of this repository."""
+        query = urlencode({"state": "all", "head": f"{self._owner}:{branch}", "per_page": 100})
+        return tuple(_read(PullRequest.model_validate, found) for found in self._pages(f"{self._path}/pulls?{query}"))
+
+    def get_pull_request(self, number: int) -> PullRequest:
+        """Return one pull request."""
+        return _read(PullRequest.model_validate, self._call("GET", f"{self._path}/pulls/{number}"))
+
+    def find_check_runs(self, head_sha: str, name: str) -> tuple[int, ...]:
+        """Return the ids of our Check Runs on a commit."""
+        return tuple(check["id"] for check in self._check_runs(head_sha, name))
+
+    def _check_runs(self, head_sha: str, name: str) -> list[dict[str, Any]]:
+        query = urlencode({"check_name": name, "filter": "all", "per_page": 100})
+        return list(self._call("GET", f"{self._path}/commits/{head_sha}/check-runs?{query}")["check_runs"])
+
+    # What is changed.
+
+    def create_comment(self, number: int, body: Redacted) -> int:
+        """Write a comment and return its id."""
+        path = f"{self._path}/issues/{number}/comments"
+        wanted = parse_marker(body)
+
+        def find() -> dict[str, Any] | None:
+            for comment in self._pages(path):
+                if comment["user"]["id"] in OWN_IDS and parse_marker(comment["body"] or "") == wanted:
+                    return comment
+            return None
+
+        return int(self._create(path, {"body": str(body)}, find)["id"])
+
+    def update_comment(self, comment_id: int, body: Redacted) -> None:
+        """Replace a comment's text."""
+        self._call("PATCH", f"{self._path}/issues/comments/{comment_id}", {"body": str(body)})
+
+    def remove_label(self, number: int, name: str) -> None:
+        """Remove a label; one that is no longer there is no error."""
+        self._find("DELETE", f"{self._path}/issues/{number}/labels/{quote(name, safe='')}")
+
+    def add_labels(self, number: int, names: Sequence[Redacted]) -> None:
+        """Add labels; the ones already there stay, so a repeated call changes nothing."""
+        path = f"{self._path}/issues/{number}/labels"
+        self._create(path, {"labels": [str(name) for name in names]}, lambda: None)
+
+    def create_pull_request(self, *, title: Redacted, body: Redacted, head: str, base: str) -> tuple[PullRequest, bool]:
+        """Open a draft pull request. The second value is False where drafts are not offered and it is an ordinary one."""
+        values = {"title": str(title), "body": str(body), "head": head, "base": base, "draft": True}
+        try:
+            return self._open_pull_request(values), True
+        except GitHubError as error:
+            if error.code != "drafts-not-offered":
+                raise
+        return self._open_pull_request({**values, "draft": False}), False
+
+    def _open_pull_request(self, values: dict[str, Any]) -> PullRequest:
+        def find() -> dict[str, Any] | None:
+            query = urlencode({"state": "open", "head": f"{self._owner}:{values['head']}", "base": values["base"]})
+            return next(iter(self._call("GET", f"{self._path}/pulls?{query}")), None)
+
+        return _read(PullRequest.model_validate, self._create(f"{self._path}/pulls", values, find))
+
+    def update_pull_request(self, number: int, *, title: Redacted, body: Redacted) -> PullRequest:
+        """Replace a pull request's title and text."""
+        values = {"title": str(title), "body": str(body)}
+        return _read(PullRequest.model_validate, self._call("PATCH", f"{self._path}/pulls/{number}", values))
+
+    def create_check_run(
+        self,
+        *,
+        head_sha: str,
+        name: str,
+        external_id: str,
+        conclusion: str,
+        title: Redacted,
+        summary: Redacted,
+        text: Redacted,
+        annotations: Sequence[Sequence[tuple[Annotation, Redacted]]],
+    ) -> int:
+        """Create a concluded Check Run, its annotations in the batches given, and return its id."""
+        output = {"title": str(title), "summary": str(summary), "text": str(text)}
+        first, *rest = [[_annotation(*annotation) for annotation in batch] for batch in annotations]
+        values = {
+            "name": name,
+            "head_sha": head_sha,
+            "external_id": external_id,
+            "status": "completed",
+            "conclusion": conclusion,
+            "output": {**output, "annotations": first},
+        }
+
+        def find() -> dict[str, Any] | None:
+            runs = self._check_runs(head_sha, name)
+            return next((run for run in runs if run.get("external_id") == external_id), None)
+
+        check_run_id = int(self._create(f"{self._path}/check-runs", values, find)["id"])
+        for batch in rest:
+            # GitHub appends annotations on update. https://docs.github.com/en/rest/checks/runs#update-a-check-run
+            self._call("PATCH", f"{self._path}/check-runs/{check_run_id}", {"output": {**output, "annotations": batch}})
+        return check_run_id
+
+    def supersede_check_run(self, check_run_id: int, *, title: Redacted, summary: Redacted) -> None:
+        """Conclude a Check Run of an older head as neutral."""
+        values = {
+            "status": "completed",
+            "conclusion": "neutral",
+            "output": {"title": str(title), "summary": str(summary)},
+        }
+        self._call("PATCH", f"{self._path}/check-runs/{check_run_id}", values)
+
+    # How it is done.
+
+    def _create(self, path: str, values: dict[str, Any], find: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
+        """Create something once: after an answer that was lost, look for it before trying again."""
+        for attempt in range(CREATION_ATTEMPTS - 1):
+            try:
+                return self._post(path, values)
+            except GitHubError as error:
+                existing = find() if error.code in {"github-unavailable", "already-exists"} else None
+                if existing is not None:
+                    return existing
+                self._wait_before_retry(error, attempt)
+        return self._post(path, values)
+
+    def _post(self, path: str, values: dict[str, Any]) -> dict[str, Any]:
+        created = self._call("POST", path, values)
+        # Adding labels answers with a list, which nobody needs.
+        return created if isinstance(created, dict) else {}
+
+    def _wait_before_retry(self, error: GitHubError, attempt: int) -> None:
+        """Wait as long as GitHub asks, or raise the error where trying again is no use."""
+        wait = self._backoff * 2**attempt
+        if error.code == "rate-limited" and isinstance(error.__cause__, GithubException):
+            cause = error.__cause__
+            asked = find_wait(read_answer(cause.status, cause.headers, cause.data), time.time())
+            wait = self._maximum_wait if asked is None else asked + 1
+        elif error.code != "github-unavailable":
+            raise error
+        if wait > self._maximum_wait:
+            raise error
+        self._sleep(wait)
+
+    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
+        separator = "&" if "?" in path else "?"
+        address = path if "per_page=" in path else f"{path}{separator}per_page=100"
+        for _ in range(MAXIMUM_PAGES):
+            headers, page = self._request("GET", address, None)
+            yield from page
+            following = _find_next_page(headers)
+            if following is None:
+                return
+            address = following
+        raise GitHubError("too-many-pages", f"GET {path} has more than {MAXIMUM_PAGES} pages.", place=f"GET {path}")
+
+    def _find(self, verb: str, path: str) -> Any:
+        try:
+            return self._call(verb, path)
+        except GitHubError as error:
+            if error.code == "not-found":
+                return None
+            raise
+
+    def _call(self, verb: str, path: str, values: dict[str, Any] | None = None) -> Any:
+        return self._request(verb, path, values)[1]
+
+    def _request(self, verb: str, path: str, values: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
+        try:
+            return self._client.requester.requestJsonAndCheck(verb, path, input=values)
+        except GithubException as error:
+            raise _map_error(error, verb, path) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise GitHubError(
+                "github-unavailable",
+                f"GitHub did not answer {verb} {path}: {type(error).__name__}.",
+                place=f"{verb} {path}",
+            ) from error
+
+
+def _map_error(error: GithubException, verb: str, path: str) -> GitHubError:
+    request = f"{verb} {path.partition('?')[0]}"
+    meaning = explain(read_answer(error.status, error.headers, error.data), request)
+    return GitHubError(meaning.code, meaning.message, place=request, remedy=meaning.remedy)
+
+
+def _read(parse: Callable[[Any], T], answer: Any) -> T:
+    """Read an answer; one that is not what GitHub's description says is an error of ours to report, not to guess at."""
+    try:
+        return parse(answer)
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        raise GitHubError(
+            "unexpected-answer", f"GitHub's answer is not what its API description says: {error}"
+        ) from error
+
+
+def _decode_content(answer: Mapping[str, Any]) -> bytes:
+    # A folder is a list, a submodule or a large file has another encoding: none of them is a text file.
+    if answer.get("type") != "file" or answer.get("encoding") != "base64":
+        raise ValueError("the path is no ordinary file")
+    return base64.b64decode(answer["content"])
+
+
+def _annotation(annotation: Annotation, message: Redacted) -> dict[str, Any]:
+    return {**annotation.model_dump(), "message": str(message)}
+
+
+def _find_next_page(headers: Mapping[str, Any]) -> str | None:
+    """Return the address of the next page. https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api"""
+    links = requests.utils.parse_header_links(str(headers.get("link", "")))
+    return next((link["url"] for link in links if link.get("rel") == "next"), None)

@@ -1,0 +1,1 @@
+"""The commands: the one place that builds adapters, and the one error boundary."""

@@ -1,0 +1,270 @@
+"""`coven-action stage`: the stages of the action, each a process of its own with only the variables it may see."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from coven_action.cli.boundary import build_redactor
+from coven_action.core.context import JobContext, parse_job_context
+from coven_action.core.documents import MAXIMUM_DOCUMENT_BYTES, parse_plan
+from coven_action.core.isolation import LEVELS, IsolationLevel
+from coven_action.core.platforms import describe_platform
+from coven_action.core.publication import find_personal_prefix
+from coven_action.core.records import sha256_hex
+from coven_action.core.stage_environment import (
+    FOLDER,
+    ISOLATION,
+    MODEL_KEY,
+    OUTCOME_SHA256,
+    PLAN_SHA256,
+    RUNTIME_PATH,
+    TOKEN,
+    filter_environment,
+)
+from coven_action.errors import DocumentError, EnvironmentFault, EventError
+from coven_action.stages.documents import OUTCOME_DOCUMENT, PLAN_DOCUMENT
+
+MAXIMUM_EVENT_BYTES: Final = 25 * 1024 * 1024
+# Until a sandbox exists, nothing stronger than this is reached; `core.isolation` refuses what demands more.
+REACHED_ISOLATION: Final[IsolationLevel] = "none"
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        return datetime.now(UTC)
+
+
+@click.group(name="stage")
+def command() -> None:
+    """Run a stage of the action. A workflow calls these; their state comes from the job's environment.
+
+    \b
+    plan     decide: who asked, which familiar, on what        writes plan.json
+    run      let the familiar work; no GitHub token            writes outcome.json, changes.bundle, agent.log
+    publish  verify, push, draft pull request, Check Run       writes evidence.json
+    all      the three in a row, each in a process of its own
+
+    Inputs come as COVEN_INPUT_* variables, the job as GitHub's own GITHUB_* variables.
+    """
+
+
+@command.command()
+def plan() -> None:
+    """Decide whether a run goes on, and write plan.json."""
+    from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415 - each stage pays only for its own imports
+    from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
+    from coven_action.adapters.templates import MarkdownTemplates  # noqa: PLC0415
+    from coven_action.stages.plan import PlanPorts  # noqa: PLC0415
+    from coven_action.stages.plan import plan as plan_stage  # noqa: PLC0415
+
+    context, job = parse_job_context(os.environ), ActionsJob()
+    api = _LazyGitHub(context, os.environ)
+    ports = PlanPorts(
+        clock=SystemClock(),
+        documents=DocumentFolder(find_folder(os.environ, context)),
+        reader=api,
+        writer=api,
+        renderer=MarkdownTemplates(),
+        job=job,
+        redactor=build_redactor(os.environ),
+    )
+    decided = plan_stage(context, _load_event(os.environ), isolation=_demanded_isolation(os.environ), ports=ports)
+    refusal = decided.refusal
+    said = f"{refusal.reason} {refusal.remedy}" if refusal else f"plan: {decided.decision}"
+    job.notice(ports.redactor.redact(said))
+
+
+@command.command()
+@click.option("--checkout", type=click.Path(path_type=Path), help="The checked out repository [GITHUB_WORKSPACE].")
+def run(checkout: Path | None) -> None:
+    """Let the familiar work, and write outcome.json, changes.bundle and agent.log."""
+    from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415
+    from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
+    from coven_action.adapters.git import Git, GitWorkspaces  # noqa: PLC0415
+    from coven_action.adapters.runtime_process import run_process  # noqa: PLC0415
+    from coven_action.stages.run import RunPorts  # noqa: PLC0415
+    from coven_action.stages.run import run as run_stage  # noqa: PLC0415
+    from coven_action.stages.runtimes import RuntimePorts  # noqa: PLC0415
+
+    context, environment = parse_job_context(os.environ), os.environ
+    documents = DocumentFolder(find_folder(environment, context))
+    search_path = environment.get("PATH", os.defpath)
+    ports = RunPorts(
+        clock=SystemClock(),
+        documents=documents,
+        workspaces=GitWorkspaces(Git(documents.folder / "git", search_path)),
+        runtimes=RuntimePorts(
+            run_process=run_process,
+            install=lambda: _install_runtime(environment, documents.folder),
+            patch_program=(sys.executable, "-I", "-m", "coven_action.runtimes.patch"),
+            search_path=search_path,
+            model_key=environment.get(MODEL_KEY) or None,
+        ),
+        job=ActionsJob(),
+        redactor=build_redactor(environment),
+    )
+    run_stage(
+        context.task,
+        checkout=checkout or Path(environment.get("GITHUB_WORKSPACE") or Path.cwd()),
+        platform=describe_platform(platform.system(), platform.machine()),
+        isolation=REACHED_ISOLATION,
+        plan_sha256=environment.get(PLAN_SHA256) or None,
+        ports=ports,
+    )
+
+
+@command.command()
+def publish() -> None:
+    """Verify the result, push it, open the draft pull request, and write evidence.json."""
+    from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415
+    from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
+    from coven_action.adapters.git import Git, GitPublicationRepositories  # noqa: PLC0415
+    from coven_action.adapters.templates import MarkdownTemplates  # noqa: PLC0415
+    from coven_action.stages.publish import Digests, PublishPorts  # noqa: PLC0415
+    from coven_action.stages.publish import publish as publish_stage  # noqa: PLC0415
+
+    context, environment = parse_job_context(os.environ), os.environ
+    documents = DocumentFolder(find_folder(environment, context))
+    git = Git(documents.folder / "git", environment.get("PATH", os.defpath))
+    remote_url = f"{context.server.server_url}/{context.repository}.git"
+    ports = PublishPorts(
+        clock=SystemClock(),
+        documents=documents,
+        repositories=GitPublicationRepositories(git, remote_url, get_token(environment)),
+        writer=_LazyGitHub(context, environment),
+        renderer=MarkdownTemplates(),
+        job=ActionsJob(),
+        redactor=build_redactor(environment),
+    )
+    digests = Digests(plan=environment.get(PLAN_SHA256) or None, outcome=environment.get(OUTCOME_SHA256) or None)
+    sys.exit(publish_stage(context.task, digests=digests, ports=ports))
+
+
+@command.command(name="all")
+@click.option("--checkout", type=click.Path(path_type=Path), help="The checked out repository [GITHUB_WORKSPACE].")
+def run_all(checkout: Path | None) -> None:
+    """Run plan, run and publish, each in a process of its own that sees only the variables it may see."""
+    context = parse_job_context(os.environ)
+    folder = find_folder(os.environ, context)
+    sys.exit(run_stages(os.environ, folder, checkout=checkout))
+
+
+def run_stages(environment: Mapping[str, str], folder: Path, *, checkout: Path | None) -> int:
+    """Run the three stages as processes and return the exit code of the last one that mattered."""
+    code = start_stage("plan", environment, {FOLDER: str(folder)})
+    if code:
+        return code
+    plan_data = _read_own(folder / PLAN_DOCUMENT)
+    digests = {FOLDER: str(folder), PLAN_SHA256: sha256_hex(plan_data)}
+    if parse_plan(plan_data).work is not None:
+        arguments = ("--checkout", str(checkout)) if checkout else ()
+        # `run` records what goes wrong, and `publish` tells it: its exit code adds nothing.
+        start_stage("run", environment, digests, *arguments)
+        outcome = folder / OUTCOME_DOCUMENT
+        if outcome.is_file():
+            digests[OUTCOME_SHA256] = sha256_hex(_read_own(outcome))
+    return start_stage("publish", environment, digests)
+
+
+def start_stage(
+    stage: str, environment: Mapping[str, str], additions: Mapping[str, str], *arguments: str, quiet: bool = False
+) -> int:
+    """Start one stage in a process of its own and return its exit code. Quiet leaves out its log, not its errors."""
+    argv = (sys.executable, "-I", "-m", "coven_action", "stage", stage, *arguments)
+    stage_environment = {**filter_environment(stage, environment), **additions}
+    log = subprocess.DEVNULL if quiet else None
+    return subprocess.run(argv, env=stage_environment, stdout=log, check=False).returncode
+
+
+def _read_own(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAXIMUM_DOCUMENT_BYTES + 1)
+    except OSError as error:
+        raise DocumentError("missing-document", f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+def find_folder(environment: Mapping[str, str], context: JobContext) -> Path:
+    """Return the folder of this run's documents: the input `folder`, else one below RUNNER_TEMP."""
+    named = environment.get(FOLDER)
+    if named:
+        return Path(named).resolve()
+    temporary = environment.get("RUNNER_TEMP")
+    if not temporary:
+        raise EnvironmentFault("missing-environment", "Neither RUNNER_TEMP nor the input folder is set.")
+    return Path(temporary).resolve() / "coven-action" / context.task.external_id
+
+
+def get_token(environment: Mapping[str, str]) -> str:
+    """Return the job's token. A person's own credential is refused: what it does would be done in that person's name."""
+    token = environment.get(TOKEN, "")
+    if not token:
+        raise EnvironmentFault("missing-environment", f"{TOKEN} is not set: the input github-token is empty.")
+    prefix = find_personal_prefix(token)
+    if prefix is not None:
+        raise EnvironmentFault("personal-token", f"The token begins with {prefix}: it is a person's own credential.")
+    return token
+
+
+def _demanded_isolation(environment: Mapping[str, str]) -> IsolationLevel:
+    demanded = environment.get(ISOLATION) or "enforced"
+    for level in LEVELS:
+        if demanded == level:
+            return level
+    raise EnvironmentFault("isolation-unknown", f"The input isolation is {demanded[:40]!r}, not one of {', '.join(LEVELS)}.")
+
+
+def _load_event(environment: Mapping[str, str]) -> Any:
+    path = environment.get("GITHUB_EVENT_PATH", "")
+    if not path:
+        raise EnvironmentFault("missing-environment", "GITHUB_EVENT_PATH is not set.")
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(MAXIMUM_EVENT_BYTES + 1)
+    except OSError as error:
+        raise EventError("malformed-event", f"The event payload cannot be read: {error.strerror}.") from error
+    if len(data) > MAXIMUM_EVENT_BYTES:
+        raise EventError("malformed-event", f"The event payload has more than {MAXIMUM_EVENT_BYTES} bytes.")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise EventError("malformed-event", "The event payload is not JSON.") from error
+
+
+def _install_runtime(environment: Mapping[str, str], folder: Path) -> Path:
+    from coven_action.adapters.runtime_install import check_installed_runtime, install_runtime  # noqa: PLC0415
+    from coven_action.core.runtime_releases import archive_for  # noqa: PLC0415
+
+    named = environment.get(RUNTIME_PATH)
+    if named:
+        return check_installed_runtime(Path(named))
+    cache = Path(environment.get("RUNNER_TOOL_CACHE") or folder / "tools")
+    return install_runtime(archive_for(platform.system(), platform.machine()), cache=cache)
+
+
+class _LazyGitHub:
+    """The API client, built when the first request is made: many events are declined without one."""
+
+    def __init__(self, context: JobContext, environment: Mapping[str, str]) -> None:
+        self._context = context
+        self._token = get_token(environment)
+        self._api: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._api is None:
+            from coven_action.adapters.github_api import GitHubAPI  # noqa: PLC0415
+
+            context = self._context
+            self._api = GitHubAPI(context.repository, token=self._token, api_url=context.server.api_url)
+        return getattr(self._api, name)

@@ -1,0 +1,133 @@
+"""Assemble the brief and the frozen text it stands on. Pure: event, configuration and answers in, values out."""
+
+from typing import Final
+
+from coven_action.core.config import Familiar
+from coven_action.core.contract import (
+    Brief,
+    FamiliarReference,
+    FixIssue,
+    RepositoryReference,
+    RespondToMention,
+    Trigger,
+)
+from coven_action.core.diff_extraction import extract_diffs
+from coven_action.core.documents import FrozenText, Target
+from coven_action.core.events import Repository, Thread, TriggerEvent
+from coven_action.core.memory_policy import (
+    BranchScope,
+    MemoryPolicy,
+    RepositoryScope,
+    TenantScope,
+    disabled_memory_policy,
+)
+from coven_action.core.records import sha256_hex
+from coven_action.core.refusals import Refusal
+from coven_action.core.sanitising import sanitise_input
+from coven_action.core.trust import TrustScope
+
+# A label, an assignment and a dispatch give an issue to a familiar; a comment speaks to it.
+_CONTRACT_TRIGGERS: Final[dict[str, Trigger]] = {
+    "issues": "issue_assigned",
+    "workflow_dispatch": "issue_assigned",
+    "issue_comment": "issue_mention",
+}
+MAXIMUM_TEXT: Final = 256 * 1024
+
+
+def freeze_text(event: TriggerEvent, thread: Thread, familiar: Familiar, *, read_at: str) -> FrozenText | Refusal:
+    """Return the text the familiar will work on, as it stood at the trigger and without what people could not see.
+
+    Args:
+        event: What happened. Its payload's text is used even if the issue was edited since.
+        thread: The issue or pull request; for a dispatch, as read once by `plan`.
+        familiar: Who will read it. The built-in `patch` runtime gets the one text that holds a patch.
+        read_at: When, in ISO 8601.
+    """
+    asked = _text_after_command(event)
+    if thread.is_pull_request and not asked:
+        return Refusal(
+            code="nothing-asked",
+            reason="The command says nothing about what to change.",
+            remedy="Write it after the command, for example `/coven fix rename the parameter to rate`.",
+        )
+    raw = thread.body if not asked else _combine(asked, thread, familiar, event.repository.full_name)
+    body = sanitise_input(raw[:MAXIMUM_TEXT])
+    title = sanitise_input(thread.title)
+    author = event.comment.user if event.comment and asked else thread.user
+    return FrozenText(
+        title=" ".join(title.text.split()),
+        body=body.text,
+        author=author,
+        sha256=sha256_hex(f"{title.text}\n{body.text}".encode()),
+        read_at=read_at,
+        removed=body.describe_removed(),
+    )
+
+
+def _text_after_command(event: TriggerEvent) -> str:
+    if event.comment is None:
+        return ""
+    # The command is the first two words; what follows is what was asked. `parse_command` has found both.
+    rest = event.comment.body.split(maxsplit=2)[2:]
+    return rest[0].strip() if rest else ""
+
+
+def _combine(asked: str, thread: Thread, familiar: Familiar, repository: str) -> str:
+    if thread.is_pull_request:
+        return asked
+    if familiar.runtime == "patch":
+        return asked if extract_diffs(asked, repository=repository).blocks else thread.body
+    quoted = "\n".join(f"> {line}".rstrip() for line in thread.body.splitlines())
+    return f"{asked}\n\nThe issue reads:\n\n{quoted}\n"
+
+
+def build_brief(
+    event: TriggerEvent,
+    thread: Thread,
+    text: FrozenText,
+    familiar: Familiar,
+    target: Target,
+    *,
+    clone_url: str,
+    trust_scope: TrustScope,
+    audit_instruction: str | None,
+) -> Brief:
+    """Return the brief, with the workspace's place left open for `run`."""
+    repository = event.repository
+    task = (
+        RespondToMention(issue_number=thread.number, comment_body=text.body)
+        if thread.is_pull_request
+        else FixIssue(issue_number=thread.number, issue_title=text.title, issue_body=text.body)
+    )
+    return Brief(
+        trigger=_CONTRACT_TRIGGERS[event.event_name],
+        repo=RepositoryReference(
+            owner=repository.owner.login,
+            name=repository.name,
+            clone_url=clone_url,
+            default_branch=repository.default_branch,
+        ),
+        task=task,
+        familiar=FamiliarReference(
+            id=familiar.id, display_name=familiar.display_name, model=familiar.model, skills=familiar.skills
+        ),
+        audit_instruction=audit_instruction,
+        memory_policy=_memory_policy(repository, target, trust_scope),
+    )
+
+
+def _memory_policy(repository: Repository, target: Target, trust_scope: TrustScope) -> MemoryPolicy:
+    return disabled_memory_policy(
+        tenant_scope=TenantScope(account_id=repository.owner.id, account_login=repository.owner.login),
+        repo_scope=RepositoryScope(
+            repository_id=repository.id,
+            owner=repository.owner.login,
+            name=repository.name,
+            visibility=repository.visibility,
+            default_branch=repository.default_branch,
+        ),
+        branch_scope=BranchScope(base_ref=target.base_ref, head_ref=target.branch, same_repository=True),
+        trust_scope=trust_scope.value,
+        reason="Memory is off: this version keeps none.",
+    )

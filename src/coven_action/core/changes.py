@@ -1,0 +1,175 @@
+"""What changed between two trees, as git's raw records say it, and whether it may be published. Pure.
+
+The records are read without rename detection: a rename is a deletion and an addition, so both of its paths are judged.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+from coven_action.core.records import Record
+
+_MODES: Final = {
+    "000000": "absent",
+    "100644": "file",
+    "100755": "executable",
+    "120000": "symlink",
+    "160000": "submodule",
+}
+_RAW: Final = re.compile(r":([0-7]{6}) ([0-7]{6}) [0-9a-f]+ [0-9a-f]+ ([AMDTU])[0-9]*")
+
+
+class ChangedFile(Record):
+    """One path that differs. `before` and `after` are kinds of entry: absent, file, executable, symlink, submodule."""
+
+    path: str
+    status: Literal["added", "modified", "deleted", "type_changed"]
+    before: str
+    after: str
+    added_lines: int = 0
+    deleted_lines: int = 0
+    binary: bool = False
+
+
+class DiffStatistics(Record):
+    """The size of a change. `bytes` is the size of the patch text."""
+
+    files: int = 0
+    added_lines: int = 0
+    deleted_lines: int = 0
+    binary_files: int = 0
+    patch_bytes: int = 0
+
+    @property
+    def described(self) -> str:
+        """The size in a person's words: `2 files, +14 −3`."""
+        files = "1 file" if self.files == 1 else f"{self.files} files"
+        return f"{files}, +{self.added_lines} −{self.deleted_lines}"
+
+
+_STATUS: Final[dict[str, Literal["added", "modified", "deleted", "type_changed"]]] = {
+    "A": "added",
+    "M": "modified",
+    "D": "deleted",
+    "T": "type_changed",
+}
+
+
+def parse_changes(raw: str, numstat: str) -> tuple[ChangedFile, ...]:
+    """Return the changed files.
+
+    Args:
+        raw: `git diff-tree -r -z --no-renames --raw BASE TIP`.
+        numstat: `git diff-tree -r -z --no-renames --numstat BASE TIP`.
+
+    Raises:
+        ValueError: The text is not what git writes.
+    """
+    lines = {path: (added, deleted) for added, deleted, path in _parse_numstat(numstat)}
+    return tuple(_changed(header, path, lines.get(path, ("0", "0"))) for header, path in _pairs(raw))
+
+
+def _pairs(raw: str) -> Iterator[tuple[re.Match[str], str]]:
+    fields = raw.split("\0")[:-1]
+    for header, path in zip(fields[::2], fields[1::2], strict=True):
+        match = _RAW.fullmatch(header)
+        if match is None or match[3] not in _STATUS:
+            message = f"not a raw diff record: {header[:80]!r}"
+            raise ValueError(message)
+        yield match, path
+
+
+def _changed(header: re.Match[str], path: str, lines: tuple[str, str]) -> ChangedFile:
+    binary = lines[0] == "-"
+    return ChangedFile(
+        path=path,
+        status=_STATUS[header[3]],
+        before=_MODES.get(header[1], "unknown"),
+        after=_MODES.get(header[2], "unknown"),
+        added_lines=0 if binary else int(lines[0]),
+        deleted_lines=0 if binary else int(lines[1]),
+        binary=binary,
+    )
+
+
+def _parse_numstat(numstat: str) -> Iterator[tuple[str, str, str]]:
+    for record in numstat.split("\0")[:-1]:
+        added, deleted, path = record.split("\t", 2)
+        yield added, deleted, path
+
+
+def measure(files: Iterable[ChangedFile], patch_bytes: int) -> DiffStatistics:
+    """Return the size of a change."""
+    changed = tuple(files)
+    return DiffStatistics(
+        files=len(changed),
+        added_lines=sum(file.added_lines for file in changed),
+        deleted_lines=sum(file.deleted_lines for file in changed),
+        binary_files=sum(file.binary for file in changed),
+        patch_bytes=patch_bytes,
+    )
+
+
+# Paths whose change could alter who reviews, what runs, or what the next agent is told. Compared as folded by `fold_path`.
+PROTECTED_FOLDERS: Final = (
+    ".github",
+    ".coven",
+    ".coven-code",
+    ".git",
+    ".claude",
+    ".cursor",
+    ".gemini",
+    ".codex",
+    ".husky",
+)
+PROTECTED_NAMES: Final = frozenset(
+    {
+        "codeowners",
+        "agents.md",
+        "claude.md",
+        "gemini.md",
+        ".mcp.json",
+        ".cursorrules",
+        ".gitattributes",
+        ".gitmodules",
+        ".gitconfig",
+        ".lfsconfig",
+    }
+)
+
+
+def fold_path(path: str) -> tuple[str, ...]:
+    """Return the path's segments as the most forgiving file system would see them.
+
+    Case, Unicode compatibility forms, format characters, and trailing dots and spaces are ignored somewhere: on macOS,
+    on Windows, or by HFS+. What is equal on any of them is equal here.
+    """
+    normal = unicodedata.normalize("NFKC", path).casefold()
+    visible = "".join(character for character in normal if unicodedata.category(character) != "Cf")
+    return tuple(segment.rstrip(". ") or segment for segment in visible.replace("\\", "/").split("/"))
+
+
+def find_protected(files: Iterable[ChangedFile]) -> tuple[str, ...]:
+    """Return the changed paths that a familiar may not touch, in the order given."""
+    return tuple(file.path for file in files if _is_protected(file))
+
+
+def _is_protected(file: ChangedFile) -> bool:
+    segments = fold_path(file.path)
+    return (
+        "submodule" in (file.before, file.after)
+        or any(segment in PROTECTED_FOLDERS for segment in segments[:-1])
+        or segments[-1] in PROTECTED_NAMES
+        or segments[-1] in PROTECTED_FOLDERS
+    )
+
+
+def find_broken_limits(statistics: DiffStatistics, *, files: int, patch_bytes: int) -> tuple[str, ...]:
+    """Return one sentence for each limit that the change exceeds."""
+    broken = []
+    if statistics.files > files:
+        broken.append(f"{statistics.files} files are changed; limits.files allows {files}")
+    if statistics.patch_bytes > patch_bytes:
+        broken.append(f"the patch has {statistics.patch_bytes} bytes; limits.patch allows {patch_bytes}")
+    return tuple(broken)

@@ -1,0 +1,107 @@
+"""From the text of `.github/coven.yml` to a `Config`, or to every mistake in it at once, each with its place.
+
+Pure. YAML gives a tree with places, pydantic and the rules give findings with paths, and this module joins the two.
+"""
+
+from pydantic import ValidationError
+
+from coven_action.core.config import Config, Familiar, Limits, Rule
+from coven_action.core.config_document import (
+    DEFAULT_LABEL,
+    DEFAULT_PATH,
+    ConfigDocument,
+    When,
+    WrittenFamiliar,
+    WrittenRule,
+)
+from coven_action.core.config_findings import build_findings
+from coven_action.core.config_rules import Finding, find_rule_mistakes
+from coven_action.core.mistakes import InvalidConfigError, Mistake, render_location
+from coven_action.core.yaml_reading import YAMLDocument, read_yaml
+from coven_action.core.yaml_tree import find_place
+
+
+def parse_config(text: str, *, path: str = DEFAULT_PATH) -> Config:
+    """Return what the configuration means.
+
+    Args:
+        text: The file's content, decoded.
+        path: The file's path, for messages.
+
+    Raises:
+        InvalidConfigError: With every mistake; `diagnostics()` is the text for people.
+    """
+    document, mistakes = _read(text)
+    if document is None or mistakes:
+        raise InvalidConfigError(mistakes, path=path)
+    return _build_config(document)
+
+
+def find_mistakes(text: str) -> tuple[Mistake, ...]:
+    """Return every mistake in the text of a configuration, in its order; none means that it can be acted on."""
+    return _read(text)[1]
+
+
+def _build_config(document: ConfigDocument) -> Config:
+    """Fill in what depends on other keys: names from ids, and the routing of an only familiar."""
+    familiars = {key: _build_familiar(key, written) for key, written in document.familiars.items()}
+    rules = [rule for rule in document.routing if isinstance(rule, WrittenRule)]
+    default = Rule(when=When(label=DEFAULT_LABEL), familiar=next(iter(familiars)))
+    return Config(
+        version=document.version,
+        familiars=familiars,
+        rules=tuple(_build_rule(rule) for rule in rules) if document.routing else (default,),
+        allow_bots=document.allow_bots,
+        limits=Limits(**document.limits.model_dump()),
+        publish=document.publish,
+    )
+
+
+def _build_familiar(familiar_id: str, written: WrittenFamiliar) -> Familiar:
+    return Familiar(
+        id=familiar_id,
+        display_name=written.display_name or familiar_id.capitalize(),
+        model=written.model,
+        runtime=written.runtime if isinstance(written.runtime, str) else written.runtime.command,
+        mode=written.mode,
+        skills=written.skills,
+        assignee=written.assignee,
+    )
+
+
+def _build_rule(written: WrittenRule) -> Rule:
+    return Rule(when=written.when, familiar=written.familiar, task=written.task)
+
+
+def _read(text: str) -> tuple[ConfigDocument | None, tuple[Mistake, ...]]:
+    tree = read_yaml(text)
+    if not tree.readable:
+        return None, tree.mistakes
+    document, findings = _validate(tree)
+    # What YAML itself refused is told once; what follows from it stands at the same place.
+    told = {(mistake.line, mistake.column) for mistake in tree.mistakes}
+    further = [_build_mistake(finding, tree) for finding in findings]
+    mistakes = [*tree.mistakes, *(mistake for mistake in further if (mistake.line, mistake.column) not in told)]
+    return document, tuple(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column)))
+
+
+def _validate(tree: YAMLDocument) -> tuple[ConfigDocument | None, list[Finding]]:
+    value = tree.root.value
+    rules = list(find_rule_mistakes(value)) if isinstance(value, dict) else []
+    try:
+        return ConfigDocument.model_validate(value), rules
+    except ValidationError as error:
+        return None, build_findings(error.errors(include_url=False), tree.root) + rules
+
+
+def _build_mistake(finding: Finding, tree: YAMLDocument) -> Mistake:
+    place = find_place(tree.root, finding.location, at_key=finding.at_key)
+    return Mistake(
+        code=finding.code,
+        line=place.line,
+        column=place.column,
+        message=f"{render_location(finding.location)} {finding.sentence}",
+        note=finding.note,
+        source_line=tree.lines[place.line - 1],
+        length=place.length,
+    )

@@ -1,0 +1,299 @@
+"""The documents between the stages, versioned and frozen: plan, outcome, evidence.
+
+Nothing flows back: `plan` writes `plan.json`, `run` adds `outcome.json`, `publish` writes `evidence.json`. No document
+ever holds a secret. Each is read with a size cap, and a document of another version or kind is refused, not guessed at.
+"""
+
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from coven_action.core.contract import Brief
+from coven_action.core.changes import ChangedFile, DiffStatistics
+from coven_action.core.events import Actor, Repository
+from coven_action.core.records import Record, canonical_json
+from coven_action.core.refusals import Refusal
+from coven_action.core.runtime_usage import Usage
+from coven_action.core.trust import Trust
+from coven_action.errors import DocumentError
+
+MAXIMUM_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
+D = TypeVar("D", bound=Record)
+Sha = str
+Sha256 = str
+
+
+class TaskIdentity(Record):
+    """What makes two runs the same task: a re-run keeps all but `run_attempt`."""
+
+    repository_id: int
+    event_name: str
+    run_id: int
+    run_attempt: int = Field(ge=1)
+
+    @property
+    def key(self) -> str:
+        """The identity without the attempt, as written into commits: `repository/event/run`."""
+        return f"{self.repository_id}/{self.event_name}/{self.run_id}"
+
+    @property
+    def external_id(self) -> str:
+        """What a Check Run carries: `run-attempt`."""
+        return f"{self.run_id}-{self.run_attempt}"
+
+
+class Server(Record):
+    """Where this GitHub is. Copied into the plan so that later stages build the same links."""
+
+    server_url: str
+    api_url: str
+
+
+class FrozenText(Record):
+    """The text the familiar works on, as it stood at the trigger."""
+
+    title: str
+    body: str
+    author: Actor
+    sha256: Sha256
+    read_at: str
+    removed: str = ""
+
+
+class PlannedFamiliar(Record):
+    """Who works, and why this one."""
+
+    id: str
+    display_name: str
+    model: str | None
+    runtime: str | tuple[str, ...]
+    mode: str
+    why: str
+
+
+class PlannedLimits(Record):
+    """The bounds of one run. Seconds, turns, files, bytes."""
+
+    time_seconds: int
+    turns: int
+    files: int
+    patch_bytes: int
+
+
+class Target(Record):
+    """Where the result goes. `expected_sha` is the branch's head that may be moved; None means the branch must not exist."""
+
+    base_ref: str
+    base_sha: Sha
+    branch: str
+    expected_sha: Sha | None
+    pull_request: int | None
+    why: str
+
+
+class Work(Record):
+    """Everything a run needs that was decided before it started."""
+
+    repository: Repository
+    thread_number: int
+    thread_is_pull_request: bool
+    trigger: str
+    asked_with: str
+    asked_by: Actor
+    text: FrozenText
+    familiar: PlannedFamiliar
+    trust: Trust
+    limits: PlannedLimits
+    target: Target
+    labels: tuple[str, ...]
+    brief: Brief
+    isolation_demanded: Literal["enforced", "partial", "none"]
+    configuration_sha256: Sha256
+    status_comment_id: int | None
+
+
+class Published(Record):
+    """What an earlier attempt of the same task has already published."""
+
+    pull_request: int
+    head_sha: Sha
+    branch: str
+    conclusion: str
+
+
+class Plan(Record):
+    """`plan.json`: whether a run goes on, and everything it needs if so. Exactly one of the three answers is set."""
+
+    kind: Literal["coven-action/plan"] = "coven-action/plan"
+    version: Literal[1] = 1
+    task: TaskIdentity
+    repository_name: str
+    server: Server
+    decision: Literal["proceed", "decline", "published"]
+    work: Work | None = None
+    refusal: Refusal | None = None
+    published: Published | None = None
+    planned_at: str
+    seconds: float
+
+    @property
+    def repository_url(self) -> str:
+        """Where people see the repository."""
+        return f"{self.server.server_url}/{self.repository_name}"
+
+    @property
+    def run_url(self) -> str:
+        """Where people see this attempt of the run."""
+        return f"{self.repository_url}/actions/runs/{self.task.run_id}/attempts/{self.task.run_attempt}"
+
+
+class Attempt(Record):
+    """One start of the runtime, as our supervisor saw it."""
+
+    exit_code: int | None
+    signal: int | None
+    duration_seconds: float
+    timed_out: bool
+    output_bytes: int
+    output_truncated: bool
+    processes_left_behind: int
+
+
+class Fault(Record):
+    """Why a stage could not do its work."""
+
+    stage: str
+    code: str
+    message: str
+    remedy: str = ""
+
+
+class Isolation(Record):
+    """The isolation that was in force while the runtime worked, and what that means."""
+
+    demanded: str
+    reached: str
+    note: str
+
+
+class HandOff(Record):
+    """The texts that the agent left for the pull request. Untrusted."""
+
+    title: str = ""
+    body: str = ""
+
+
+class Outcome(Record):
+    """`outcome.json`: what happened while the runtime worked. All of it is untrusted: it may have been written by the agent."""
+
+    kind: Literal["coven-action/outcome"] = "coven-action/outcome"
+    version: Literal[1] = 1
+    task: TaskIdentity
+    plan_sha256: Sha256
+    runtime: str
+    runtime_version: str
+    capabilities: dict[str, Any]
+    isolation: Isolation
+    attempts: tuple[Attempt, ...]
+    verdict: Literal["worked", "nothing-changed", "needs-input", "failed", "fault"]
+    summary: str
+    fault: Fault | None = None
+    result: dict[str, Any] | None = None
+    unknown_result_fields: tuple[str, ...] = ()
+    hand_off: HandOff = HandOff()
+    hand_off_notes: tuple[str, ...] = ()
+    tip_sha: Sha | None = None
+    bundle_sha256: Sha256 | None = None
+    files_changed: tuple[str, ...] = ()
+    usage: Usage | None = None
+    log_sha256: Sha256 | None = None
+    log_bytes: int = 0
+    started_at: str
+    finished_at: str
+
+
+class Verdict(Record):
+    """One step of the verification before publication and what it found."""
+
+    step: str
+    passed: bool
+    finding: str
+
+
+class EvidenceRow(Record):
+    """One line of the table that people see. `text` is plain and escaped where it is rendered."""
+
+    name: str
+    text: str
+
+
+class StageTime(Record):
+    """How long a stage took, in seconds."""
+
+    stage: str
+    seconds: float
+
+
+class Evidence(Record):
+    """`evidence.json`: every verdict with its reason. Check Run, pull request, comment and summary are renderings of it."""
+
+    kind: Literal["coven-action/evidence"] = "coven-action/evidence"
+    version: Literal[1] = 1
+    task: TaskIdentity
+    repository_name: str
+    ending: str
+    conclusion: Literal["neutral", "failure", "action_required", "success"]
+    title: str
+    plan_sha256: Sha256
+    outcome_sha256: Sha256 | None
+    bundle_sha256: Sha256 | None
+    verdicts: tuple[Verdict, ...]
+    rows: tuple[EvidenceRow, ...]
+    files: tuple[ChangedFile, ...]
+    statistics: DiffStatistics
+    isolation: Isolation | None
+    fault: Fault | None
+    notes: tuple[str, ...]
+    base_sha: Sha | None
+    head_sha: Sha | None
+    branch: str | None
+    pull_request: int | None
+    pull_request_url: str | None
+    times: tuple[StageTime, ...]
+    finished_at: str
+
+    @property
+    def seconds(self) -> float:
+        """How long the stages took together."""
+        return sum(time.seconds for time in self.times)
+
+
+def write_document(document: Record) -> bytes:
+    """Return the canonical bytes of a document."""
+    return canonical_json(document.model_dump(mode="json")).encode()
+
+
+def parse_plan(data: bytes) -> Plan:
+    """Read `plan.json`. Raises `DocumentError` for anything but a plan of this version."""
+    return _parse(Plan, data, "plan.json")
+
+
+def parse_outcome(data: bytes) -> Outcome:
+    """Read `outcome.json`. Raises `DocumentError` for anything but an outcome of this version."""
+    return _parse(Outcome, data, "outcome.json")
+
+
+def parse_evidence(data: bytes) -> Evidence:
+    """Read `evidence.json`. Raises `DocumentError` for anything but evidence of this version."""
+    return _parse(Evidence, data, "evidence.json")
+
+
+def _parse(model: type[D], data: bytes, name: str) -> D:
+    if len(data) > MAXIMUM_DOCUMENT_BYTES:
+        raise DocumentError("document-too-large", f"{name} has {len(data)} bytes; {MAXIMUM_DOCUMENT_BYTES} are allowed")
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "document"
+        raise DocumentError("malformed-document", f"{name}: {field}: {first['msg']}") from error

@@ -1,0 +1,220 @@
+"""Read a webhook payload into the one event the stages know. Pure: JSON value in, `TriggerEvent` or `Refusal` out.
+
+Every supported event and action stands in `READERS`; anything else is declined with the list of what is answered.
+Payload shapes: https://docs.github.com/en/webhooks/webhook-events-and-payloads
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from coven_action.core.records import Payload, Record
+from coven_action.core.refusals import Refusal
+from coven_action.errors import EventError
+
+# GitHub's ids fit 64 bits; a payload that says otherwise is not GitHub's.
+Identifier = int
+MAXIMUM_COMMAND_LENGTH: Final = 200
+
+
+class Actor(Payload):
+    """An account as GitHub names it. Only `id` identifies; `login` can be given to somebody else."""
+
+    id: Identifier = Field(gt=0, lt=2**63)
+    login: str = Field(min_length=1, max_length=100)
+    type: str = "User"
+
+    @property
+    def is_bot(self) -> bool:
+        """Whether GitHub says that this account is an App's or a bot's. The login's suffix says nothing."""
+        return self.type != "User"
+
+
+class Repository(Payload):
+    """The repository of the event."""
+
+    id: Identifier = Field(gt=0, lt=2**63)
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    owner: Actor
+    private: bool
+    visibility: Literal["public", "private", "internal"] = "private"
+    default_branch: str = Field(min_length=1, max_length=244)
+
+    @property
+    def full_name(self) -> str:
+        """`owner/name`, for people and for API paths."""
+        return f"{self.owner.login}/{self.name}"
+
+
+class Thread(Payload):
+    """An issue, or a pull request seen as one, with its text as of the event."""
+
+    number: int = Field(gt=0, lt=2**31)
+    title: str = ""
+    body: str = ""
+    user: Actor
+    is_pull_request: bool = False
+
+    @field_validator("body", "title", mode="before")
+    @classmethod
+    def _empty_text_is_null_at_github(cls, value: object) -> object:
+        return "" if value is None else value
+
+
+class Comment(Payload):
+    """The comment that gave a command."""
+
+    id: Identifier = Field(gt=0, lt=2**63)
+    body: str
+    user: Actor
+    created_at: str
+
+
+class Command(Record):
+    """What the first line of a comment asks for: `/coven fix` or `/<familiar> fix`."""
+
+    addressee: str
+    verb: str
+
+
+class TriggerEvent(Record):
+    """What happened, in our words. `thread` is None for `workflow_dispatch`, which names only a number."""
+
+    event_name: str
+    action: str
+    repository: Repository
+    sender: Actor
+    thread_number: int
+    thread: Thread | None = None
+    label: str | None = None
+    assignee: Actor | None = None
+    comment: Comment | None = None
+    command: Command | None = None
+
+    @property
+    def assignee_login(self) -> str | None:
+        """Who was assigned, by name: the routing names an account of the project's own."""
+        return self.assignee.login if self.assignee else None
+
+    @property
+    def described(self) -> str:
+        """How a person would name the trigger: `issues.labeled`, `workflow_dispatch`."""
+        return f"{self.event_name}.{self.action}" if self.action else self.event_name
+
+
+# The command is the first thing in the comment, so that quoting somebody or explaining a command starts nothing.
+_COMMAND = re.compile(r"\s*/([a-z][a-z0-9-]{0,31})[ \t]+([a-z][a-z-]{0,19})(?=\s|\Z)")
+
+
+def parse_command(body: str) -> Command | None:
+    """Return the command a comment begins with, or None."""
+    match = _COMMAND.match(body[:MAXIMUM_COMMAND_LENGTH])
+    return Command(addressee=match[1], verb=match[2]) if match else None
+
+
+def parse_event(event_name: str, payload: Any) -> TriggerEvent | Refusal:
+    """Return the event, or why it starts nothing.
+
+    Args:
+        event_name: `GITHUB_EVENT_NAME`.
+        payload: The decoded JSON of `GITHUB_EVENT_PATH`.
+
+    Raises:
+        EventError: The payload lacks what every payload of this kind has.
+    """
+    if not isinstance(payload, Mapping):
+        raise EventError("malformed-event", "the event payload is not a JSON object")
+    action = payload.get("action") or ""
+    reader = READERS.get((event_name, action if isinstance(action, str) else "?"))
+    if reader is None:
+        return _unsupported(event_name, str(action))
+    try:
+        return reader(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise EventError("malformed-event", f"{event_name}: {field}: {first['msg']}") from error
+
+
+def _unsupported(event_name: str, action: str) -> Refusal:
+    name = f"{event_name}.{action}" if action else event_name
+    known = ", ".join(sorted({f"{event}.{act}" if act else event for event, act in READERS}))
+    return Refusal(
+        code="unsupported-event",
+        reason=f"{name[:80]!r} starts nothing.",
+        remedy=f"This version answers {known}.",
+        quiet=True,
+    )
+
+
+def _common(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "repository": Repository.model_validate(payload.get("repository")),
+        "sender": Actor.model_validate(payload.get("sender")),
+        "action": payload.get("action") or "",
+    }
+
+
+def _thread(payload: Mapping[str, Any]) -> Thread:
+    issue = payload.get("issue")
+    is_pull_request = isinstance(issue, Mapping) and issue.get("pull_request") is not None
+    return Thread.model_validate(issue).model_copy(update={"is_pull_request": is_pull_request})
+
+
+def _read_labeled(payload: Mapping[str, Any]) -> TriggerEvent:
+    thread = _thread(payload)
+    label = _Label.model_validate(payload.get("label"))
+    return TriggerEvent(
+        event_name="issues", thread=thread, thread_number=thread.number, label=label.name, **_common(payload)
+    )
+
+
+def _read_assigned(payload: Mapping[str, Any]) -> TriggerEvent:
+    thread = _thread(payload)
+    assignee = Actor.model_validate(payload.get("assignee"))
+    return TriggerEvent(
+        event_name="issues", thread=thread, thread_number=thread.number, assignee=assignee, **_common(payload)
+    )
+
+
+def _read_comment(payload: Mapping[str, Any]) -> TriggerEvent | Refusal:
+    comment = Comment.model_validate(payload.get("comment"))
+    command = parse_command(comment.body)
+    if command is None:
+        return Refusal(code="not-a-command", reason="The comment does not begin with a command.", quiet=True)
+    thread = _thread(payload)
+    return TriggerEvent(
+        event_name="issue_comment",
+        thread=thread,
+        thread_number=thread.number,
+        comment=comment,
+        command=command,
+        **_common(payload),
+    )
+
+
+def _read_dispatch(payload: Mapping[str, Any]) -> TriggerEvent | Refusal:
+    inputs = payload.get("inputs")
+    number = inputs.get("issue") if isinstance(inputs, Mapping) else None
+    # Dispatch inputs arrive as strings whatever their declared type.
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", str(number)):
+        return Refusal(
+            code="dispatch-without-issue",
+            reason="The workflow was dispatched without the number of an issue.",
+            remedy="Run the workflow again and fill in the input `issue`, for example 42.",
+        )
+    return TriggerEvent(event_name="workflow_dispatch", thread_number=int(str(number)), **_common(payload))
+
+
+class _Label(Payload):
+    name: str = Field(min_length=1, max_length=200)
+
+
+READERS: Final[Mapping[tuple[str, str], Callable[[Mapping[str, Any]], TriggerEvent | Refusal]]] = {
+    ("issues", "labeled"): _read_labeled,
+    ("issues", "assigned"): _read_assigned,
+    ("issue_comment", "created"): _read_comment,
+    ("workflow_dispatch", ""): _read_dispatch,
+}

@@ -1,0 +1,63 @@
+"""Which environment variables each stage may see. Pure: a table, and the function that applies it.
+
+`run` starts programs that are hostile: what its process does not have, they cannot take from it. So it never sees the
+GitHub token, and `plan` and `publish` never see the model's key.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+TOKEN: Final = "COVEN_INPUT_GITHUB_TOKEN"
+MODEL_KEY: Final = "COVEN_INPUT_MODEL_API_KEY"
+ISOLATION: Final = "COVEN_INPUT_ISOLATION"
+RUNTIME_PATH: Final = "COVEN_INPUT_RUNTIME_PATH"
+FOLDER: Final = "COVEN_INPUT_FOLDER"
+PLAN_SHA256: Final = "COVEN_INPUT_PLAN_SHA256"
+OUTCOME_SHA256: Final = "COVEN_INPUT_OUTCOME_SHA256"
+SECRETS: Final = (TOKEN, MODEL_KEY)
+
+_COMMON: Final = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "CI",
+    "NO_COLOR",
+    "GITHUB_ACTIONS",
+    "GITHUB_API_URL",
+    "GITHUB_EVENT_NAME",
+    "GITHUB_OUTPUT",
+    "GITHUB_REPOSITORY",
+    "GITHUB_REPOSITORY_ID",
+    "GITHUB_RUN_ATTEMPT",
+    "GITHUB_RUN_ID",
+    "GITHUB_SERVER_URL",
+    "GITHUB_STEP_SUMMARY",
+    "GITHUB_WORKSPACE",
+    "RUNNER_DEBUG",
+    "RUNNER_TEMP",
+    FOLDER,
+)
+# What a company's network needs; requests and git read these.
+_NETWORK: Final = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+)
+STAGE_VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "plan": (*_COMMON, *_NETWORK, "GITHUB_EVENT_PATH", TOKEN, ISOLATION),
+    "run": (*_COMMON, *_NETWORK, "RUNNER_TOOL_CACHE", MODEL_KEY, RUNTIME_PATH, PLAN_SHA256),
+    "publish": (*_COMMON, *_NETWORK, TOKEN, PLAN_SHA256, OUTCOME_SHA256),
+}
+
+
+def filter_environment(stage: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a stage may see of an environment."""
+    return {name: environment[name] for name in STAGE_VARIABLES[stage] if name in environment}

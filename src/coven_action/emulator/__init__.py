@@ -1,0 +1,1 @@
+"""A local GitHub, good enough for the demo and the tests."""

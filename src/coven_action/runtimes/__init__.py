@@ -1,0 +1,1 @@
+"""Built-in runtimes: programs of their own that speak the headless contract."""

@@ -1,0 +1,346 @@
+"""`plan`: decide whether a run goes on, for whom and on what, and write it down. Trusted; executes nothing of the repository.
+
+It reads the event and asks GitHub. Of GitHub it changes only the acknowledgement: the status comment and the one-shot label.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from coven_action.core.brief import build_brief, freeze_text
+from coven_action.core.config import Config
+from coven_action.core.config_parsing import parse_config
+from coven_action.core.context import JobContext
+from coven_action.core.coven_code import audit_instruction
+from coven_action.core.documents import (
+    FrozenText,
+    Plan,
+    PlannedFamiliar,
+    PlannedLimits,
+    Published,
+    Target,
+    Work,
+    write_document,
+)
+from coven_action.core.events import Thread, TriggerEvent, parse_event
+from coven_action.core.isolation import IsolationLevel
+from coven_action.core.records import sha256_hex
+from coven_action.core.redaction import Redactor
+from coven_action.core.refusals import Refusal
+from coven_action.core.routing import Route, decide_route
+from coven_action.core.status_marker import Status, StatusComment, find_status_comment, render_marker
+from coven_action.core.targets import (
+    Branch,
+    branch_prefix,
+    check_pull_request,
+    decide_issue_target,
+    decide_pull_request_target,
+    is_branch_of,
+)
+from coven_action.core.trust import OWN_IDS, Trust, decide_sender, decide_trust
+from coven_action.errors import ConfigError, Error
+from coven_action.stages.documents import PLAN_DOCUMENT
+from coven_action.stages.ports import Clock, Documents, GitHubReader, GitHubWriter, Job, Renderer
+
+CONFIG_PATH: Final = ".github/coven.yml"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPorts:
+    """The outside world of `plan`."""
+
+    clock: Clock
+    documents: Documents
+    reader: GitHubReader
+    writer: GitHubWriter
+    renderer: Renderer
+    job: Job
+    redactor: Redactor
+
+
+class _Declined(Exception):  # noqa: N818 - it carries an answer, not an error, out of the sequence below
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+def _accepted(answer: T | Refusal) -> T:
+    if isinstance(answer, Refusal):
+        raise _Declined(answer)
+    return answer
+
+
+def plan(context: JobContext, payload: Any, *, isolation: IsolationLevel, ports: PlanPorts) -> Plan:
+    """Decide, write `plan.json`, acknowledge, and return the plan.
+
+    Args:
+        context: The job.
+        payload: The decoded webhook payload.
+        isolation: The level the workflow demands.
+        ports: The outside world.
+
+    Raises:
+        Error: Nothing was started; where the one who asked may be told, the status comment says why.
+    """
+    session = _Session(context, ports, ports.clock.now())
+    event = parse_event(context.event_name, payload)
+    try:
+        decided = session.decide(_accepted(event), isolation)
+    except _Declined as declined:
+        decided = session.decline(event, declined.refusal)
+    except Error as error:
+        if isinstance(event, TriggerEvent):
+            session.report_failure(event, error)
+        raise
+    return decided
+
+
+class _Session:
+    """One call of `plan`: what it has learned so far."""
+
+    def __init__(self, context: JobContext, ports: PlanPorts, started: datetime) -> None:
+        self.context = context
+        self.ports = ports
+        self.started = started
+        self.comment: StatusComment | None = None
+        self.comment_was_read = False
+
+    def decide(self, event: TriggerEvent, isolation: IsolationLevel) -> Plan:
+        self._check_repository(event)
+        config, sha, digest = self._load_config(event)
+        _refuse(decide_sender(event.sender, allow_bots=config.allow_bots))
+        route = _accepted(decide_route(event, config))
+        trust = _accepted(self._decide_trust(event))
+        self._read_status_comment(event)
+        published = self._find_published()
+        if published is not None:
+            return self._write(self._build("published", published=published))
+        thread = event.thread or self.ports.reader.get_thread(event.thread_number)
+        text = _accepted(freeze_text(event, thread, route.familiar, read_at=_iso(self.started)))
+        target = _accepted(self._decide_target(event, thread, sha))
+        work = self._build_work(event, thread, config, route, trust, text, target, isolation, digest)
+        comment_id = self._acknowledge(work)
+        decided = self._write(self._build("proceed", work=work.model_copy(update={"status_comment_id": comment_id})))
+        if event.label is not None:
+            self.ports.writer.remove_label(event.thread_number, event.label)
+        return decided
+
+    def _check_repository(self, event: TriggerEvent) -> None:
+        """Defensive: GitHub sends the payload of the repository that runs the workflow."""
+        if event.repository.id != self.context.repository_id:
+            _refuse(
+                Refusal(
+                    code="other-repository",
+                    reason="The event belongs to another repository than the one this job runs in.",
+                    quiet=True,
+                )
+            )
+        _refuse(decide_sender(event.sender, allow_bots=(event.sender.id,)))
+
+    def _load_config(self, event: TriggerEvent) -> tuple[Config, str, str]:
+        """Return the configuration of the default branch, its commit, and the SHA-256 of its text."""
+        sha = self.ports.reader.get_branch_sha(event.repository.default_branch)
+        data = self.ports.reader.find_file(CONFIG_PATH, sha)
+        if data is None:
+            raise ConfigError(
+                "missing-config", f"{CONFIG_PATH} does not exist on the branch {event.repository.default_branch}."
+            )
+        return parse_config(_decode(data), path=CONFIG_PATH), sha, sha256_hex(data)
+
+    def _decide_trust(self, event: TriggerEvent) -> Trust | Refusal:
+        answer = self.ports.reader.find_permission(event.sender.login)
+        return decide_trust(event.sender, answer, event.repository)
+
+    def _read_status_comment(self, event: TriggerEvent) -> None:
+        if not self.comment_was_read:
+            self.comment = find_status_comment(self.ports.reader.fetch_comments(event.thread_number), OWN_IDS)
+            self.comment_was_read = True
+
+    def _find_published(self) -> Published | None:
+        """Return what an earlier attempt of this same task has published: then there is nothing left to do."""
+        status = self.comment.status if self.comment else None
+        if status is None or status.state != "published" or status.task.key != self.context.task.key:
+            return None
+        if status.pull_request is None or status.head_sha is None or status.branch is None:
+            return None
+        return Published(
+            pull_request=status.pull_request,
+            head_sha=status.head_sha,
+            branch=status.branch,
+            conclusion=status.conclusion or "neutral",
+        )
+
+    def _decide_target(self, event: TriggerEvent, thread: Thread, base_sha: str) -> Target | Refusal:
+        reader, task = self.ports.reader, self.context.task
+        if thread.is_pull_request:
+            pull_request = reader.get_pull_request(thread.number)
+            refusal = check_pull_request(pull_request, event.repository.id)
+            if refusal is not None:
+                return refusal
+            return decide_pull_request_target(pull_request, reader.get_head(pull_request.head.sha), task)
+        return decide_issue_target(
+            thread.number,
+            task,
+            base_ref=event.repository.default_branch,
+            base_sha=base_sha,
+            branches=self._read_branches(thread.number),
+        )
+
+    def _read_branches(self, thread_number: int) -> tuple[Branch, ...]:
+        reader = self.ports.reader
+        found = reader.find_branches(branch_prefix(thread_number))
+        branches = []
+        for name, sha in found:
+            if is_branch_of(name, thread_number):
+                pull_requests = reader.find_pull_requests(name)
+                still_open = next((request.number for request in pull_requests if request.state == "open"), None)
+                branches.append(
+                    Branch(
+                        name=name,
+                        head=reader.get_head(sha),
+                        open_pull_request=still_open,
+                        has_pull_request=bool(pull_requests),
+                    )
+                )
+        return tuple(branches)
+
+    def _build_work(
+        self,
+        event: TriggerEvent,
+        thread: Thread,
+        config: Config,
+        route: Route,
+        trust: Trust,
+        text: FrozenText,
+        target: Target,
+        isolation: IsolationLevel,
+        config_sha256: str,
+    ) -> Work:
+        familiar = route.familiar
+        brief = build_brief(
+            event,
+            thread,
+            text,
+            familiar,
+            target,
+            clone_url=f"{self.context.server.server_url}/{event.repository.full_name}.git",
+            trust_scope=trust.scope,
+            audit_instruction=None if familiar.runtime == "patch" else audit_instruction(),
+        )
+        return Work(
+            repository=event.repository,
+            thread_number=thread.number,
+            thread_is_pull_request=thread.is_pull_request,
+            trigger=event.described,
+            asked_with=route.asked_with,
+            asked_by=event.sender,
+            text=text,
+            familiar=PlannedFamiliar(
+                id=familiar.id,
+                display_name=familiar.display_name,
+                model=familiar.model,
+                runtime=familiar.runtime,
+                mode=familiar.mode,
+                why=route.why,
+            ),
+            trust=trust,
+            limits=PlannedLimits(
+                time_seconds=config.limits.time,
+                turns=config.limits.turns,
+                files=config.limits.files,
+                patch_bytes=config.limits.patch,
+            ),
+            target=target,
+            labels=config.publish.labels,
+            brief=brief,
+            isolation_demanded=isolation,
+            configuration_sha256=config_sha256,
+            status_comment_id=None,
+        )
+
+    def _acknowledge(self, work: Work) -> int:
+        status = Status(task=self.context.task, state="working", branch=work.target.branch)
+        # The pull request stays remembered while work goes on, so that a failure does not forget it.
+        if work.target.pull_request is not None:
+            status = status.model_copy(update={"pull_request": work.target.pull_request})
+        proposal = self._build("proceed", work=work)
+        return self._write_comment(
+            work.thread_number, "comment_working.md.j2", {"plan": proposal, "since": _iso(self.started)}, status
+        )
+
+    def decline(self, event: TriggerEvent | Refusal, refusal: Refusal) -> Plan:
+        """Write down and say why nothing is started. Never over a comment that stands for other work."""
+        decided = self._write(self._build("decline", refusal=refusal))
+        if isinstance(event, TriggerEvent) and not refusal.quiet:
+            self._read_status_comment(event)
+            status = self.comment.status if self.comment else None
+            if self.comment is None or (status is not None and status.state in {"declined", "nothing"}):
+                self._write_comment(
+                    event.thread_number,
+                    "comment_declined.md.j2",
+                    {"plan": decided, "refusal": refusal},
+                    Status(task=self.context.task, state="declined"),
+                )
+        return decided
+
+    def report_failure(self, event: TriggerEvent, error: Error) -> None:
+        """Say on the thread that nothing was started, if the one who asked may be answered. The error itself goes on."""
+        try:
+            if isinstance(self._decide_trust(event), Trust):
+                self._read_status_comment(event)
+                self._write_comment(
+                    event.thread_number,
+                    "comment_failed.md.j2",
+                    {"stage": "plan", "error": error, "run_url": self._build("decline").run_url},
+                    Status(task=self.context.task, state="failed"),
+                )
+        except Error as second:
+            self.ports.job.warning(self.ports.redactor.redact(f"the thread could not be told: {second}"))
+
+    def _write_comment(self, number: int, template: str, values: dict[str, Any], status: Status) -> int:
+        markdown = self.ports.renderer.render(template, {**values, "marker": render_marker(status)})
+        body = self.ports.redactor.redact(markdown)
+        if self.comment is None:
+            comment_id = self.ports.writer.create_comment(number, body)
+            self.comment = StatusComment(comment_id=comment_id, status=status)
+            return comment_id
+        self.ports.writer.update_comment(self.comment.comment_id, body)
+        return self.comment.comment_id
+
+    def _build(self, decision: Any, **parts: Any) -> Plan:
+        now = self.ports.clock.now()
+        return Plan(
+            task=self.context.task,
+            repository_name=self.context.repository,
+            server=self.context.server,
+            decision=decision,
+            planned_at=_iso(now),
+            seconds=round((now - self.started).total_seconds(), 3),
+            **parts,
+        )
+
+    def _write(self, decided: Plan) -> Plan:
+        data = write_document(decided)
+        self.ports.documents.write(PLAN_DOCUMENT, data)
+        redact = self.ports.redactor.redact
+        self.ports.job.set_output("decision", redact(decided.decision))
+        self.ports.job.set_output("plan-sha256", redact(sha256_hex(data)))
+        self.ports.job.append_summary(redact(self.ports.renderer.render("summary_plan.md.j2", {"plan": decided})))
+        return decided
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError("invalid-config", f"{CONFIG_PATH} is not UTF-8 at byte {error.start}.") from error
+
+
+def _refuse(refusal: Refusal | None) -> None:
+    if refusal is not None:
+        raise _Declined(refusal)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

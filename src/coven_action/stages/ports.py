@@ -1,0 +1,298 @@
+"""What the stages need of the outside world, as protocols. Adapters satisfy them; tests satisfy them with small fakes.
+
+Whatever leaves the machine is typed `Redacted`: a plain string cannot be published, and the type checker says so.
+Errors of the outside world arrive as `coven_action.errors.Error`; nothing foreign passes these doors.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from coven_action.core.changes import ChangedFile
+from coven_action.core.documents import Target
+from coven_action.core.events import Thread
+from coven_action.core.process_output import ProcessLimits
+from coven_action.core.process_report import ProcessReport
+from coven_action.core.publication import Annotation
+from coven_action.core.redaction import Redacted
+from coven_action.core.status_marker import ThreadComment
+from coven_action.core.targets import Head, PullRequest
+from coven_action.core.trust import PermissionAnswer
+
+
+class Clock(Protocol):
+    """The time, for timestamps."""
+
+    def now(self) -> datetime:
+        """Return the current time, with its zone."""
+        ...
+
+
+class GitHubReader(Protocol):
+    """What `plan` asks GitHub."""
+
+    def find_permission(self, login: str) -> PermissionAnswer | None:
+        """Return GitHub's answer about an account, None where it knows no such collaborator."""
+        ...
+
+    def get_branch_sha(self, branch: str) -> str:
+        """Return the commit a branch points to."""
+        ...
+
+    def find_file(self, path: str, ref: str) -> bytes | None:
+        """Return a file's content at a commit, None where it does not exist."""
+        ...
+
+    def get_thread(self, number: int) -> Thread:
+        """Return an issue, or a pull request seen as one."""
+        ...
+
+    def fetch_comments(self, number: int) -> Iterator[ThreadComment]:
+        """Yield all comments of a thread, oldest first, over all pages."""
+        ...
+
+    def find_branches(self, prefix: str) -> tuple[tuple[str, str], ...]:
+        """Return name and commit of the branches whose name begins with `prefix`."""
+        ...
+
+    def get_head(self, sha: str) -> Head:
+        """Return what a commit of ours says about itself."""
+        ...
+
+    def find_pull_requests(self, branch: str) -> tuple[PullRequest, ...]:
+        """Return the pull requests, open and closed, whose head is a branch of this repository."""
+        ...
+
+    def get_pull_request(self, number: int) -> PullRequest:
+        """Return one pull request."""
+        ...
+
+
+class GitHubWriter(Protocol):
+    """What `plan` and `publish` change at GitHub. A repeated call after a lost answer does not act twice."""
+
+    def create_comment(self, number: int, body: Redacted) -> int:
+        """Write a comment and return its id."""
+        ...
+
+    def update_comment(self, comment_id: int, body: Redacted) -> None:
+        """Replace a comment's text."""
+        ...
+
+    def remove_label(self, number: int, name: str) -> None:
+        """Remove a label; one that is no longer there is no error."""
+        ...
+
+    def add_labels(self, number: int, names: Sequence[Redacted]) -> None:
+        """Add labels; the ones already there stay."""
+        ...
+
+    def create_pull_request(self, *, title: Redacted, body: Redacted, head: str, base: str) -> tuple[PullRequest, bool]:
+        """Open a draft pull request. The second value is False where drafts are not offered and it is an ordinary one."""
+        ...
+
+    def update_pull_request(self, number: int, *, title: Redacted, body: Redacted) -> PullRequest:
+        """Replace a pull request's title and text."""
+        ...
+
+    def create_check_run(
+        self,
+        *,
+        head_sha: str,
+        name: str,
+        external_id: str,
+        conclusion: str,
+        title: Redacted,
+        summary: Redacted,
+        text: Redacted,
+        annotations: Sequence[Sequence[tuple[Annotation, Redacted]]],
+    ) -> int:
+        """Create a concluded Check Run, its annotations in the batches given, and return its id."""
+        ...
+
+    def find_check_runs(self, head_sha: str, name: str) -> tuple[int, ...]:
+        """Return the ids of our Check Runs on a commit."""
+        ...
+
+    def supersede_check_run(self, check_run_id: int, *, title: Redacted, summary: Redacted) -> None:
+        """Conclude a Check Run of an older head as neutral."""
+        ...
+
+
+class Workspace(Protocol):
+    """The folder the runtime works in: our own clone, watched through a git directory that the runtime never sees."""
+
+    @property
+    def root(self) -> Path:
+        """The workspace's absolute path."""
+        ...
+
+    def read_hand_off(self, name: str, limit: int) -> bytes | None:
+        """Return a hand-off file, at most `limit` + 1 bytes; None where there is no plain file of that name."""
+        ...
+
+    def commit_tree(self) -> str | None:
+        """Record the tree as it is now, committed and uncommitted work alike; None where nothing differs from the base."""
+        ...
+
+    def write_bundle(self, tip: str, path: Path) -> None:
+        """Write the commits from the base to `tip` as a bundle."""
+        ...
+
+    def list_changes(self, tip: str) -> tuple[ChangedFile, ...]:
+        """Return what differs between the base and `tip`."""
+        ...
+
+
+class Workspaces(Protocol):
+    """Makes workspaces."""
+
+    def prepare(
+        self, checkout: Path, folder: Path, target: Target, *, default_branch: str, clone_url: str
+    ) -> Workspace:
+        """Clone the checkout into `folder` at the target's base."""
+        ...
+
+    def destroy(self, folder: Path) -> None:
+        """Remove everything a run has left in a folder."""
+        ...
+
+
+class ProcessRunner(Protocol):
+    """Runs a program and everything it starts, within limits, and leaves nothing of it behind."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        cwd: Path,
+        limits: ProcessLimits,
+        write: Callable[[bytes], object],
+    ) -> ProcessReport:
+        """Return how it ended. Raises `RuntimeFault` where it could not be started."""
+        ...
+
+
+class RuntimeInstaller(Protocol):
+    """Finds coven-code: an installed program that was named, or the pinned release."""
+
+    def __call__(self) -> Path:
+        """Return the program. Raises `RuntimeFault` where there is none to be had."""
+        ...
+
+
+class PublicationRepository(Protocol):
+    """A fresh clone that we made, in which nothing of the agent's is ever executed."""
+
+    def import_bundle(self, bundle: Path) -> str:
+        """Take a bundle's objects in and return its tip."""
+        ...
+
+    def list_changes(self, tip: str) -> tuple[ChangedFile, ...]:
+        """Return what differs between the base and `tip`."""
+        ...
+
+    def read_patch(self, tip: str, limit: int) -> bytes:
+        """Return the patch from the base to `tip`, at most `limit` + 1 bytes."""
+        ...
+
+    def list_parents(self, commit: str) -> tuple[str, ...]:
+        """Return a commit's parents."""
+        ...
+
+    def commit(self, tip: str, message: Redacted, *, author: str, at: datetime) -> str:
+        """Return a new commit with the tree of `tip` on top of the base."""
+        ...
+
+    def find_remote_sha(self, branch: str) -> str | None:
+        """Return the commit a branch of the server points to now, None where it does not exist."""
+        ...
+
+    def push(self, commit: str, branch: str, *, expected_sha: str | None) -> None:
+        """Push one commit to one branch, which must still point to `expected_sha` (or not exist)."""
+        ...
+
+
+class PublicationRepositories(Protocol):
+    """Makes publication clones."""
+
+    def clone(self, folder: Path, base_sha: str) -> PublicationRepository:
+        """Fetch the base commit from the server into a new repository."""
+        ...
+
+
+class Renderer(Protocol):
+    """Turns values into Markdown, escaping what comes from elsewhere."""
+
+    def render(self, template: str, values: Mapping[str, Any]) -> str:
+        """Return the rendered template."""
+        ...
+
+
+class Job(Protocol):
+    """The job this stage runs in: its log, its outputs, its summary."""
+
+    def notice(self, message: Redacted) -> None:
+        """Say something to whoever reads the log."""
+        ...
+
+    def warning(self, message: Redacted) -> None:
+        """Say something they should look at."""
+        ...
+
+    def error(self, message: Redacted) -> None:
+        """Say why the job fails."""
+        ...
+
+    def set_output(self, name: str, value: Redacted) -> None:
+        """Set an output of the step."""
+        ...
+
+    def append_summary(self, markdown: Redacted) -> None:
+        """Add to the step summary."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A file's size in bytes and its SHA-256."""
+
+    size: int
+    sha256: str
+
+
+class Documents(Protocol):
+    """The folder in which the stages leave their documents for one another."""
+
+    @property
+    def folder(self) -> Path:
+        """Its absolute path."""
+        ...
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return a document. Raises `DocumentError` where it is missing, no plain file, or larger than `limit`."""
+        ...
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write a document, whole or not at all, and return its path."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove what an earlier attempt left under this name."""
+        ...
+
+    def open_log(self, name: str) -> AbstractContextManager[Callable[[Redacted], None]]:
+        """Open a text file for writing; what is written has been through the redactor."""
+        ...
+
+    def make_folder(self, name: str) -> Path:
+        """Return a new, empty folder of that name; what an earlier attempt left in it is gone."""
+        ...
+
+    def measure(self, name: str) -> "Measure":
+        """Return size and digest of a file, read in pieces."""
+        ...

@@ -1,0 +1,444 @@
+"""`publish`: verify everything, then push, open the draft pull request, write the Check Run and the one comment. Trusted.
+
+It works in a clone of its own and executes nothing of the agent's. Whatever goes wrong on the way ends as a failure that
+names the stage: nothing concludes well by default. Rendering happens first, redaction last, and what leaves is `Redacted`.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from coven_action.core.changes import ChangedFile, DiffStatistics, measure
+from coven_action.core.documents import (
+    MAXIMUM_DOCUMENT_BYTES,
+    Evidence,
+    Fault,
+    Outcome,
+    Plan,
+    StageTime,
+    TaskIdentity,
+    Verdict,
+    Work,
+    parse_outcome,
+    parse_plan,
+    write_document,
+)
+from coven_action.core.endings import ENDINGS, Ending, decide_ending
+from coven_action.core.platform_limits import (
+    CHECK_SUMMARY,
+    COMMENT_BODY,
+    PULL_REQUEST_BODY,
+    STEP_SUMMARY_BYTES,
+)
+from coven_action.core.publication import (
+    CHECK_RUN_NAME,
+    DRAFT_LABEL,
+    batch_annotations,
+    build_annotations,
+    build_commit_message,
+    build_rows,
+    check_title,
+    decide_title,
+)
+from coven_action.core.records import sha256_hex
+from coven_action.core.redaction import Redacted, Redactor
+from coven_action.core.sanitising import cut_text
+from coven_action.core.status_marker import Status, render_marker
+from coven_action.core.targets import PullRequest
+from coven_action.core.verification import Facts, find_added_text, find_refusal, verify
+from coven_action.errors import DocumentError, Error
+from coven_action.stages.documents import (
+    BUNDLE_FILE,
+    EVIDENCE_DOCUMENT,
+    OUTCOME_DOCUMENT,
+    PATCH_FILE,
+    PLAN_DOCUMENT,
+    check_digest,
+    check_task,
+)
+from coven_action.stages.ports import (
+    Clock,
+    Documents,
+    GitHubWriter,
+    Job,
+    PublicationRepositories,
+    PublicationRepository,
+    Renderer,
+)
+
+PUBLICATION_FOLDER: Final = "publication"
+CUT_NOTE: Final = "\n\n*Cut here: GitHub shows no more. The rest is in the run's artifacts.*\n"
+# Room for our own last lines when a text has to be cut.
+MARGIN: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPorts:
+    """The outside world of `publish`."""
+
+    clock: Clock
+    documents: Documents
+    repositories: PublicationRepositories
+    writer: GitHubWriter
+    renderer: Renderer
+    job: Job
+    redactor: Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """The digests that the workflow handed over; None where it handed over none."""
+
+    plan: str | None
+    outcome: str | None
+
+
+def publish(task: TaskIdentity, *, digests: Digests, ports: PublishPorts) -> int:
+    """Verify and publish what the run left, and return the exit code of the job.
+
+    Args:
+        task: This run, from the environment.
+        digests: What the workflow says the documents must be.
+        ports: The outside world.
+
+    Raises:
+        DocumentError: The plan is missing, altered, or of another run: then there is nobody to tell but the log.
+    """
+    data = ports.documents.read(PLAN_DOCUMENT, MAXIMUM_DOCUMENT_BYTES)
+    check_digest(data, digests.plan, PLAN_DOCUMENT)
+    plan = parse_plan(data)
+    check_task(plan.task, task, PLAN_DOCUMENT)
+    if plan.work is None:
+        _repeat_outputs(plan, ports)
+        return 0
+    return _Session(plan, plan.work, sha256_hex(data), ports).publish(digests.outcome)
+
+
+def _repeat_outputs(plan: Plan, ports: PublishPorts) -> None:
+    """Give a re-run of a published task the outputs of the first run, so that later steps see no difference."""
+    if plan.published is not None:
+        redact = ports.redactor.redact
+        for name, value in (
+            ("conclusion", plan.published.conclusion),
+            ("pull-request-number", str(plan.published.pull_request)),
+            ("pull-request-url", f"{plan.repository_url}/pull/{plan.published.pull_request}"),
+            ("branch", plan.published.branch),
+            ("head-sha", plan.published.head_sha),
+        ):
+            ports.job.set_output(name, redact(value))
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """What our own clone shows."""
+
+    files: tuple[ChangedFile, ...] = ()
+    statistics: DiffStatistics = field(default_factory=DiffStatistics)
+    verdicts: tuple[Verdict, ...] = ()
+    tip: str | None = None
+    patch: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """What is at GitHub by now. Kept current, so that a fault can say how far things came."""
+
+    head_sha: str | None = None
+    pull_request: PullRequest | None = None
+    check_run_id: int | None = None
+
+
+class _Session:
+    """One call of `publish`: what it has learned and done so far."""
+
+    def __init__(self, plan: Plan, work: Work, plan_sha256: str, ports: PublishPorts) -> None:
+        self.plan = plan
+        self.work = work
+        self.plan_sha256 = plan_sha256
+        self.ports = ports
+        self.started = ports.clock.now()
+        self.outcome: Outcome | None = None
+        self.outcome_sha256: str | None = None
+        self.observed = _Observed()
+        self.pushed = _Pushed()
+        self.notes: list[str] = []
+        self.evidence: Evidence | None = None
+
+    def publish(self, outcome_digest: str | None) -> int:
+        fault: Fault | None = None
+        ending = Ending.FAULT
+        try:
+            ending, fault = self._proceed(outcome_digest)
+        except Error as error:
+            fault = Fault(stage="publish", code=error.code, message=error.message, remedy=error.remedy)
+            ending = Ending.FAULT
+        except OSError as error:
+            fault = Fault(stage="publish", code="io-failed", message=f"A file could not be written: {error.strerror}.")
+            ending = Ending.FAULT
+        # The Check Run names the digest of the evidence it was rendered from: that evidence stands unless a fault followed.
+        evidence = self.evidence if self.evidence and fault is None else self._build_evidence(ending, fault)
+        return self._tell(evidence, ending)
+
+    def _proceed(self, outcome_digest: str | None) -> tuple[Ending, Fault | None]:
+        fault = self._read_outcome(outcome_digest)
+        outcome = self.outcome
+        if outcome is None or fault is not None:
+            return Ending.FAULT, fault
+        repository = self._observe(outcome)
+        refusal = find_refusal(self.observed.verdicts)
+        ending = decide_ending(outcome, outcome.fault, has_changes=self.observed.tip is not None, refusal=refusal)
+        if ending is Ending.PUBLISHED and repository is not None:
+            self._push(repository)
+            self._open_pull_request()
+            self.evidence = self._build_evidence(ending, None)
+            self._write_check_run(self.evidence)
+        elif self.observed.patch:
+            self._keep_patch()
+        return ending, outcome.fault
+
+    def _read_outcome(self, digest: str | None) -> Fault | None:
+        """Read what `run` left. That it left nothing usable is a fault of `run`, told like any other."""
+        try:
+            data = self.ports.documents.read(OUTCOME_DOCUMENT, MAXIMUM_DOCUMENT_BYTES)
+            check_digest(data, digest, OUTCOME_DOCUMENT)
+            outcome = parse_outcome(data)
+            check_task(outcome.task, self.plan.task, OUTCOME_DOCUMENT)
+            self._check_plan(outcome)
+        except DocumentError as error:
+            return Fault(stage="run", code=error.code, message=error.message, remedy=error.remedy)
+        self.outcome, self.outcome_sha256 = outcome, sha256_hex(data)
+        return outcome.fault
+
+    def _check_plan(self, outcome: Outcome) -> None:
+        if outcome.plan_sha256 != self.plan_sha256:
+            raise DocumentError("document-altered", "The run worked on another plan.", place=OUTCOME_DOCUMENT)
+
+    def _observe(self, outcome: Outcome) -> PublicationRepository | None:
+        """Look at the result in a clone of our own, and verify it."""
+        if outcome.tip_sha is None or outcome.bundle_sha256 is None:
+            return None
+        if self.ports.documents.measure(BUNDLE_FILE).sha256 != outcome.bundle_sha256:
+            raise DocumentError("document-altered", "The bundle is not the one the run wrote.", place=BUNDLE_FILE)
+        target, limits = self.work.target, self.work.limits
+        repository = self.ports.repositories.clone(
+            self.ports.documents.make_folder(PUBLICATION_FOLDER), target.base_sha
+        )
+        tip = repository.import_bundle(self.ports.documents.folder / BUNDLE_FILE)
+        files = repository.list_changes(tip)
+        patch = repository.read_patch(tip, limits.patch_bytes)
+        statistics = measure(files, len(patch))
+        facts = Facts(
+            files=files,
+            statistics=statistics,
+            limits=limits,
+            tip_parents=repository.list_parents(tip),
+            base_sha=target.base_sha,
+            secrets=self._find_secrets(patch, files, outcome),
+            target_moved=self._find_movement(repository),
+        )
+        self.observed = _Observed(
+            files=files, statistics=statistics, verdicts=verify(facts), tip=tip if files else None, patch=patch
+        )
+        return repository
+
+    def _find_secrets(self, patch: bytes, files: tuple[ChangedFile, ...], outcome: Outcome) -> tuple[str, ...]:
+        """Return the kinds of secrets in what would be published: added lines, file names, and the agent's texts."""
+        texts = (
+            find_added_text(patch.decode("utf-8", "replace")),
+            "\n".join(file.path for file in files),
+            f"{outcome.hand_off.title}\n\n{outcome.hand_off.body}",
+        )
+        kinds = {finding.kind for text in texts for finding in self.ports.redactor.find(text)}
+        return tuple(sorted(kinds))
+
+    def _find_movement(self, repository: PublicationRepository) -> str | None:
+        target = self.work.target
+        current = repository.find_remote_sha(target.branch)
+        if current == target.expected_sha:
+            return None
+        return f"the branch {target.branch} was changed by somebody else during the run"
+
+    def _keep_patch(self) -> None:
+        """Leave the work for a maintainer, redacted, where it is not published."""
+        self.ports.documents.write(PATCH_FILE, self.ports.redactor.redact(self.observed.patch).encode())
+        self.notes.append(f"The patch was not published; it is kept, redacted, as {PATCH_FILE} in the run's artifacts.")
+
+    def _push(self, repository: PublicationRepository) -> None:
+        redact = self.ports.redactor.redact
+        message = build_commit_message(self._title(), self.work, self.plan.task)
+        commit = repository.commit(
+            self.observed.tip or "", redact(message), author=self.work.familiar.display_name, at=self.started
+        )
+        repository.push(commit, self.work.target.branch, expected_sha=self.work.target.expected_sha)
+        self.pushed = replace(self.pushed, head_sha=commit)
+
+    def _open_pull_request(self) -> None:
+        title, body = self._redact(self._title()), self._render_pull_request_body()
+        target, writer = self.work.target, self.ports.writer
+        labels = list(self.work.labels)
+        if target.pull_request is not None:
+            pull_request = writer.update_pull_request(target.pull_request, title=title, body=body)
+        else:
+            pull_request, is_draft = writer.create_pull_request(
+                title=title, body=body, head=target.branch, base=target.base_ref
+            )
+            if not is_draft:
+                labels.append(DRAFT_LABEL)
+                self.notes.append(
+                    f"This repository offers no draft pull requests; the label {DRAFT_LABEL} stands in for the state."
+                )
+        self.pushed = replace(self.pushed, pull_request=pull_request)
+        if labels:
+            writer.add_labels(pull_request.number, [self._redact(label) for label in labels])
+
+    def _write_check_run(self, evidence: Evidence) -> None:
+        writer, head_sha, pull_request = self.ports.writer, self.pushed.head_sha, self.pushed.pull_request
+        if head_sha is None or pull_request is None:
+            raise AssertionError("a Check Run is written only once the pull request exists")
+        values = self._values(evidence)
+        annotations = [
+            [(annotation, self._redact(annotation.message)) for annotation in batch]
+            for batch in batch_annotations(build_annotations(evidence.files))
+        ]
+        check_run_id = writer.create_check_run(
+            head_sha=head_sha,
+            name=CHECK_RUN_NAME,
+            external_id=self.plan.task.external_id,
+            conclusion=evidence.conclusion,
+            title=self._redact(check_title(self.work.familiar.display_name, evidence.title)),
+            summary=self._render("check_summary.md.j2", values, CHECK_SUMMARY),
+            text=self._render("check_text.md.j2", values, CHECK_SUMMARY),
+            annotations=annotations,
+        )
+        self.pushed = replace(self.pushed, check_run_id=check_run_id)
+        self._supersede(head_sha)
+
+    def _supersede(self, head_sha: str) -> None:
+        """Conclude the checks of the head that was replaced: they speak of a commit that is no longer the newest."""
+        before = self.work.target.expected_sha
+        if before is None or before == head_sha:
+            return
+        title = self._redact(f"superseded by {head_sha[:12]}")
+        for check_run_id in self.ports.writer.find_check_runs(before, CHECK_RUN_NAME):
+            summary = self._redact(f"A later task pushed {head_sha} to this branch. Its Check Run has the evidence.")
+            self.ports.writer.supersede_check_run(check_run_id, title=title, summary=summary)
+
+    def _build_evidence(self, ending: Ending, fault: Fault | None) -> Evidence:
+        rule, outcome, pushed, target = ENDINGS[ending], self.outcome, self.pushed, self.work.target
+        now = self.ports.clock.now()
+        pull_request = pushed.pull_request
+        return Evidence(
+            task=self.plan.task,
+            repository_name=self.plan.repository_name,
+            ending=ending.value,
+            conclusion=rule.conclusion,
+            title=f"{rule.title} in {fault.stage}" if fault is not None else rule.title,
+            plan_sha256=self.plan_sha256,
+            outcome_sha256=self.outcome_sha256,
+            bundle_sha256=outcome.bundle_sha256 if outcome else None,
+            verdicts=self.observed.verdicts,
+            rows=build_rows(self.work, outcome, self.observed.statistics, self.observed.verdicts),
+            files=self.observed.files,
+            statistics=self.observed.statistics,
+            isolation=outcome.isolation if outcome else None,
+            fault=fault,
+            notes=(*(outcome.hand_off_notes if outcome else ()), *self.notes),
+            base_sha=target.base_sha,
+            head_sha=pushed.head_sha,
+            branch=target.branch if pushed.head_sha else None,
+            pull_request=pull_request.number if pull_request else target.pull_request,
+            pull_request_url=f"{self.plan.repository_url}/pull/{pull_request.number}" if pull_request else None,
+            times=self._times(now),
+            finished_at=_iso(now),
+        )
+
+    def _times(self, now: datetime) -> tuple[StageTime, ...]:
+        run = sum(attempt.duration_seconds for attempt in self.outcome.attempts) if self.outcome else 0.0
+        return (
+            StageTime(stage="plan", seconds=self.plan.seconds),
+            StageTime(stage="run", seconds=round(run, 3)),
+            StageTime(stage="publish", seconds=round((now - self.started).total_seconds(), 3)),
+        )
+
+    def _tell(self, evidence: Evidence, ending: Ending) -> int:
+        """Write the evidence, the comment, the summary and the outputs, and return the exit code.
+
+        The comment comes before the outputs: if GitHub cannot be reached for it, the job must not look done.
+        """
+        rule = ENDINGS[ending]
+        data = write_document(evidence)
+        path = self.ports.documents.write(EVIDENCE_DOCUMENT, self._redact(data.decode()).encode())
+        values = self._values(evidence)
+        self._set_outputs(evidence, path)
+        self.ports.job.append_summary(self._render("summary_publish.md.j2", values, STEP_SUMMARY_BYTES // 4))
+        if evidence.fault is not None:
+            fault = evidence.fault
+            self.ports.job.error(self._redact(f"{fault.stage}: [{fault.code}] {fault.message} {fault.remedy}"))
+        if self.work.status_comment_id is not None:
+            status = self._build_status(rule.state, evidence)
+            body = self._render_with_marker(values, status)
+            self.ports.writer.update_comment(self.work.status_comment_id, body)
+        return rule.exit_code
+
+    def _build_status(self, state: Any, evidence: Evidence) -> Status:
+        return Status(
+            task=self.plan.task,
+            state=state,
+            branch=evidence.branch,
+            head_sha=evidence.head_sha,
+            pull_request=evidence.pull_request,
+            check_run_id=self.pushed.check_run_id,
+            conclusion=evidence.conclusion,
+        )
+
+    def _set_outputs(self, evidence: Evidence, path: Path) -> None:
+        for name, value in (
+            ("conclusion", evidence.conclusion),
+            ("pull-request-number", str(evidence.pull_request or "")),
+            ("pull-request-url", evidence.pull_request_url or ""),
+            ("branch", evidence.branch or ""),
+            ("head-sha", evidence.head_sha or ""),
+            ("evidence-path", str(path)),
+        ):
+            self.ports.job.set_output(name, self._redact(value))
+
+    def _values(self, evidence: Evidence) -> dict[str, Any]:
+        """Return what the templates may show."""
+        return {
+            "plan": self.plan,
+            "work": self.work,
+            "outcome": self.outcome,
+            "evidence": evidence,
+            "evidence_sha256": sha256_hex(self._redact(write_document(evidence).decode()).encode()),
+            "refusal": find_refusal(evidence.verdicts),
+        }
+
+    def _title(self) -> str:
+        outcome = self.outcome
+        if outcome is None:
+            raise AssertionError("a title is needed only where there is an outcome")
+        return decide_title(outcome.hand_off, self.work)
+
+    def _render_pull_request_body(self) -> Redacted:
+        return self._render(
+            "pull_request.md.j2", self._values(self._build_evidence(Ending.PUBLISHED, None)), PULL_REQUEST_BODY
+        )
+
+    def _render_with_marker(self, values: dict[str, Any], status: Status) -> Redacted:
+        # The marker stands first, so that cutting a long text can never take it away.
+        return self._render("comment_done.md.j2", {**values, "marker": render_marker(status)}, COMMENT_BODY)
+
+    def _render(self, template: str, values: dict[str, Any], limit: int) -> Redacted:
+        redacted = self._redact(self.ports.renderer.render(template, values))
+        if len(redacted) <= limit:
+            return redacted
+        # Covering a secret can lengthen a text: it is cut with room to spare, and covered again as a whole.
+        return self._redact(cut_text(redacted, limit - MARGIN, CUT_NOTE))
+
+    def _redact(self, text: str) -> Redacted:
+        return self.ports.redactor.redact(text)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,267 @@
+"""`run`: let the familiar work, and write down what happened. No GitHub token, no OIDC, no secret but the model's key.
+
+Everything this stage leaves behind is untrusted from then on: the agent may have written it. `run` records faults
+rather than raising them wherever it can, so that `publish` has something to tell; only a plan that cannot be read and a
+folder that cannot be written to end it with an error.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from coven_action.core.contract import MAX_RESULT_BYTES, RuntimeResult, parse_result
+from coven_action.core.documents import (
+    MAXIMUM_DOCUMENT_BYTES,
+    Attempt,
+    Fault,
+    Isolation,
+    Outcome,
+    TaskIdentity,
+    Work,
+    parse_plan,
+    write_document,
+)
+from coven_action.core.hand_off import HAND_OFF_LIMIT, PULL_REQUEST_FILE, parse_pull_request_hand_off
+from coven_action.core.isolation import IsolationAllowed, IsolationLevel, IsolationRefused, decide_isolation
+from coven_action.core.platforms import Platform
+from coven_action.core.process_output import ProcessLimits
+from coven_action.core.process_report import ProcessReport
+from coven_action.core.records import canonical_json, sha256_hex
+from coven_action.core.redaction import Redactor
+from coven_action.core.runtime_usage import parse_usage
+from coven_action.core.runtime_verdict import RuntimeVerdict, judge_runtime
+from coven_action.errors import EnvironmentFault, Error, RuntimeFault
+from coven_action.stages.documents import (
+    BUNDLE_FILE,
+    LOG_FILE,
+    OUTCOME_DOCUMENT,
+    PLAN_DOCUMENT,
+    check_digest,
+    check_task,
+)
+from coven_action.stages.ports import Clock, Documents, Job, Workspace, Workspaces
+from coven_action.stages.runtimes import RunFolder, Runtime, RuntimePorts, prepare_runtime, runtime_kind
+
+RUN_FOLDER: Final = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPorts:
+    """The outside world of `run`."""
+
+    clock: Clock
+    documents: Documents
+    workspaces: Workspaces
+    runtimes: RuntimePorts
+    job: Job
+    redactor: Redactor
+
+
+def run(
+    task: TaskIdentity,
+    *,
+    checkout: Path,
+    platform: Platform,
+    isolation: IsolationLevel,
+    plan_sha256: str | None,
+    ports: RunPorts,
+) -> Outcome | None:
+    """Let the familiar work and write `outcome.json`, `changes.bundle` and `agent.log`.
+
+    Args:
+        task: This run, from the environment.
+        checkout: The repository as the workflow checked it out.
+        platform: What this machine is.
+        isolation: The level that was proved for this run.
+        plan_sha256: The plan's digest as the workflow handed it over; None where it handed over none.
+        ports: The outside world.
+
+    Returns:
+        What happened; None where the plan says that there is nothing to do.
+
+    Raises:
+        DocumentError: The plan is missing, altered, or of another run.
+    """
+    data = ports.documents.read(PLAN_DOCUMENT, MAXIMUM_DOCUMENT_BYTES)
+    check_digest(data, plan_sha256, PLAN_DOCUMENT)
+    plan = parse_plan(data)
+    check_task(plan.task, task, PLAN_DOCUMENT)
+    if plan.work is None:
+        return None
+    for name in (OUTCOME_DOCUMENT, BUNDLE_FILE, LOG_FILE):
+        ports.documents.remove(name)
+    session = _Session(task, plan.work, sha256_hex(data), ports)
+    outcome = session.work_within_bounds(checkout, platform, isolation)
+    written = write_document(outcome)
+    ports.documents.write(OUTCOME_DOCUMENT, written)
+    ports.job.set_output("outcome-sha256", ports.redactor.redact(sha256_hex(written)))
+    if outcome.fault is not None:
+        ports.job.warning(ports.redactor.redact(f"run: {outcome.fault.message}"))
+    return outcome
+
+
+class _Session:
+    """One call of `run`: what is known so far of the outcome."""
+
+    def __init__(self, task: TaskIdentity, work: Work, plan_sha256: str, ports: RunPorts) -> None:
+        self.work = work
+        self.ports = ports
+        self.folder = ports.documents.folder / RUN_FOLDER
+        self.parts: dict[str, Any] = {
+            "task": task,
+            "plan_sha256": plan_sha256,
+            "runtime": runtime_kind(work.familiar),
+            "runtime_version": "unknown",
+            "capabilities": {},
+            "isolation": Isolation(demanded=work.isolation_demanded, reached="none", note="no runtime was started"),
+            "attempts": (),
+            "verdict": "fault",
+            "summary": "",
+            "started_at": _iso(ports.clock.now()),
+        }
+
+    def work_within_bounds(self, checkout: Path, platform: Platform, isolation: IsolationLevel) -> Outcome:
+        try:
+            self.ports.workspaces.destroy(self.folder)
+            self._work(checkout, platform, isolation)
+        except Error as error:
+            self._record_fault(error.code, error.message, error.remedy)
+        except OSError as error:
+            self._record_fault("io-failed", f"A file could not be read or written: {error.strerror}.", None)
+        finally:
+            self.ports.workspaces.destroy(self.folder)
+        return Outcome(**self.parts, finished_at=_iso(self.ports.clock.now()))
+
+    def _work(self, checkout: Path, platform: Platform, isolation: IsolationLevel) -> None:
+        self._check_platform(platform)
+        allowed = self._check_isolation(isolation, platform)
+        folder = RunFolder(self.folder)
+        folder.create()
+        workspace = self.ports.workspaces.prepare(
+            checkout,
+            self.folder,
+            self.work.target,
+            default_branch=self.work.repository.default_branch,
+            clone_url=self.work.brief.repo.clone_url,
+        )
+        runtime = prepare_runtime(
+            self.work.familiar,
+            turns=self.work.limits.turns,
+            isolation=allowed.level,
+            folder=folder,
+            ports=self.ports.runtimes,
+        )
+        self.parts |= {"runtime_version": runtime.version, "capabilities": dict(runtime.capabilities)}
+        brief = canonical_json(self.work.brief.at(str(workspace.root)).document())
+        folder.brief.write_text(brief, encoding="utf-8")
+        report = self._start(runtime, workspace)
+        self._record_report(report)
+        self._judge(report, _read_result(folder.result), workspace)
+
+    def _check_platform(self, platform: Platform) -> None:
+        if not platform.supported:
+            raise EnvironmentFault("platform-not-supported", platform.note)
+
+    def _check_isolation(self, isolation: IsolationLevel, platform: Platform) -> IsolationAllowed:
+        decided = decide_isolation(self.work.isolation_demanded, isolation, runtime_kind(self.work.familiar))
+        if isinstance(decided, IsolationRefused):
+            raise RuntimeFault(decided.code, decided.reason, remedy=decided.remedy)
+        note = " ".join(part for part in (decided.note, platform.note) if part)
+        self.parts["isolation"] = Isolation(demanded=self.work.isolation_demanded, reached=decided.level, note=note)
+        return decided
+
+    def _start(self, runtime: Runtime, workspace: Workspace) -> ProcessReport:
+        self.ports.job.notice(
+            self.ports.redactor.redact(f"{runtime.name} works, at most {self.work.limits.time_seconds} s …")
+        )
+        # The log goes through the redactor as it comes, so that a kill leaves a log, and leaves no secret in it.
+        stream = self.ports.redactor.stream()
+        with self.ports.documents.open_log(LOG_FILE) as log:
+            try:
+                return self.ports.runtimes.run_process(
+                    runtime.argv,
+                    environment=runtime.environment,
+                    cwd=workspace.root,
+                    limits=ProcessLimits(seconds=float(self.work.limits.time_seconds)),
+                    write=lambda chunk: log(stream.feed(chunk)),
+                )
+            finally:
+                log(stream.finish())
+
+    def _record_report(self, report: ProcessReport) -> None:
+        log = self.ports.documents.measure(LOG_FILE)
+        self.parts |= {
+            "attempts": (
+                Attempt(
+                    exit_code=report.exit_code,
+                    signal=report.signal,
+                    duration_seconds=round(report.duration_seconds, 3),
+                    timed_out=report.timed_out,
+                    output_bytes=report.output_bytes,
+                    output_truncated=report.output_truncated,
+                    processes_left_behind=report.killed_orphans,
+                ),
+            ),
+            "usage": parse_usage(report.stdout_tail),
+            "log_sha256": log.sha256,
+            "log_bytes": log.size,
+        }
+
+    def _judge(self, report: ProcessReport, result: RuntimeResult | RuntimeFault, workspace: Workspace) -> None:
+        tip = workspace.commit_tree()
+        verdict = judge_runtime(report, result, tree_changed=tip is not None)
+        hand_off, notes = parse_pull_request_hand_off(workspace.read_hand_off(PULL_REQUEST_FILE, HAND_OFF_LIMIT))
+        self.parts |= {"verdict": verdict.kind, "hand_off": hand_off, "hand_off_notes": notes}
+        self.parts["summary"] = _summarise(verdict, result)
+        if isinstance(result, RuntimeResult):
+            self.parts |= {
+                "result": result.model_dump(mode="json", exclude={"unknown_fields"}),
+                "unknown_result_fields": result.unknown_fields,
+            }
+        if verdict.kind == "fault":
+            self._record_fault(verdict.code or "runtime-crashed", verdict.sentence, None)
+        if tip is not None:
+            self._record_changes(tip, workspace)
+
+    def _record_changes(self, tip: str, workspace: Workspace) -> None:
+        """Keep the work done, even after a fault: a maintainer may want it, and `publish` decides."""
+        path = self.ports.documents.folder / BUNDLE_FILE
+        workspace.write_bundle(tip, path)
+        self.parts |= {
+            "tip_sha": tip,
+            "bundle_sha256": self.ports.documents.measure(BUNDLE_FILE).sha256,
+            "files_changed": tuple(file.path for file in workspace.list_changes(tip)),
+        }
+
+    def _record_fault(self, code: str, message: str, remedy: str | None) -> None:
+        fault = RuntimeFault(code, message, remedy=remedy)
+        self.parts |= {
+            "verdict": "fault",
+            "summary": message,
+            "fault": Fault(stage="run", code=code, message=message, remedy=fault.remedy),
+        }
+
+
+def _read_result(path: Path) -> RuntimeResult | RuntimeFault:
+    """Return the result, or why there is none. A link or a pipe in its place is no result."""
+    try:
+        if path.is_symlink() or not path.is_file():
+            return RuntimeFault("runtime-no-result", "The runtime wrote no result.")
+        with path.open("rb") as stream:
+            return parse_result(stream.read(MAX_RESULT_BYTES + 1))
+    except OSError as error:
+        return RuntimeFault("runtime-no-result", f"The runtime's result cannot be read: {error.strerror}.")
+    except RuntimeFault as fault:
+        return fault
+
+
+def _summarise(verdict: RuntimeVerdict, result: RuntimeResult | RuntimeFault) -> str:
+    """Return what people should be told: the runtime's own explanation where it did not do the work, else our sentence."""
+    if verdict.kind in {"failed", "needs-input", "nothing-changed"} and isinstance(result, RuntimeResult):
+        return result.pr_body.strip() or result.summary.strip() or verdict.sentence
+    return verdict.sentence
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
