@@ -1,6 +1,6 @@
-"""Measures the redactor: throughput on a log of 100 MB with a secret every megabyte, recall and precision beside rivals.
+"""Measures the redactor: throughput on 100 MB of log with a secret every megabyte, recall and precision beside rivals.
 
-`python benchmarks/redaction.py [--megabytes N] [--runs N]` prints one table and, with `--json FILE`, writes the figures.
+`python benchmarks/redaction.py [--megabytes N] [--runs N]` prints one table; `--json FILE` writes the figures as well.
 The rivals, betterleaks and detect-secrets, are compared where their programs are found on PATH or named by
 `--rivals FOLDER`; both run without network. No figure is printed when the work was not done: every planted secret must
 be gone from the output of the throughput run, and nothing but markers may differ.
@@ -22,7 +22,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent.parent / "src")]
 
-from benchmarks.redaction_corpus import Positive, build_positives, read_negatives  # noqa: E402 (the checkout is put on the path first)
+# The checkout was put on the path first.
+from benchmarks.redaction_corpus import Positive, build_positives, read_negatives  # noqa: E402
 from coven_action.core.redaction import Redactor  # noqa: E402
 
 MEGABYTE = 1_000_000
@@ -147,7 +148,8 @@ def main() -> None:
     for name, figures in ratings.items():
         print(f"{name:16}{figures['recall']:9.4f}{figures['precision']:11.4f}{figures['false']:7.0f}")
     print(
-        f"throughput on {throughput['MB']:.0f} MB: {throughput['CPU MB/s']:.1f} MB/s CPU, {throughput['wall MB/s']:.1f} wall"
+        f"throughput on {throughput['MB']:.0f} MB: "
+        f"{throughput['CPU MB/s']:.1f} MB/s CPU, {throughput['wall MB/s']:.1f} MB/s wall"
     )
     if arguments.json:
         arguments.json.write_text(json.dumps({"ratings": ratings, "throughput": throughput}, indent=2) + "\n")

@@ -1,7 +1,7 @@
 """B9: throughput of the sanitiser, both directions, on hostile text of three sizes up to 10 MB.
 
 The text is made of issues as people write them (prose, a log, a patch) with one attack of each known kind in every
-issue, about one in 200 characters. A second table shows floods, where a single short attack is repeated and nothing
+issue, about one in 300 characters. A second table shows floods, where a single short attack is repeated and nothing
 else is there: their figures are not held to the bar, but they must not fall with the size. Nothing is printed unless a
 second run over each result changes nothing.
 

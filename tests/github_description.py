@@ -80,7 +80,7 @@ def _is_bare_labels(exchange: Exchange, found: Difference) -> bool:
 
 
 def _is_undescribed_error(exchange: Exchange, found: Difference) -> bool:
-    undescribed = found.kind == "ResponseNotFound" and exchange.status in {400, 401, 403, 404, 422}
+    undescribed = found.kind == "ResponseNotFound" and exchange.status in {400, 401, 403, 404, 413, 422}
     return undescribed and load_error_validator().is_valid(json.loads(exchange.response_body))
 
 

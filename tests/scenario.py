@@ -47,7 +47,7 @@ from coven_action.core.platforms import describe_platform
 from coven_action.core.process_output import ProcessLimits
 from coven_action.core.process_report import ProcessReport
 from coven_action.core.records import sha256_hex
-from coven_action.core.stage_environment import FOLDER, ISOLATION, MODEL_KEY, TOKEN
+from coven_action.core.stage_environment import ISOLATION, MODEL_KEY, TOKEN
 from coven_action.emulator import git_store, payloads
 from coven_action.emulator.state import CheckRun, Comment, Issue, PullRequest, User
 from coven_action.errors import Error

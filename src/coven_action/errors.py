@@ -357,6 +357,104 @@ CODES: Final[Mapping[str, Code]] = {
         "The file given to `demo --issue` cannot be used as an issue.",
         "Write the title on the first line and the body, with a patch in a ```diff block, below it.",
     ),
+    # writing the files of a repository: `coven-action init`
+    "no-repository": Code(
+        "The folder is in no git repository with a working tree.",
+        "Run it inside the repository, or name the repository's folder: `coven-action init DIRECTORY`.",
+    ),
+    "link-in-the-way": Code(
+        "A folder or file that would be written is a symbolic link, or no ordinary file.",
+        "Replace it by an ordinary folder or file: what stands below .github should be in the repository.",
+    ),
+    "file-differs": Code(
+        "A file that would be written exists and says something else.",
+        "Look at the difference; `--force` writes ours in its place.",
+    ),
+    "action-ref-needed": Code(
+        "This version has no release yet whose commit could be written into the workflow.",
+        "Give the commit to use, 40 hexadecimal digits: `coven-action init --action-ref SHA`. The first word that "
+        "`git ls-remote https://github.com/OpenCoven/coven-action HEAD` prints is the newest one; read what it does "
+        "before you run it.",
+    ),
+    "templates-missing": Code(
+        "The installation lacks the workflow templates.",
+        "Install coven-action again, or run it from a complete checkout.",
+    ),
+    # what `coven-action check` says about the workflows that use the action
+    "workflow-missing": Code(
+        "No workflow uses the action, so nothing starts a familiar.",
+        "Run `coven-action init`, or copy workflows-templates/quickstart.yml to .github/workflows/.",
+    ),
+    "workflow-unreadable": Code("A workflow that uses the action is not valid.", "Mend the place that is named."),
+    "action-not-pinned": Code(
+        "An action is named by a tag or branch, and whoever can move it runs code in the job.",
+        "Pin the commit, with its version as a comment: `uses: owner/name@<40 hexadecimal digits> # v1.2.3`.",
+    ),
+    "action-placeholder": Code(
+        "The commit of the action is still the placeholder of the template.",
+        "Write the commit of a release, or run `coven-action init --action-ref SHA --force`.",
+    ),
+    "pin-without-version": Code(
+        "Nobody can see which version a pinned commit is, and update tools need the comment.",
+        "Add the version after the commit: `# v1.2.3`.",
+    ),
+    "unknown-input": Code("The step passes an input that the action does not have.", "Use the name that is suggested."),
+    "permissions-missing": Code(
+        "The job lacks a permission that its stages need, or leaves its permissions to a setting.",
+        "Write the permissions into the job.",
+    ),
+    "permissions-excessive": Code("The job has a permission that its stages do not need.", "Remove it."),
+    "id-token-beside-agent": Code(
+        "The job that runs the agent may mint OIDC tokens.",
+        "Remove `id-token: write`, or run the agent in a job of its own without it.",
+    ),
+    "secret-in-workflow": Code(
+        "A secret is written into a file of the repository.",
+        "Revoke it, store the new one as the secret MODEL_API_KEY, and pass `${{ secrets.MODEL_API_KEY }}`.",
+    ),
+    "secret-beside-agent": Code(
+        "A secret stands in a variable of the job that runs the agent.",
+        "Move it to the `env:` of the step that needs it.",
+    ),
+    "key-outside-environment": Code(
+        "The model key is a secret that any branch's workflow can read.",
+        "Put it into an environment that is limited to the default branch, and write "
+        "`environment: {name: coven, deployment: false}` in the job.",
+    ),
+    "checkout-missing": Code(
+        "The job has no checkout to work on.",
+        "Put actions/checkout before the action, `with: {persist-credentials: false, fetch-depth: 0}`.",
+    ),
+    "checkout-keeps-token": Code(
+        "The checkout holds the job's token.",
+        "Write `with: {persist-credentials: false, fetch-depth: 0}` at actions/checkout.",
+    ),
+    "checkout-shallow": Code("The checkout is shallow.", "Write `fetch-depth: 0` at actions/checkout."),
+    "concurrency-missing": Code(
+        "Two runs on the same issue may work at the same time.",
+        "Take the `concurrency` of workflows-templates/quickstart.yml: a group for each issue, with `queue: max`.",
+    ),
+    "runs-cancelled": Code(
+        "GitHub cancels runs of this group, and what they were asked for is lost.",
+        "Write `queue: max` beside the group, without `cancel-in-progress`.",
+    ),
+    "timeout-too-short": Code(
+        "The job ends before the familiar's time is up, and nothing is published.",
+        "Raise timeout-minutes, or lower limits.time in .github/coven.yml.",
+    ),
+    "unsafe-trigger": Code(
+        "The workflow has a trigger by which strangers reach its token and secrets.",
+        "Use the events of workflows-templates/quickstart.yml.",
+    ),
+    "trigger-missing": Code("Nothing starts a workflow for what the routing waits for.", "Add the trigger."),
+    "trigger-not-answered": Code(
+        "The workflow is started for something that never starts a familiar.",
+        "Remove it: each start takes a runner.",
+    ),
+    "condition-never-holds": Code(
+        "The condition of the job keeps out what the routing waits for.",
+        "Change the condition of the job, or the rule in .github/coven.yml.",
+    ),
     # the surroundings of a stage
     "missing-environment": Code(
         "A variable or input that the stage needs is not set.",

@@ -158,6 +158,14 @@ def test_secrets_side_by_side_are_all_covered_at_once():
     assert REDACTOR.redact(redacted) == redacted
 
 
+def test_a_secret_in_every_line_is_covered_and_so_are_their_neighbours():
+    aws = "AKIA" + "Q3EGV7TZ2XKW5RNB"
+
+    redacted = REDACTOR.redact(f"{SECRET}{aws}\n" * 50)
+
+    assert redacted == f"{MARKER}[redacted: AWS access key]\n" * 50
+
+
 def test_overlapping_secrets_bear_the_kind_of_the_longest():
     redactor = Redactor.build([GITHUB_TOKEN[10:30]])
 

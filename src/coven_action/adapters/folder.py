@@ -6,22 +6,14 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from coven_action.core.documents import Measure
 from coven_action.core.redaction import Redacted
 from coven_action.errors import DocumentError
 
 _PIECE: Final = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A file's size in bytes and its SHA-256."""
-
-    size: int
-    sha256: str
 
 
 class DocumentFolder:
@@ -55,21 +47,29 @@ class DocumentFolder:
         """Write a document, whole or not at all, and return its path."""
         path = self._folder / name
         temporary = path.with_name(f".{name}.new")
+        self.remove(temporary.name)
         try:
-            temporary.unlink(missing_ok=True)
             with temporary.open("xb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
+            if path.is_dir() and not path.is_symlink():
+                self.remove(name)
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise DocumentError("io-failed", f"{name} cannot be written: {error.strerror}.", place=name) from error
         return path
 
     def remove(self, name: str) -> None:
-        """Remove what an earlier attempt left under this name."""
-        (self._folder / name).unlink(missing_ok=True)
+        """Remove what an earlier attempt left under this name, whatever it is. What a link names stays."""
+        path = self._folder / name
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise DocumentError("io-failed", f"{name} cannot be removed: {error.strerror}.", place=name) from error
 
     @contextmanager
     def open_log(self, name: str) -> Iterator[Callable[[Redacted], None]]:
@@ -83,9 +83,8 @@ class DocumentFolder:
 
     def make_folder(self, name: str) -> Path:
         """Return a new, empty folder of that name."""
+        self.remove(name)
         path = self._folder / name
-        if path.exists():
-            shutil.rmtree(path)
         path.mkdir()
         return path
 

@@ -1,16 +1,19 @@
 """Git, as the program, through one function. No rules here.
 
-Every call gets a configuration of ours alone: system and user configuration off, hooks, file system monitor, external
-filters and credential helpers off, no prompt, no protocol but the ones needed. Nothing a repository brings with it is
-executed: https://git-scm.com/docs/git#_security and https://git-scm.com/docs/git-config#Documentation/git-config.txt-safedirectory
+Every call gets a configuration of ours: system and user configuration off, hooks, file system monitor, external filters
+and credential helpers off, no prompt, no protocol but the ones needed. It is handed over in the environment, where it
+outranks the configuration of any repository, that of a submodule included: nothing a repository brings is executed.
+https://git-scm.com/docs/git#_security and https://git-scm.com/docs/git-config#ENVIRONMENT
 """
 
 import base64
 import os
+import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -29,8 +32,18 @@ BASE_REF: Final = "refs/coven/base"
 # github-actions[bot], whose address GitHub links to the account of GITHUB_TOKEN.
 BOT_EMAIL: Final = "41898282+github-actions[bot]@users.noreply.github.com"
 BOT_NAME: Final = "github-actions[bot]"
+NETWORK_ATTEMPTS: Final = 3
+RETRY_SECONDS: Final = 1.0
+# git's and libcurl's words for what another try can mend, and for what only another token can.
+_TRANSIENT: Final = (
+    r"error: 5[0-9][0-9]|error: 429|RPC failed|Empty reply|early EOF|hung up|timed out|Could not resolve|"
+    r"Failed to connect|Connection reset|Recv failure|unexpected disconnect"
+)
+_REFUSED: Final = r"error: 403|Authentication failed|could not read Username"
+_PUSH_PERMISSION: Final = "Add to the job in your workflow:\n    permissions:\n      contents: write"
 
-_SETTINGS: Final = (
+Settings = tuple[tuple[str, str], ...]
+_SETTINGS: Final[Settings] = (
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.untrackedCache", "false"),
@@ -40,6 +53,10 @@ _SETTINGS: Final = (
     ("core.protectNTFS", "true"),
     ("core.askPass", ""),
     ("credential.helper", ""),
+    ("core.attributesFile", os.devnull),
+    ("core.excludesFile", os.devnull),
+    ("core.alternateRefsCommand", ""),
+    ("diff.ignoreSubmodules", "dirty"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
     ("init.defaultBranch", "main"),
@@ -63,18 +80,17 @@ _SETTINGS: Final = (
 
 
 class Git:
-    """The git program with a configuration file of ours.
+    """The git program with a configuration of ours.
 
     Args:
-        folder: Where that file is kept; nothing an agent can write to.
+        folder: Git's home: empty, and nothing an agent can write to.
         search_path: `PATH`, to find git and the helpers it starts.
     """
 
     def __init__(self, folder: Path, search_path: str) -> None:
-        self._configuration = folder / "gitconfig"
+        self._home = folder
         self._search_path = search_path
         folder.mkdir(parents=True, exist_ok=True)
-        self._configuration.write_text(_render_configuration(), encoding="utf-8")
 
     def run(
         self,
@@ -82,9 +98,10 @@ class Git:
         cwd: Path | None = None,
         stdin: bytes | None = None,
         environment: Mapping[str, str] | None = None,
+        settings: Settings = (),
         timeout: float = LOCAL_TIMEOUT,
     ) -> bytes:
-        """Run one git command and return its standard output.
+        """Run one git command and return its standard output. `settings` are added to ours for this one command.
 
         Raises:
             GitError: It failed, took too long, or git is not installed. The message holds command and error output.
@@ -93,7 +110,7 @@ class Git:
             done = subprocess.run(
                 ("git", *arguments),
                 cwd=cwd,
-                env={**self._environment(), **(environment or {})},
+                env={**self._environment(settings), **(environment or {})},
                 input=stdin if stdin is not None else b"",
                 capture_output=True,
                 timeout=timeout,
@@ -110,7 +127,12 @@ class Git:
     def read(self, *arguments: str, cwd: Path, limit: int) -> bytes:
         """Run one git command and return at most `limit` + 1 bytes of its output; the command is ended when there is more."""
         with subprocess.Popen(
-            ("git", *arguments), cwd=cwd, env=self._environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+            ("git", *arguments),
+            cwd=cwd,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         ) as process:
             # Popen with PIPE always has the stream; the check is for the type checker.
             output = process.stdout.read(limit + 1) if process.stdout is not None else b""
@@ -121,29 +143,25 @@ class Git:
             raise GitError("git-failed", _describe_failure(arguments, process.returncode, b""))
         return output
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, additions: Settings = ()) -> dict[str, str]:
         """Return the whole environment: nothing is inherited, least of all GIT_* variables."""
+        settings = (*_SETTINGS, *additions)
+        numbered = {"GIT_CONFIG_COUNT": str(len(settings))}
+        for number, (name, value) in enumerate(settings):
+            numbered |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
         return {
             "PATH": self._search_path,
             "LANG": "C.UTF-8",
-            "HOME": str(self._configuration.parent),
-            "GIT_CONFIG_GLOBAL": str(self._configuration),
+            "HOME": str(self._home),
+            "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_NO_LAZY_FETCH": "1",
             "GIT_OPTIONAL_LOCKS": "0",
+            **numbered,
         }
-
-
-def _render_configuration() -> str:
-    lines = []
-    for name, value in _SETTINGS:
-        section, _, key = name.rpartition(".")
-        head, _, sub = section.partition(".")
-        lines.append(f'[{head} "{sub}"]' if sub else f"[{head}]")
-        lines.append(f'\t{key} = "{value}"')
-    return "\n".join(lines) + "\n"
 
 
 def _describe_failure(arguments: Sequence[str], code: int, errors: bytes) -> str:
@@ -203,14 +221,28 @@ class GitWorkspaces:
             ) from error
 
     def destroy(self, folder: Path) -> None:
-        """Remove a workspace with everything in it, read-only folders included."""
-        if folder.exists():
-            for path, folders, _ in os.walk(folder):
-                for name in folders:
-                    inner = Path(path, name)
-                    if not inner.is_symlink():
-                        inner.chmod(stat.S_IRWXU)
-            shutil.rmtree(folder)
+        """Remove a workspace with everything in it, read-only folders included. A link in its place is only removed.
+
+        Raises:
+            GitError: `io-failed`: something is left.
+        """
+        try:
+            if folder.is_symlink():
+                folder.unlink()
+            elif folder.exists():
+                _make_removable(folder)
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise GitError("io-failed", f"The run's folder could not be removed: {error.strerror}.") from error
+
+
+def _make_removable(folder: Path) -> None:
+    folder.chmod(stat.S_IRWXU)
+    for path, folders, _ in os.walk(folder):
+        for name in folders:
+            inner = Path(path, name)
+            if not inner.is_symlink():
+                inner.chmod(stat.S_IRWXU)
 
 
 class GitWorkspace:
@@ -285,41 +317,52 @@ class GitPublicationRepositories:
         git: The git program.
         remote_url: Where the repository is, without credentials.
         token: The credential, handed to git through its environment: not on a command line, not in a file.
+        sleep: How to wait before a command is tried again.
     """
 
-    def __init__(self, git: Git, remote_url: str, token: str | None) -> None:
+    def __init__(
+        self, git: Git, remote_url: str, token: str | None, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._git = git
         self._remote_url = remote_url
         self._token = token
+        self._sleep = sleep
 
     def clone(self, folder: Path, base_sha: str) -> "GitPublicationRepository":
         """Fetch the base commit from the server into a new repository."""
         root = folder / "publication.git"
         self._git.run("init", "--quiet", "--bare", str(root))
-        repository = GitPublicationRepository(self._git, root, base_sha, self._remote_url, self._authorization())
+        repository = GitPublicationRepository(
+            self._git, root, base_sha, self._remote_url, self._authorization(), self._sleep
+        )
         repository.fetch_base()
         return repository
 
-    def _authorization(self) -> dict[str, str]:
+    def _authorization(self) -> Settings:
         if self._token is None:
-            return {}
+            return ()
         credential = base64.b64encode(f"x-access-token:{self._token}".encode()).decode()
-        return {
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"http.{self._remote_url}.extraHeader",
-            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {credential}",
-        }
+        return ((f"http.{self._remote_url}.extraHeader", f"Authorization: Basic {credential}"),)
 
 
 class GitPublicationRepository:
     """A bare repository of ours: there is no work tree in which anything of the agent's could take effect."""
 
-    def __init__(self, git: Git, root: Path, base_sha: str, remote_url: str, authorization: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        git: Git,
+        root: Path,
+        base_sha: str,
+        remote_url: str,
+        authorization: Settings,
+        sleep: Callable[[float], None],
+    ) -> None:
         self._git = git
         self._root = root
         self._base_sha = base_sha
         self._remote_url = remote_url
         self._authorization = authorization
+        self._sleep = sleep
 
     def fetch_base(self) -> None:
         """Fetch the one commit the result stands on; its tree is all a comparison needs."""
@@ -361,16 +404,40 @@ class GitPublicationRepository:
         )
 
     def push(self, commit: str, branch: str, *, expected_sha: str | None) -> None:
-        """Push one commit to one branch, which must still point to `expected_sha` (or not exist)."""
+        """Push one commit to one branch, which must still point to `expected_sha` (or not exist).
+
+        Repeating it after a lost answer is no second push: git sees that the branch is there already.
+
+        Raises:
+            GitError: `missing-permission` where the token may not push, else `git-failed`.
+        """
         ref = f"refs/heads/{branch}"
         lease = f"--force-with-lease={ref}:{expected_sha or ''}"
-        self._remote("push", "--quiet", "--porcelain", "--no-verify", lease, self._remote_url, f"{commit}:{ref}")
+        try:
+            self._remote("push", "--quiet", "--porcelain", "--no-verify", lease, self._remote_url, f"{commit}:{ref}")
+        except GitError as error:
+            if re.search(_REFUSED, error.message) is None:
+                raise
+            raise GitError(
+                "missing-permission", f"The job's token may not push to {branch}.", remedy=_PUSH_PERMISSION
+            ) from error
 
     def _run(self, *arguments: str, stdin: bytes | None = None, environment: Mapping[str, str] | None = None) -> bytes:
         return self._git.run(*arguments, cwd=self._root, stdin=stdin, environment=environment)
 
     def _remote(self, *arguments: str) -> bytes:
-        return self._git.run(*arguments, cwd=self._root, environment=self._authorization, timeout=NETWORK_TIMEOUT)
+        """Run a command that talks to the server; what the network or the server broke is tried again, a few times."""
+        for attempt in range(NETWORK_ATTEMPTS - 1):
+            try:
+                return self._try_remote(*arguments)
+            except GitError as error:
+                if re.search(_TRANSIENT, error.message) is None:
+                    raise
+                self._sleep(RETRY_SECONDS * 2**attempt)
+        return self._try_remote(*arguments)
+
+    def _try_remote(self, *arguments: str) -> bytes:
+        return self._git.run(*arguments, cwd=self._root, settings=self._authorization, timeout=NETWORK_TIMEOUT)
 
 
 def _identity(name: str, email: str, date: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ from coven_action.errors import GitHubError
 _REPEATABLE: Final = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 CREATION_ATTEMPTS: Final = 3
 RETRIES: Final = 4
+_LIMITED: Final = frozenset({403, 429})
 MAXIMUM_PAGES: Final = 100
 T = TypeVar("T")
 
@@ -64,8 +65,10 @@ class GitHubAPI:
         self._backoff = backoff
         self._maximum_wait = maximum_wait
         self._sleep = sleep
-        retry = GithubRetry(
+        retry = _BoundedRetry(
             total=RETRIES,
+            # The last answer is worth more than "too many retries": it is explained like any other.
+            raise_on_status=False,
             backoff_factor=backoff,
             status_forcelist=[429, *range(500, 600)],
             allowed_methods=_REPEATABLE,
@@ -191,9 +194,9 @@ class GitHubAPI:
 
         return _read(PullRequest.model_validate, self._create(f"{self._path}/pulls", values, find))
 
-    def update_pull_request(self, number: int, *, title: Redacted, body: Redacted) -> PullRequest:
-        """Replace a pull request's title and text."""
-        values = {"title": str(title), "body": str(body)}
+    def update_pull_request(self, number: int, *, title: Redacted | None, body: Redacted) -> PullRequest:
+        """Replace a pull request's text, and its title unless that is None."""
+        values = {"body": str(body)} if title is None else {"title": str(title), "body": str(body)}
         return _read(PullRequest.model_validate, self._call("PATCH", f"{self._path}/pulls/{number}", values))
 
     def create_check_run(
@@ -305,6 +308,27 @@ class GitHubAPI:
                 f"GitHub did not answer {verb} {path}: {type(error).__name__}.",
                 place=f"{verb} {path}",
             ) from error
+
+
+class _BoundedRetry(GithubRetry):
+    """PyGithub's retry, which ends at once where GitHub asks for a longer wait than a job should spend."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: Any = None,
+        error: Exception | None = None,
+        *rest: Any,
+        **named: Any,
+    ) -> Any:
+        if response is not None and response.status in _LIMITED and self.max_rate_limit_wait is not None:
+            answer = read_answer(response.status, response.headers, None)
+            wait = find_wait(answer, time.time())
+            if wait is not None and wait > self.max_rate_limit_wait:
+                message = {"message": f"rate limit: GitHub asks to wait {wait:.0f} s"}
+                raise GithubException(response.status, message, dict(response.headers))
+        return super().increment(method, url, response, error, *rest, **named)
 
 
 def _map_error(error: GithubException, verb: str, path: str) -> GitHubError:

@@ -1,14 +1,18 @@
 """Jinja2 over the Markdown templates beside this file. Every value is shown inert unless a filter says otherwise."""
 
+import textwrap
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 import jinja2
 
-from coven_action.core.sanitising import escape_markdown, render_code_span, sanitise_output
+from coven_action.core.sanitising import cut_text, escape_markdown, render_code_span, sanitise_output
 
 SECONDS_PER_MINUTE: Final = 60
+# Characters of somebody's text that a page of ours quotes; GitHub's limit for a page is 65,536.
+QUOTED: Final = 20_000
+QUOTATION_CUT: Final = "\n\n*Cut here; the rest is in the run's artifacts.*"
 
 
 class MarkdownTemplates:
@@ -48,9 +52,12 @@ def _code(value: Any) -> _Markdown:
     return _Markdown(render_code_span(str(value)))
 
 
-def _quote(value: Any) -> _Markdown:
-    """Show somebody's Markdown as a quotation, inert: no mention, link, image or closing keyword acts."""
-    lines = sanitise_output(str(value)).text.strip().splitlines()
+def _quote(value: Any, limit: int = QUOTED) -> _Markdown:
+    """Show somebody's Markdown as a quotation, inert: no mention, link, image or closing keyword acts.
+
+    A longer one is cut, so that what we say after it is never what GitHub's own limit takes away.
+    """
+    lines = cut_text(sanitise_output(str(value)).text.strip(), limit, QUOTATION_CUT).split("\n")
     return _Markdown("\n".join(f"> {line}".rstrip() for line in lines))
 
 
@@ -62,6 +69,20 @@ def _prose(value: Any) -> _Markdown:
 def _block(value: Any) -> _Markdown:
     """Show a text as it is, in a code block."""
     return _Markdown(sanitise_output(f"~~~~~~~~text\n{value}\n~~~~~~~~\n").text.strip())
+
+
+def _advice(value: Any) -> _Markdown:
+    """Show a remedy: a sentence, and the lines to write, if it has any, as they are to be written."""
+    sentence, _, lines = str(value).partition("\n")
+    return _Markdown(f"{_prose(sentence)}\n\n{_block(textwrap.dedent(lines))}" if lines else _prose(sentence))
+
+
+def _row(text: str, thread_number: int) -> _Markdown:
+    """Show a row's text inert, but for the number of the thread at its beginning, which is ours and may link."""
+    own = f"#{thread_number} "
+    if text.startswith(own):
+        return _Markdown(own + escape_markdown(text.removeprefix(own)))
+    return _Markdown(escape_markdown(text))
 
 
 def _own(value: Any) -> _Markdown:
@@ -76,4 +97,13 @@ def _duration(seconds: float) -> _Markdown:
     return _Markdown(f"{minutes} min {rest} s")
 
 
-FILTERS: Final = {"code": _code, "quoted": _quote, "prose": _prose, "block": _block, "own": _own, "duration": _duration}
+FILTERS: Final = {
+    "advice": _advice,
+    "block": _block,
+    "code": _code,
+    "duration": _duration,
+    "own": _own,
+    "prose": _prose,
+    "quoted": _quote,
+    "row": _row,
+}

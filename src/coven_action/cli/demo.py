@@ -60,7 +60,8 @@ def command(*, once: bool, issue: Path | None, port: int) -> None:
     title, body = read_issue(issue or FILES / "issue.md")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coven-demo-")))
-        github = stack.enter_context(_start_github(folder / "github", 0 if once else port))
+        github = _start_github(folder / "github", 0 if once else port)
+        stack.callback(github.stop)
         missing = _run(github, folder, title, body)
         for sentence in missing:
             click.echo(f"missing   {sentence}", err=True)

@@ -47,7 +47,7 @@ class SystemClock:
 
 @click.group(name="stage")
 def command() -> None:
-    """Run a stage of the action. A workflow calls these; their state comes from the job's environment.
+    r"""Run a stage of the action. A workflow calls these; their state comes from the job's environment.
 
     \b
     plan     decide: who asked, which familiar, on what        writes plan.json

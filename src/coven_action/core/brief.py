@@ -32,7 +32,9 @@ _CONTRACT_TRIGGERS: Final[dict[str, Trigger]] = {
     "workflow_dispatch": "issue_assigned",
     "issue_comment": "issue_mention",
 }
+# In characters. GitHub allows 65,536 in a body and 256 in a title; what is longer did not come from there.
 MAXIMUM_TEXT: Final = 256 * 1024
+MAXIMUM_TITLE: Final = 1024
 
 
 def freeze_text(event: TriggerEvent, thread: Thread, familiar: Familiar, *, read_at: str) -> FrozenText | Refusal:
@@ -53,7 +55,7 @@ def freeze_text(event: TriggerEvent, thread: Thread, familiar: Familiar, *, read
         )
     raw = thread.body if not asked else _combine(asked, thread, familiar, event.repository.full_name)
     body = sanitise_input(raw[:MAXIMUM_TEXT])
-    title = sanitise_input(thread.title)
+    title = sanitise_input(thread.title[:MAXIMUM_TITLE])
     author = event.comment.user if event.comment and asked else thread.user
     return FrozenText(
         title=" ".join(title.text.split()),

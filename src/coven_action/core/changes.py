@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
+from coven_action.core.invisible import remove_invisible
 from coven_action.core.records import Record
 
 _MODES: Final = {
@@ -43,9 +44,9 @@ class DiffStatistics(Record):
 
     @property
     def described(self) -> str:
-        """The size in a person's words: `2 files, +14 −3`."""
+        """The size in a person's words: `2 files, +14 −3`."""  # noqa: RUF002 - a minus sign, as diff statistics are typeset
         files = "1 file" if self.files == 1 else f"{self.files} files"
-        return f"{files}, +{self.added_lines} −{self.deleted_lines}"
+        return f"{files}, +{self.added_lines} −{self.deleted_lines}"  # noqa: RUF001 - as above
 
 
 _STATUS: Final[dict[str, Literal["added", "modified", "deleted", "type_changed"]]] = {
@@ -64,14 +65,26 @@ def parse_changes(raw: str, numstat: str) -> tuple[ChangedFile, ...]:
         numstat: `git diff-tree -r -z --no-renames --numstat BASE TIP`.
 
     Raises:
-        ValueError: The text is not what git writes.
+        ValueError: The text is not what git writes, or the two do not speak of the same paths.
     """
     lines = {path: (added, deleted) for added, deleted, path in _parse_numstat(numstat)}
-    return tuple(_changed(header, path, lines.get(path, ("0", "0"))) for header, path in _pairs(raw))
+    records = tuple(_pairs(raw))
+    if lines.keys() != {path for _, path in records}:
+        raise ValueError("the two outputs of git name different paths")
+    return tuple(_changed(header, path, lines[path]) for header, path in records)
+
+
+def _split_fields(text: str) -> list[str]:
+    """Return the fields of a `-z` output. Each ends with NUL, so text after the last one is an output that was cut."""
+    *fields, rest = text.split("\0")
+    if rest:
+        message = f"the output of git ends in the middle of a field: {rest[:80]!r}"
+        raise ValueError(message)
+    return fields
 
 
 def _pairs(raw: str) -> Iterator[tuple[re.Match[str], str]]:
-    fields = raw.split("\0")[:-1]
+    fields = _split_fields(raw)
     for header, path in zip(fields[::2], fields[1::2], strict=True):
         match = _RAW.fullmatch(header)
         if match is None or match[3] not in _STATUS:
@@ -94,7 +107,7 @@ def _changed(header: re.Match[str], path: str, lines: tuple[str, str]) -> Change
 
 
 def _parse_numstat(numstat: str) -> Iterator[tuple[str, str, str]]:
-    for record in numstat.split("\0")[:-1]:
+    for record in _split_fields(numstat):
         added, deleted, path = record.split("\t", 2)
         yield added, deleted, path
 
@@ -142,12 +155,16 @@ PROTECTED_NAMES: Final = frozenset(
 def fold_path(path: str) -> tuple[str, ...]:
     """Return the path's segments as the most forgiving file system would see them.
 
-    Case, Unicode compatibility forms, format characters, and trailing dots and spaces are ignored somewhere: on macOS,
-    on Windows, or by HFS+. What is equal on any of them is equal here.
+    Case, Unicode compatibility forms, invisible characters, trailing dots and spaces, and what follows a colon (the name
+    of an NTFS stream, as in `.git::$INDEX_ALLOCATION`) are ignored somewhere: on macOS, on Windows, or by HFS+. What is
+    equal on any of them is equal here.
     """
-    normal = unicodedata.normalize("NFKC", path).casefold()
-    visible = "".join(character for character in normal if unicodedata.category(character) != "Cf")
-    return tuple(segment.rstrip(". ") or segment for segment in visible.replace("\\", "/").split("/"))
+    visible, _ = remove_invisible(unicodedata.normalize("NFKC", path).casefold())
+    return tuple(_fold_segment(segment) for segment in visible.replace("\\", "/").split("/"))
+
+
+def _fold_segment(segment: str) -> str:
+    return segment.partition(":")[0].rstrip(". ") or segment
 
 
 def find_protected(files: Iterable[ChangedFile]) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from coven_action.core.documents import Server, TaskIdentity
 from coven_action.core.records import Record
 from coven_action.errors import EnvironmentFault
 
+# The name is part of commit trailers and of hidden markers, and nothing in it may end one.
+_EVENT_NAME: Final = re.compile(r"[a-z_]{1,50}")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
 _SERVER: Final = re.compile(r"https?://[A-Za-z0-9.:_-]+(?:/[A-Za-z0-9._/-]*)?")
 
@@ -44,8 +46,11 @@ def parse_job_context(environment: Mapping[str, str]) -> JobContext:
     repository = _required(environment, "GITHUB_REPOSITORY")
     if not re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", repository):
         raise EnvironmentFault("missing-environment", "GITHUB_REPOSITORY is not of the form owner/name.")
+    event_name = _required(environment, "GITHUB_EVENT_NAME")
+    if not _EVENT_NAME.fullmatch(event_name):
+        raise EnvironmentFault("missing-environment", f"GITHUB_EVENT_NAME is not an event's name: {event_name[:40]!r}.")
     return JobContext(
-        event_name=_required(environment, "GITHUB_EVENT_NAME"),
+        event_name=event_name,
         repository=repository,
         repository_id=_number(environment, "GITHUB_REPOSITORY_ID"),
         run_id=_number(environment, "GITHUB_RUN_ID"),

@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from coven_action.core.contract import Brief
 from coven_action.core.changes import ChangedFile, DiffStatistics
+from coven_action.core.contract import Brief
 from coven_action.core.events import Actor, Repository
 from coven_action.core.records import Record, canonical_json
 from coven_action.core.refusals import Refusal
@@ -110,6 +110,7 @@ class Work(Record):
     isolation_demanded: Literal["enforced", "partial", "none"]
     configuration_sha256: Sha256
     status_comment_id: int | None
+    published_tasks: tuple[str, ...] = ()
 
 
 class Published(Record):
@@ -212,6 +213,13 @@ class Outcome(Record):
     finished_at: str
 
 
+class Measure(Record):
+    """A file's size in bytes and its SHA-256."""
+
+    size: int
+    sha256: Sha256
+
+
 class Verdict(Record):
     """One step of the verification before publication and what it found."""
 
@@ -268,14 +276,25 @@ class Evidence(Record):
         return sum(time.seconds for time in self.times)
 
 
+# Decision -> the part of a plan that holds its answer.
+_ANSWERS: Final = {"proceed": "work", "decline": "refusal", "published": "published"}
+
+
 def write_document(document: Record) -> bytes:
     """Return the canonical bytes of a document."""
     return canonical_json(document.model_dump(mode="json")).encode()
 
 
 def parse_plan(data: bytes) -> Plan:
-    """Read `plan.json`. Raises `DocumentError` for anything but a plan of this version."""
-    return _parse(Plan, data, "plan.json")
+    """Read `plan.json`. Raises `DocumentError` for anything but a plan of this version with exactly its one answer."""
+    plan = _parse(Plan, data, "plan.json")
+    given = {name for name in _ANSWERS.values() if getattr(plan, name) is not None}
+    if given != {_ANSWERS[plan.decision]}:
+        raise DocumentError(
+            "malformed-document",
+            f"plan.json: the decision {plan.decision} needs {_ANSWERS[plan.decision]} and no other",
+        )
+    return plan
 
 
 def parse_outcome(data: bytes) -> Outcome:
@@ -292,8 +311,12 @@ def _parse(model: type[D], data: bytes, name: str) -> D:
     if len(data) > MAXIMUM_DOCUMENT_BYTES:
         raise DocumentError("document-too-large", f"{name} has {len(data)} bytes; {MAXIMUM_DOCUMENT_BYTES} are allowed")
     try:
-        return model.model_validate_json(data)
+        document = model.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "document"
         raise DocumentError("malformed-document", f"{name}: {field}: {first['msg']}") from error
+    if not document.model_fields_set >= {"kind", "version"}:
+        # The models have defaults for both, so that whoever builds a document need not say them; a reader needs them said.
+        raise DocumentError("malformed-document", f"{name}: a document says its kind and version")
+    return document

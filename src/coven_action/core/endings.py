@@ -45,7 +45,8 @@ ENDINGS: Final[Mapping[Ending, EndingRule]] = {
     Ending.FAULT: EndingRule(conclusion="failure", title="failed", exit_code=1, state="failed"),
 }
 
-_WITHOUT_CHANGES: Final[Mapping[str, Ending]] = {
+# What `run` found -> the ending where nothing is published; `worked` comes here only where our own clone shows no change.
+_UNPUBLISHED: Final[Mapping[str, Ending]] = {
     "worked": Ending.NOTHING_CHANGED,
     "nothing-changed": Ending.NOTHING_CHANGED,
     "needs-input": Ending.NEEDS_INPUT,
@@ -57,6 +58,8 @@ _WITHOUT_CHANGES: Final[Mapping[str, Ending]] = {
 def decide_ending(outcome: Outcome, fault: Fault | None, *, has_changes: bool, refusal: Verdict | None) -> Ending:
     """Return how the task ends if nothing goes wrong from here on.
 
+    Only a run that worked is published: a runtime that failed or asks a question may have left half a change.
+
     Args:
         outcome: What happened in `run`.
         fault: What went wrong in this stage or an earlier one.
@@ -65,8 +68,8 @@ def decide_ending(outcome: Outcome, fault: Fault | None, *, has_changes: bool, r
     """
     if fault is not None:
         return Ending.FAULT
-    if not has_changes or outcome.verdict == "fault":
-        return _WITHOUT_CHANGES[outcome.verdict]
+    if not has_changes or outcome.verdict != "worked":
+        return _UNPUBLISHED[outcome.verdict]
     if refusal is None:
         return Ending.PUBLISHED
     return Ending.STALE if refusal.step == "freshness" else Ending.REFUSED

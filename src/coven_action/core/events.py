@@ -24,12 +24,18 @@ class Actor(Payload):
 
     id: Identifier = Field(gt=0, lt=2**63)
     login: str = Field(min_length=1, max_length=100)
-    type: str = "User"
+    type: str = ""
 
     @property
     def is_bot(self) -> bool:
-        """Whether GitHub says that this account is an App's or a bot's. The login's suffix says nothing."""
+        """Whether GitHub does not call this account a person's (`User`). The login's suffix says nothing."""
         return self.type != "User"
+
+
+class Owner(Actor):
+    """The account a repository belongs to. Its login becomes part of addresses."""
+
+    login: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
 
 
 class Repository(Payload):
@@ -37,7 +43,7 @@ class Repository(Payload):
 
     id: Identifier = Field(gt=0, lt=2**63)
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
-    owner: Actor
+    owner: Owner
     private: bool
     visibility: Literal["public", "private", "internal"] = "private"
     default_branch: str = Field(min_length=1, max_length=244)
@@ -105,13 +111,16 @@ class TriggerEvent(Record):
 
 
 # The command is the first thing in the comment, so that quoting somebody or explaining a command starts nothing.
-_COMMAND = re.compile(r"\s*/([a-z][a-z0-9-]{0,31})[ \t]+([a-z][a-z-]{0,19})(?=\s|\Z)")
+_COMMAND: Final = re.compile(r"\s*/([a-z][a-z0-9-]{0,31})[ \t]+([a-z][a-z-]{0,19})(?=\s|\Z)")
 
 
 def parse_command(body: str) -> Command | None:
-    """Return the command a comment begins with, or None."""
-    match = _COMMAND.match(body[:MAXIMUM_COMMAND_LENGTH])
-    return Command(addressee=match[1], verb=match[2]) if match else None
+    """Return the command a comment begins with, or None. It ends within the first `MAXIMUM_COMMAND_LENGTH` characters."""
+    # One character more is looked at, so that cutting the text never makes a word look finished.
+    match = _COMMAND.match(body[: MAXIMUM_COMMAND_LENGTH + 1])
+    if match is None or match.end() > MAXIMUM_COMMAND_LENGTH:
+        return None
+    return Command(addressee=match[1], verb=match[2])
 
 
 def parse_event(event_name: str, payload: Any) -> TriggerEvent | Refusal:
@@ -184,14 +193,17 @@ def _read_comment(payload: Mapping[str, Any]) -> TriggerEvent | Refusal:
     command = parse_command(comment.body)
     if command is None:
         return Refusal(code="not-a-command", reason="The comment does not begin with a command.", quiet=True)
-    thread = _thread(payload)
+    thread, common = _thread(payload), _common(payload)
+    if comment.user.id != common["sender"].id:
+        # Whoever created a comment wrote it. The sender's permission is never lent to somebody else's words.
+        raise EventError("malformed-event", "issue_comment: the comment was not written by the sender")
     return TriggerEvent(
         event_name="issue_comment",
         thread=thread,
         thread_number=thread.number,
         comment=comment,
         command=command,
-        **_common(payload),
+        **common,
     )
 
 

@@ -42,10 +42,15 @@ def read_answer(status: int, headers: Mapping[str, Any] | None, body: Any) -> An
     details = body.get("errors") if isinstance(body, Mapping) else None
     return Answer(
         status=status,
-        headers={str(name).lower(): str(value) for name, value in (headers or {}).items()},
-        message=str(message or "")[:SHOWN],
+        headers={_printable(name).lower(): _printable(value) for name, value in (headers or {}).items()},
+        message=_printable(message or "")[:SHOWN],
         details=json.dumps(details)[:SHOWN] if details else "",
     )
+
+
+def _printable(value: Any) -> str:
+    """Return a value as text that can be encoded: JSON may hold halves of surrogate pairs."""
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def explain(answer: Answer, request: str) -> Meaning:

@@ -29,14 +29,25 @@ _TAG: Final = re.compile(
     rf"</?+(?:(?i:{LONG_NAMES})(?=[\s/>]|\Z){_BODY}|[A-Za-z]{_PLAIN}(?:>|{_QUOTED}{_BODY}))|</[^A-Za-z\n>][^\n>]*+>"
 )
 _TAG_IN_BLOCK: Final = re.compile(rf"</?+[A-Za-z]{_BODY}|</[^\n>]*+>?")
+_TAG_IN_QUOTATION: Final = re.compile(
+    rf"</?+[A-Za-z](?:[^>=\n]|\n(?![ \t>]*+(?:\n|\Z))[ \t>]*+|{_QUOTED}|=)*+>?|</[^\n>]*+>?"
+)
+# No blank line ends the block that begins with `<pre>`.
+_TAG_IN_RAW: Final = re.compile(rf"</?+[A-Za-z](?:[^>=]|{_QUOTED}|=)*+>?|</[^\n>]*+>?")
 _NAME: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*+)")
 _AUTOLINK: Final = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>`]*+|[\w.+-]++@[\w.-]++)>", re.ASCII)
+_INFORMATION: Final = re.compile(r"\A([ \t]*+(?:`++|~++)[ \t]*+(?:[\w+#.-]{1,32}+(?=\s|\Z))?)[^\n]*+", re.ASCII)
 _BLANK_LINE: Final = re.compile(r"\n[ \t]*+(?:\n|\Z)")
 _CONTAINERS: Final = re.compile(r"[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)]|\[\^[^\]]{1,99}\]:)[ \t>]++)*+")
 _LINE_END: Final = re.compile(r"[ \t]*+(?:\n|\Z)")
+# Stands for the space that a removed block leaves behind. It is none until the link definitions were read, because a
+# space would end their invisible part. Control characters were removed from the text before, so it is never mistaken.
+SEAM: Final = "\x01"
 _LOOK_BACK: Final = 200
 # How a declaration begins, how it ends, and from where its end is looked for. `<!-->` is a whole comment.
-_DECLARATIONS: Final = (("<!--", "-->", 2), ("<![CDATA[", "]]>", 9))
+_DECLARATIONS: Final = (("<!--", "-->", 2), ("<![CDATA[", "]]>", 9), ("<?", "?>", 2))
+_INDENTATION: Final = re.compile(r" {0,3}")
+_BLOCK_START: Final = re.compile(r"\n(?:[ \t>]|[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)*+(?:```|~~~|<)")
 _OPENER: Final = re.compile(r"<(?=[A-Za-z/!?])")
 
 
@@ -91,8 +102,15 @@ class _Scanner:
     def read_fence(self, fence: Fence) -> None:
         if fence.is_code:
             self.keep_code(fence.start, fence.end)
+            self.trim_information()
         else:
             self.no_fences_until = self.no_spans_until = max(self.no_spans_until, fence.end)
+
+    def trim_information(self) -> None:
+        """Cut what follows the language in the first line of the fence that was kept: nobody sees it."""
+        if self.is_visible() and (trimmed := _INFORMATION.sub(r"\1", self.code[-1], count=1)) != self.code[-1]:
+            self.code[-1] = trimmed
+            self.counts["title"] += 1
 
     def is_visible(self) -> bool:
         return not self.sections or self.sections[-1].summary == "shown"
@@ -115,29 +133,52 @@ class _Scanner:
         self.keep(start)
         self.counts[kind] += 1
         self.position = end
-        if end > self.no_spans_until and "`" in self.text[start:end]:
+        if self.text.find("\n", start, end) >= 0:
+            self.note_lines(start, end, kind)
+        if end > self.no_spans_until and self.text.find("`", start, end) >= 0:
             # Backticks inside markup are no delimiters, so the pairs found in this paragraph cannot be relied upon.
             self.no_spans_until = find_paragraph_end(self.text, end)
+
+    def note_lines(self, start: int, end: int, kind: str) -> None:
+        """Draw the consequences of having dropped line breaks between `start` and `end`."""
+        if self.is_visible():
+            # Lines stay apart: what ended with its line, such as a link definition, must not reach into the next.
+            self.kept.append("\n")
+        is_block = kind == "comment" and _INDENTATION.fullmatch(self.text, self.find_line(start), start)
+        if not is_block and _BLOCK_START.search(self.text, start, end):
+            # Blocks bind stronger than what stands within a line, but only in some contexts: from here on it is open
+            # which fence opens and which closes, so nothing counts as code any more, and all may be an HTML block.
+            self.extend_block(len(self.text))
+            line_end = self.text.find("\n", end)
+            self.position = len(self.text) if line_end < 0 else line_end
 
     def read_markup(self, start: int) -> None:
         """Read the one construct that begins with the `<` at `start`, if one does."""
         following = self.text[start + 1 : start + 2]
-        if following == "!":
+        if following in {"!", "?"}:
             self.read_declaration(start)
-        elif following == "?":
-            self.drop(start, self.find_end("?>", start + 2), "comment")
         elif following == "/" or (following.isascii() and following.isalpha()):
             self.read_tag(start)
 
     def read_declaration(self, start: int) -> None:
+        end = self.find_declaration_end(start)
+        if end is None:
+            return
+        self.drop(start, end, "comment")
+        self.leave_definition(start, end)
+        if self.begins_line(start):
+            # The rest of its last line belongs to the HTML block that the declaration is.
+            line_end = self.text.find("\n", end)
+            self.extend_block(len(self.text) if line_end < 0 else line_end)
+
+    def find_declaration_end(self, start: int) -> int | None:
+        """Return where a comment, declaration, CDATA section or instruction ends, or None where `<` is a character."""
         for opening, terminator, skipped in _DECLARATIONS:
             if self.text.startswith(opening, start):
-                self.drop(start, self.find_end(terminator, start + skipped), "comment")
-                return
+                return self.find_end(terminator, start + skipped)
         if start < self.last_bracket:
-            self.drop(start, self.find_end(">", start + 2), "comment")
-        elif self.text[start + 2 : start + 3].isalpha():
-            self.drop(start, len(self.text), "comment")
+            return self.find_end(">", start + 2)
+        return len(self.text) if self.text[start + 2 : start + 3].isalpha() else None
 
     def find_end(self, terminator: str, start: int) -> int:
         """Return where a construct ends; one without its terminator reaches to the end of the text."""
@@ -145,25 +186,50 @@ class _Scanner:
         return len(self.text) if found < 0 else found + len(terminator)
 
     def read_tag(self, start: int) -> None:
-        in_block = start < self.block_until
-        if not in_block and (autolink := _AUTOLINK.match(self.text, start)):
+        if start >= self.block_until and (autolink := _AUTOLINK.match(self.text, start)):
             self.keep(autolink.end())
             return
-        tag = (_TAG_IN_BLOCK if in_block else _TAG).match(self.text, start)
+        tag = self.match_tag(start)
         if tag is None:
             return
         name = _NAME.match(self.text, start)
         if name is not None and self.begins_line(start):
             self.note_block(name[1].lower(), tag)
         self.drop(start, tag.end(), "tag")
+        self.leave_definition(start, tag.end())
         if name is not None:
             self.enter_or_leave(name[1].lower(), tag[0])
 
+    def match_tag(self, start: int) -> re.Match[str] | None:
+        """Return the tag that begins at `start`, as long as it is in the context where it is longest."""
+        if start < max(self.raw_until.values(), default=0):
+            return _TAG_IN_RAW.match(self.text, start)
+        if start >= self.block_until:
+            return _TAG.match(self.text, start)
+        tag = _TAG_IN_BLOCK.match(self.text, start)
+        if tag and "\n" in tag[0] and ">" in self.text[self.find_line(start) : start]:
+            # In a quotation the bracket at the beginning of a line is the quotation's, not the tag's.
+            return _TAG_IN_QUOTATION.match(self.text, start)
+        return tag
+
+    def leave_definition(self, start: int, end: int) -> None:
+        """Leave behind what makes a link definition one, so that its label is found and removed."""
+        before = self.text[self.find_line(start) : start]
+        if "[" not in before or not self.is_visible():
+            return
+        if self.text.find("]:", start, end) >= 0:
+            self.kept.append("]:" + SEAM)
+        elif before.rstrip().endswith("]:"):
+            self.kept.append(SEAM)
+
     def begins_line(self, start: int) -> bool:
         """Tell whether only containers stand before `start` on its line, as far as a bounded look back shows."""
-        near = max(0, start - _LOOK_BACK)
-        line_start = self.text.rfind("\n", near, start) + 1 or near
-        return _CONTAINERS.fullmatch(self.text, line_start, start) is not None
+        return _CONTAINERS.fullmatch(self.text, self.find_line(start), start) is not None
+
+    def find_line(self, position: int) -> int:
+        """Return where the line of `position` begins, or a place not too far before it."""
+        near = max(0, position - _LOOK_BACK)
+        return self.text.rfind("\n", near, position) + 1 or near
 
     def note_block(self, name: str, tag: re.Match[str]) -> None:
         """Mark the HTML block that this tag may begin: there are neither fences nor spans in it."""
@@ -188,7 +254,7 @@ class _Scanner:
             self.follow_section(self.sections[-1], name, tag, is_closing=is_closing)
             return
         if name in SPACING_ELEMENTS:
-            self.kept.append(" ")
+            self.kept.append(SEAM)
         if is_closing:
             self.leave_summary(name)
         elif name not in VOID_ELEMENTS and check_hides(name, tag):
@@ -222,6 +288,8 @@ class _Breaker(_Scanner):
 
 def remove_html(text: str, counts: Counter[str]) -> tuple[str, list[str]]:
     """Return the text without HTML, with `NUL index NUL` in place of code, and the code by index.
+
+    A `SEAM` in the text is to become a space.
 
     Args:
         text: Markdown without control characters.

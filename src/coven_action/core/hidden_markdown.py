@@ -24,6 +24,11 @@ _LINK_TITLE: Final = re.compile(
 # An escaped character, a bracket, or the end of a paragraph, which no bracket pair can span.
 _BRACKET: Final = re.compile(r"\n[ \t]*+(?=\n)|\\[^\n]|!\[|[\[\]]")
 
+# The first line of a fence that was not set aside; people see nothing of it, familiars get the name of the language.
+_INFORMATION: Final = re.compile(
+    r"(\n(?:[ \t>]*+(?:[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)(?=[ \t]))*+[ \t>]*+"
+    r"(?:`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)[ \t]*+(?:[A-Za-z0-9_+#.-]{1,32}+(?=\s|\Z))?)[^\s][^\n]*+"
+)
 _FOOTNOTE: Final = re.compile(
     rf"\n{_CONTAINERS}\[\^([^\]\s]++)\]:[^\n]*+(?:\n(?![ \t]*+(?:\n|\Z)|[ \t>]*+\[\^)[^\n]++)*+"
     r"(?:\n(?:[ \t]*+\n)++(?=[ ]{4}|\t)[^\n]*+(?:\n(?![ \t]*+(?:\n|\Z))[^\n]++)*+)*+"
@@ -38,16 +43,22 @@ def remove_markdown(text: str, counts: Counter[str]) -> str:
         text: Markdown with placeholders for its code.
         counts: Is increased by what was removed, by kind.
     """
+    if "```" in text or "~~~" in text:
+        text, count = _INFORMATION.subn(r"\1", "\n" + text)
+        text = text[1:]
+        counts["title"] += count
+    if "![" in text:
+        text = _remove_descriptions(text, counts)
+    if "](" in text:
+        text, count = _LINK_TITLE.subn(r"\1)", text)
+        counts["title"] += count
     if "]:" in text:
         # Expressions that begin with a literal line feed are many times faster than `^`.
         text = _remove_footnotes("\n" + text, counts)
         text, count = _DEFINITION.subn(r"\n\1", text)
         text = text[1:]
         counts["definition"] += count
-    if "](" in text:
-        text, count = _LINK_TITLE.subn(r"\1)", text)
-        counts["title"] += count
-    return _remove_descriptions(text, counts) if "![" in text else text
+    return text
 
 
 def break_markdown(text: str) -> str:

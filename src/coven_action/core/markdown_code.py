@@ -127,23 +127,27 @@ def find_paragraph_end(text: str, position: int) -> int:
 def iterate_spans(text: str) -> Iterator[tuple[int, int]]:
     """Yield start and end of the inline code of `text`, fences disregarded.
 
-    A span counts only in a paragraph whose backticks pair up line by line, whatever blocks the lines belong to.
+    A span counts only in a paragraph whose backticks pair up line by line, whatever blocks the lines belong to, and
+    that holds the beginning of some markup, since without it there is nothing to tell apart.
     """
     if "`" not in text:
         return
     start = 0
     for boundary in _PARAGRAPH_END.finditer(text):
         end = boundary.start()
-        if text.find("`", start, end) >= 0:
-            yield from _iterate_paragraph_spans(text[start:end], start)
+        yield from _iterate_paragraph_spans(text, start, end)
         start = end
-    yield from _iterate_paragraph_spans(text[start:], start)
+    yield from _iterate_paragraph_spans(text, start, len(text))
 
 
-def _iterate_paragraph_spans(paragraph: str, offset: int) -> Iterator[tuple[int, int]]:
-    fence_line = _FENCE_LINE.match(paragraph)
-    begin = fence_line.end() if fence_line else 0
-    rest = paragraph[begin:]
+def _iterate_paragraph_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    if text.find("`", start, end) < 0:
+        return
+    fence_line = _FENCE_LINE.match(text, start, end)
+    offset = fence_line.end() if fence_line else start
+    rest = text[offset:end]
+    if "<" not in rest and "[" not in rest:
+        return  # There is no markup that the spans would have to be kept from.
     spans = list(_SPAN.finditer(rest))
     if sum(span[0].count("`") for span in spans) < rest.count("`") or "\\`" in rest:
         return
@@ -154,7 +158,7 @@ def _iterate_paragraph_spans(paragraph: str, offset: int) -> Iterator[tuple[int,
             return
         before = span.end()
         if not (is_table and "|" in span[0]):
-            yield offset + begin + span.start(), offset + begin + span.end()
+            yield offset + span.start(), offset + span.end()
 
 
 def _ends_with_address(text: str) -> bool:

@@ -10,6 +10,7 @@ from coven_action.core.changes import ChangedFile, DiffStatistics
 from coven_action.core.documents import EvidenceRow, HandOff, Isolation, Outcome, TaskIdentity, Verdict, Work
 from coven_action.core.platform_limits import ANNOTATIONS_PER_REQUEST, CHECK_TITLE
 from coven_action.core.records import Record
+from coven_action.core.runtime_usage import Usage
 from coven_action.core.sanitising import sanitise_title
 from coven_action.core.targets import TASK_TRAILER
 
@@ -40,10 +41,20 @@ def find_personal_prefix(token: str) -> str | None:
 def decide_title(hand_off: HandOff, work: Work) -> str:
     """Return the pull request's title: the familiar's, else ours, with the thread's number at its end."""
     suffix = f" (#{work.thread_number})"
-    own = f"Fix: {work.text.title}" if work.text.title else f"Work on #{work.thread_number}"
-    proposed = sanitise_title(hand_off.title, limit=TITLE_LENGTH - len(suffix))
-    title = proposed or sanitise_title(own, limit=TITLE_LENGTH - len(suffix))
-    return title if title.endswith(suffix) else f"{title}{suffix}"
+    own = _own_title(work)
+    # The sanitiser takes the number's effect away, so a familiar's own suffix is replaced by ours rather than kept.
+    proposed = hand_off.title.strip().removesuffix(suffix.strip())
+    room = TITLE_LENGTH - len(suffix)
+    return (sanitise_title(proposed, limit=room) or sanitise_title(own, limit=room)) + suffix
+
+
+def _own_title(work: Work) -> str:
+    if work.thread_is_pull_request:
+        return "Answer a comment on the pull request"
+    title = work.text.title
+    if title.casefold().startswith("fix"):
+        return title
+    return f"Fix: {title}" if title else "Work of a familiar"
 
 
 def build_commit_message(title: str, work: Work, task: TaskIdentity) -> str:
@@ -70,7 +81,7 @@ def build_rows(
         EvidenceRow(name="memory", text="off"),
     ]
     if outcome is not None and outcome.usage is not None:
-        rows.append(EvidenceRow(name="cost", text=_cost(outcome)))
+        rows.append(EvidenceRow(name="cost", text=_cost(outcome.usage)))
     return tuple(rows)
 
 
@@ -111,10 +122,7 @@ def _boundary(isolation: Isolation | None) -> str:
     return f"isolation {isolation.reached} (demanded: {isolation.demanded}); {isolation.note}"
 
 
-def _cost(outcome: Outcome) -> str:
-    usage = outcome.usage
-    if usage is None:
-        return "unknown"
+def _cost(usage: Usage) -> str:
     cost = "" if usage.cost_usd is None else f" · {usage.cost_usd:.2f} USD"
     return f"{usage.input_tokens} tokens in, {usage.output_tokens} out{cost}, as the runtime reports it"
 

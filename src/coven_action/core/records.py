@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 class Record(BaseModel):
     """A value of ours: frozen, and an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Payload(BaseModel):
@@ -20,8 +20,12 @@ class Payload(BaseModel):
 
 
 def canonical_json(value: Any) -> str:
-    """Return `value` as JSON with sorted keys and a final newline: equal values give equal bytes."""
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """Return `value` as JSON with sorted keys and a final newline: equal values give equal bytes.
+
+    Raises:
+        ValueError: A number is infinite or none at all, which JSON cannot say.
+    """
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def sha256_hex(data: bytes) -> str:

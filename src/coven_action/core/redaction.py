@@ -30,6 +30,9 @@ _CONTEXT: Final = 256
 _ROUNDS: Final = 4
 """Covering a secret can lay bare the boundary of its neighbour; the search is repeated so often at most."""
 
+_FEW: Final = 16
+"""Up to so many secrets in a block, the search is repeated in their lines alone; beyond, in the whole block."""
+
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 _BUILDER: Final = object()
@@ -291,6 +294,9 @@ def _merge(spans: list[_Span]) -> list[_Span]:
 
 def _lines_around(view: bytes, spans: list[_Span]) -> Iterator[tuple[int, int]]:
     """Yield the stretches of lines in which the spans stand: only there covering can lay something bare."""
+    if len(spans) > _FEW:
+        yield 0, len(view)
+        return
     done = 0
     for start, end, _ in spans:
         if end > done:

@@ -12,7 +12,7 @@ from coven_action.core.records import Record
 from coven_action.core.refusals import Refusal
 
 PRODUCT_COMMAND: Final = "coven"
-_VERBS: Final = ("fix",)
+VERBS: Final = ("fix",)
 
 
 class Route(Record):
@@ -50,9 +50,10 @@ def _route_rules(event: TriggerEvent, config: Config) -> Route | Refusal:
 
 
 def _holds(rule: Rule, event: TriggerEvent) -> bool:
-    wanted = ((rule.when.label, event.label), (rule.when.assignee, event.assignee_login))
-    # Logins are case-insensitive at GitHub, and so are label names.
-    return all(want is None or (got is not None and want.casefold() == got.casefold()) for want, got in wanted)
+    pairs = ((rule.when.label, event.label), (rule.when.assignee, event.assignee_login))
+    wanted = [(want, got) for want, got in pairs if want is not None]
+    # Logins are case-insensitive at GitHub, and so are label names. A rule without a condition answers nothing.
+    return bool(wanted) and all(got is not None and want.casefold() == got.casefold() for want, got in wanted)
 
 
 def _route_command(event: TriggerEvent, config: Config) -> Route | Refusal:
@@ -60,11 +61,11 @@ def _route_command(event: TriggerEvent, config: Config) -> Route | Refusal:
     if command is None or (command.addressee != PRODUCT_COMMAND and command.addressee not in config.familiars):
         return Refusal(code="not-a-command", reason="The comment addresses nobody here.", quiet=True)
     said = f"/{command.addressee} {command.verb}"
-    if command.verb not in _VERBS:
+    if command.verb not in VERBS:
         return Refusal(
             code="unknown-command",
             reason=f"`{said}` is not a command of this version.",
-            remedy=f"Commands: {', '.join(f'`/{command.addressee} {verb}`' for verb in _VERBS)}.",
+            remedy=f"Commands: {', '.join(f'`/{command.addressee} {verb}`' for verb in VERBS)}.",
         )
     if command.addressee == PRODUCT_COMMAND:
         return _route_unaddressed(config, said)

@@ -12,7 +12,7 @@ third leaves is broken with a space instead of removed, so that the cost stays l
 from collections import Counter
 from typing import Final
 
-from coven_action.core.hidden_html import break_html, remove_html
+from coven_action.core.hidden_html import SEAM, break_html, remove_html
 from coven_action.core.hidden_markdown import break_markdown, remove_markdown
 from coven_action.core.sanitised import Sanitised, clean_characters
 
@@ -39,7 +39,7 @@ def sanitise_input(text: str) -> Sanitised:
 
 def _remove_hidden(text: str, counts: Counter[str]) -> str:
     masked, code = remove_html(text, counts)
-    return _unmask(remove_markdown(masked, counts), code)
+    return _unmask(remove_markdown(masked, counts).replace(SEAM, " "), code)
 
 
 def _break_hidden(text: str) -> str:

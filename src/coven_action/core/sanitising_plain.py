@@ -15,12 +15,15 @@ from coven_action.core.sanitised import Sanitised, clean_characters
 
 _ENTITY: Final = re.compile(r"&(?=#?[A-Za-z0-9]{1,40};)")
 _TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
-# ASCII punctuation that can mean something in GitHub's Markdown; the rest reads better without a backslash.
+# ASCII punctuation that can mean something in the middle of a line of GitHub's Markdown. The rest reads better without a
+# backslash: a parenthesis or an exclamation mark means something only beside a bracket, and brackets are escaped.
 _ESCAPED: Final = str.maketrans(
-    {character: f"\\{character}" for character in "\\`*_{}[]()#+-!|~>"}
+    {character: f"\\{character}" for character in "\\`*_[]|~"}
     | {"<": "&lt;", "&": "&amp;", "@": TWINS["@"], "$": TWINS["$"]}
 )
-_LIST_NUMBER: Final = re.compile(r"^(\d{1,9})\.")
+# What makes a heading, list, quotation or rule of the line that it begins.
+_LINE_START: Final = re.compile(r"^([#+>=-])")
+_LIST_NUMBER: Final = re.compile(r"^(\d{1,9})([.)])")
 
 
 def sanitise_commit_message(text: str) -> Sanitised:
@@ -66,7 +69,7 @@ def escape_markdown(text: str) -> str:
     counts: Counter[str] = Counter()
     text = " ".join(clean_characters(text, counts).split())
     text = inert.disarm_references(inert.disarm_links(inert.disarm_commands(text, counts), counts), counts)
-    return _LIST_NUMBER.sub(r"\1\\.", text.translate(_ESCAPED))
+    return _LIST_NUMBER.sub(r"\1\\\2", _LINE_START.sub(r"\\\1", text.translate(_ESCAPED)))
 
 
 def render_code_span(text: str) -> str:

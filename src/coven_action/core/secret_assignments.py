@@ -28,12 +28,14 @@ _PUBLIC_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNMENT: Final = re.compile(
-    rb"(?P<name>[A-Za-z0-9_.-]{0,40}+)(?P<close>\\?[\"'`]?\]?)[ \t]{0,8}+(?P<operator>=>|:=|==?|:|,)[ \t]{0,8}+(?P<open>\\?[\"'`]?)"
+    rb"(?P<name>[A-Za-z0-9_.-]{0,40}+)(?P<close>\\?[\"'`]?\]?)"
+    rb"[ \t]{0,8}+(?P<operator>=>|:=|==?|:|,)[ \t]{0,8}+(?P<open>\\?[\"'`]?)"
     rb"(?P<value>[A-Za-z0-9+/_.~!@#%^&*?-]{8,512}+={0,2}+)(?P<after>[^\s]?)"
 )
 _PLACEHOLDER: Final = re.compile(
     rb"example|sample|dummy|placeholder|change.?me|replace|redacted|insert|xxxx|\*\*\*|\.\.\.|abcdef|12345678|qwerty"
-    rb"|foobar|^pass(?:word|wd)?[0-9]*$|(?:^|[_.-])(?:your|my|a|the|test|fake|todo|secret|password|token|key|none|null|undefined)(?:[_.-]|$)",
+    rb"|foobar|^pass(?:word|wd)?[0-9]*$"
+    rb"|(?:^|[_.-])(?:your|my|a|the|test|fake|todo|secret|password|token|key|none|null|undefined)(?:[_.-]|$)",
     re.IGNORECASE,
 )
 _HASH: Final = re.compile(rb"(?:sha(?:1|256|384|512)|md5)[-:=]|[0-9]{4}-[0-9]{2}-[0-9]{2}|https?:|[./~]{1,2}/|--|@")

@@ -39,6 +39,7 @@ KIND: Final = "registered secret"
 
 _GRAM: Final = 8
 _STRIDE: Final = 4
+_TWO_GRAMS: Final = 3 * _GRAM - 1  # every run of this length contains two grams side by side at multiples of eight
 _STRETCH: Final = 2048  # so much is looked at closely where the filter saw something
 _RELIABLE: Final = _GRAM + _STRIDE - 1  # every run of this length contains a gram at a multiple of the stride
 _VISIBLE: Final = range(ord("!"), ord("~") + 1)
@@ -89,7 +90,7 @@ def build_forms(value: str) -> Iterator[Form]:
     forms |= {Form(hexadecimal, 2 * PIECE), Form(hexadecimal.upper(), 2 * PIECE)}
     forms |= {Form(core, PIECE * 4 // 3) for core in _base64_cores(raw)}
     twice = (again for core in _base64_cores(raw, urlsafe=False) for again in _base64_cores(core))
-    forms |= {Form(core, PIECE * 16 // 9) for core in twice}
+    forms |= {Form(core, 2 * PIECE) for core in twice}
     yield from forms
 
 
@@ -251,10 +252,12 @@ def _secret_part(value: str) -> str:
 
 
 def _collect_grams(forms: Iterable[Form]) -> frozenset[int]:
+    """Return the grams at every offset of the forms; of long pieces every other one, since they contain two."""
     grams: set[int] = set()
     for form in forms:
+        step = 2 if min(form.piece, len(form.text)) >= _TWO_GRAMS else 1
         for offset in range(_GRAM):
-            grams.update(_read_grams(form.text, offset))
+            grams.update(_read_grams(form.text, offset)[::step])
     return frozenset(grams)
 
 

@@ -7,7 +7,7 @@ GitHub token, and `plan` and `publish` never see the model's key.
 from collections.abc import Mapping
 from typing import Final
 
-TOKEN: Final = "COVEN_INPUT_GITHUB_TOKEN"
+TOKEN: Final = "COVEN_INPUT_GITHUB_TOKEN"  # noqa: S105 - the name of a variable, not a token
 MODEL_KEY: Final = "COVEN_INPUT_MODEL_API_KEY"
 ISOLATION: Final = "COVEN_INPUT_ISOLATION"
 RUNTIME_PATH: Final = "COVEN_INPUT_RUNTIME_PATH"

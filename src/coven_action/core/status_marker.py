@@ -16,6 +16,8 @@ from coven_action.core.records import Payload, Record
 
 _PREFIX: Final = "<!-- coven-action:status "
 _MARKER: Final = re.compile(re.escape(_PREFIX) + r"(\{[^<>\n]{1,2000}\}) -->")
+# A re-run of a task older than these is new work; the hidden line has to stay short.
+REMEMBERED_TASKS: Final = 20
 
 
 class ThreadComment(Payload):
@@ -27,7 +29,7 @@ class ThreadComment(Payload):
 
 
 class Status(Record):
-    """What the last task on this thread came to."""
+    """What the last task on this thread came to. `earlier` are the keys of tasks that published before it."""
 
     task: TaskIdentity
     state: Literal["working", "published", "failed", "declined", "nothing"]
@@ -36,6 +38,13 @@ class Status(Record):
     pull_request: int | None = None
     check_run_id: int | None = None
     conclusion: str | None = None
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def published_tasks(self) -> tuple[str, ...]:
+        """The keys of the tasks that have published on this thread, as far back as they are remembered."""
+        keys = (*self.earlier, self.task.key) if self.state == "published" else self.earlier
+        return tuple(dict.fromkeys(keys))[-REMEMBERED_TASKS:]
 
 
 class StatusComment(Record):

@@ -73,7 +73,13 @@ def branch_prefix(thread_number: int) -> str:
 def is_branch_of(name: str, thread_number: int) -> bool:
     """Whether a branch name is ours and belongs to this thread: `coven/issue-4` is not a branch of issue 42."""
     match = _OWN_BRANCH.fullmatch(name)
-    return match is not None and int(match[1]) == thread_number
+    return match is not None and match[1] == str(thread_number)
+
+
+def find_thread_number(branch: str) -> int | None:
+    """Return the number of the issue that a branch of ours was made for, or None."""
+    match = _OWN_BRANCH.fullmatch(branch)
+    return int(match[1]) if match else None
 
 
 def find_task_key(commit_message: str) -> str | None:
@@ -93,15 +99,15 @@ def decide_issue_target(
     name = branch_prefix(thread_number)
     taken = {branch.name: branch for branch in known}
     for candidate in (name, f"{name}-{task.run_id}"):
-        branch = taken.get(candidate)
-        if branch is None or (branch.head.task_key == task.key and not branch.has_pull_request):
+        left = taken.get(candidate)
+        if left is None or (left.head.task_key == task.key and not left.has_pull_request):
             return Target(
                 base_ref=base_ref,
                 base_sha=base_sha,
                 branch=candidate,
-                expected_sha=branch.head.sha if branch else None,
+                expected_sha=left.head.sha if left else None,
                 pull_request=None,
-                why="a new branch" if branch is None else "the branch that an earlier attempt of this task left",
+                why="a new branch" if left is None else "the branch that an earlier attempt of this task left",
             )
     # Both names are taken by heads that are not this task's. Only a person can have done that; attempts tell them apart.
     return Target(

@@ -1,7 +1,7 @@
 """Verify a result before anything of it is published. Pure: facts in, one verdict a step out, in a fixed order.
 
-The order is part of the contract with people who read evidence: contract, tree, limits, protected paths, secrets, text,
-evidence, freshness. Every step's verdict is recorded; the first refusal decides.
+The order is part of the contract with people who read evidence: tree, limits, protected paths, secrets, freshness. Every
+step's verdict is recorded; the first refusal decides.
 """
 
 from collections.abc import Callable, Mapping
@@ -75,10 +75,12 @@ STEPS: Final[Mapping[str, Callable[[Facts], str]]] = {
 
 
 def find_added_text(patch: str) -> str:
-    """Return the lines that a patch adds, without their sign: what it would publish that was not there before."""
-    return "\n".join(
-        line[1:] for line in patch.splitlines() if line.startswith("+") and not line.startswith("+++ ")
-    )
+    """Return the lines that a patch adds, without their sign: what it would publish that was not there before.
+
+    Git ends lines with a line feed and with nothing else, so neither may we: what Python calls a line break would hide
+    the rest of a line. File headers (`+++ b/name`) are kept, since an added line that begins with `++ ` looks the same.
+    """
+    return "\n".join(line[1:] for line in patch.split("\n") if line.startswith("+"))
 
 
 def _named(names: tuple[str, ...] | list[str]) -> str:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from coven_action.emulator.answers import ApiError
 from coven_action.emulator.exchanges import ExchangeLayer, RequestTooLargeError
 from coven_action.emulator.faults import Faults
 from coven_action.emulator.git_http import build_git_endpoint
@@ -38,7 +39,7 @@ def build_app(world: World, faults: Faults, admin_key: str, close: Callable[[tup
 
 
 async def _refuse_size(_request: Request, _error: Exception) -> Response:
-    return JSONResponse({"message": "Payload too large"}, 413)
+    return JSONResponse(ApiError(413, "Payload too large").document, 413)
 
 
 async def _refuse_oidc(_request: Request) -> Response:

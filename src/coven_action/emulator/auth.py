@@ -86,13 +86,16 @@ def _check_installation(operation: Operation, token: Token, repository: Reposito
 
 
 def _check_person(operation: Operation, token: Token, repository: Repository) -> None:
-    """A person needs push to see collaborators or to change; commenting needs only what reading needs."""
+    """A person needs push to see collaborators or to change; commenting needs only what reading needs.
+
+    Whose comment may be edited, the route decides.
+    """
     granted = ROLES[repository.get_role(token.user).base]
     if "push" in granted:
         return
     if operation.path.endswith("/permission"):
         raise ApiError(403, "Must have push access to view collaborator permission.")
-    if operation.method != "GET" and not operation.path.endswith("/comments"):
+    if operation.method != "GET" and not operation.path.endswith(("/comments", "/comments/{comment_id:int}")):
         raise ApiError(403, "Must have push access to the repository.")
 
 

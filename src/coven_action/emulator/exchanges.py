@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coven_action.emulator.faults import Fault, Faults
 
-MAX_REQUEST: Final = 64 * 1024 * 1024
+MAX_PUSH: Final = 64 * 1024 * 1024
+MAX_DOCUMENT: Final = 8 * 1024 * 1024
 _KEPT: Final = 20_000
 _HEADERS: Final = frozenset({"accept", "content-type", "user-agent", "x-github-api-version"})
 
@@ -125,7 +126,7 @@ async def _answer_fault(fault: Fault, recorder: "_Recorder") -> None:
 
 
 class RequestTooLargeError(Exception):
-    """Raised inside a request whose body grows beyond `MAX_REQUEST`."""
+    """Raised inside a request whose body grows beyond `MAX_PUSH` (git) or `MAX_DOCUMENT` (all else)."""
 
 
 class _Recorder:
@@ -136,6 +137,8 @@ class _Recorder:
         self.original_receive = receive
         self.original_send = send
         self.received = 0
+        self.maximum = MAX_PUSH if exchange.kind == "git" else MAX_DOCUMENT
+        self.chunks: list[bytes] = []
         self.keeps_bodies = exchange.kind in {"rest", "graphql"}
         self.ended = False
 
@@ -144,10 +147,11 @@ class _Recorder:
         body: bytes = message.get("body", b"")
         self.ended = self.ended or not message.get("more_body", False)
         self.received += len(body)
-        if self.received > MAX_REQUEST:
+        if self.received > self.maximum:
             raise RequestTooLargeError
         if self.keeps_bodies:
-            self.exchange.request_body += body
+            self.chunks.append(body)
+            self.exchange.request_body = b"".join(self.chunks) if self.ended else b""
         return message
 
     async def drain(self) -> None:

@@ -56,9 +56,17 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, **facts: Any) -> Fault:
-        """Add a fault; the arguments are the attributes of `Fault`."""
+        """Add a fault; the arguments are the attributes of `Fault`.
+
+        Raises:
+            ValueError: When `path_regex` is no regular expression.
+            TypeError: For an argument that `Fault` does not have.
+        """
         fault = Fault(**facts)
-        re.compile(fault.path_regex)
+        try:
+            re.compile(fault.path_regex)
+        except re.error as error:
+            raise ValueError(f"path_regex: {error}") from error
         with self._lock:
             self._faults.append(fault)
         return fault

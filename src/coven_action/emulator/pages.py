@@ -40,13 +40,18 @@ class Visit:
     def __init__(self, world: World, path: Mapping[str, Any]) -> None:
         self.world = world
         self.path = path
-        self.repository = self._find_repository()
+        self.found = world.find_repository(path["owner"], path["repo"]) if "owner" in path else None
 
-    def _find_repository(self) -> Repository:
-        found = self.world.find_repository(self.path["owner"], self.path["repo"]) if "owner" in self.path else None
-        if found is None and "owner" in self.path:
+    @property
+    def repository(self) -> Repository:
+        """The repository that the path names.
+
+        Raises:
+            LookupError: When there is none.
+        """
+        if self.found is None:
             raise LookupError
-        return found  # type: ignore[return-value] # only the index has no repository, and it asks for none
+        return self.found
 
     @property
     def pull(self) -> PullRequest:
@@ -88,12 +93,12 @@ def _build_endpoint(world: World, templates: Environment, page: Page) -> Callabl
         with world.lock:
             try:
                 visit = Visit(world, path)
-                if visit.repository is not None:
-                    follow_branches(world, visit.repository)
+                if visit.found is not None:
+                    follow_branches(world, visit.found)
                 shown = page(visit)
             except LookupError:
                 return _render(world, templates, None, "absent.html", {}, 404)
-            return shown if isinstance(shown, Response) else _render(world, templates, visit.repository, *shown)
+            return shown if isinstance(shown, Response) else _render(world, templates, visit.found, *shown)
 
     async def endpoint(request: Request) -> Response:
         return await run_in_threadpool(answer, request.path_params)

@@ -27,7 +27,7 @@ from coven_action.core.isolation import IsolationLevel
 from coven_action.core.records import sha256_hex
 from coven_action.core.redaction import Redactor
 from coven_action.core.refusals import Refusal
-from coven_action.core.routing import Route, decide_route
+from coven_action.core.routing import PRODUCT_COMMAND, VERBS, Route, decide_route
 from coven_action.core.status_marker import Status, StatusComment, find_status_comment, render_marker
 from coven_action.core.targets import (
     Branch,
@@ -43,6 +43,7 @@ from coven_action.stages.documents import PLAN_DOCUMENT
 from coven_action.stages.ports import Clock, Documents, GitHubReader, GitHubWriter, Job, Renderer
 
 CONFIG_PATH: Final = ".github/coven.yml"
+LABEL_PREFIX: Final = "coven:"
 T = TypeVar("T")
 
 
@@ -59,7 +60,7 @@ class PlanPorts:
     redactor: Redactor
 
 
-class _Declined(Exception):  # noqa: N818 - it carries an answer, not an error, out of the sequence below
+class _Declined(Exception):  # carries an answer, not an error, out of the sequence below
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.code)
         self.refusal = refusal
@@ -157,10 +158,14 @@ class _Session:
             self.comment = find_status_comment(self.ports.reader.fetch_comments(event.thread_number), OWN_IDS)
             self.comment_was_read = True
 
+    def _published_tasks(self) -> tuple[str, ...]:
+        """Return the keys of the tasks that have published on this thread."""
+        return self.comment.status.published_tasks if self.comment and self.comment.status else ()
+
     def _find_published(self) -> Published | None:
         """Return what an earlier attempt of this same task has published: then there is nothing left to do."""
         status = self.comment.status if self.comment else None
-        if status is None or status.state != "published" or status.task.key != self.context.task.key:
+        if status is None or self.context.task.key not in status.published_tasks:
             return None
         if status.pull_request is None or status.head_sha is None or status.branch is None:
             return None
@@ -257,13 +262,19 @@ class _Session:
             isolation_demanded=isolation,
             configuration_sha256=config_sha256,
             status_comment_id=None,
+            published_tasks=self._published_tasks(),
         )
 
     def _acknowledge(self, work: Work) -> int:
-        status = Status(task=self.context.task, state="working", branch=work.target.branch)
-        # The pull request stays remembered while work goes on, so that a failure does not forget it.
-        if work.target.pull_request is not None:
-            status = status.model_copy(update={"pull_request": work.target.pull_request})
+        # The pull request and its head stay remembered while work goes on, so that a failure does not forget them.
+        status = Status(
+            task=self.context.task,
+            state="working",
+            branch=work.target.branch,
+            pull_request=work.target.pull_request,
+            head_sha=work.target.expected_sha if work.target.pull_request is not None else None,
+            earlier=work.published_tasks,
+        )
         proposal = self._build("proceed", work=work)
         return self._write_comment(
             work.thread_number, "comment_working.md.j2", {"plan": proposal, "since": _iso(self.started)}, status
@@ -274,29 +285,41 @@ class _Session:
         decided = self._write(self._build("decline", refusal=refusal))
         if isinstance(event, TriggerEvent) and not refusal.quiet:
             self._read_status_comment(event)
-            status = self.comment.status if self.comment else None
-            if self.comment is None or (status is not None and status.state in {"declined", "nothing"}):
+            if self.comment is None or _may_be_replaced(self.comment.status):
                 self._write_comment(
                     event.thread_number,
                     "comment_declined.md.j2",
                     {"plan": decided, "refusal": refusal},
-                    Status(task=self.context.task, state="declined"),
+                    Status(task=self.context.task, state="declined", earlier=self._published_tasks()),
                 )
         return decided
 
     def report_failure(self, event: TriggerEvent, error: Error) -> None:
         """Say on the thread that nothing was started, if the one who asked may be answered. The error itself goes on."""
         try:
-            if isinstance(self._decide_trust(event), Trust):
+            if _is_addressed(event, error) and isinstance(self._decide_trust(event), Trust):
                 self._read_status_comment(event)
+                before = self.comment.status if self.comment else None
                 self._write_comment(
                     event.thread_number,
                     "comment_failed.md.j2",
-                    {"stage": "plan", "error": error, "run_url": self._build("decline").run_url},
-                    Status(task=self.context.task, state="failed"),
+                    {"error": error, "run_url": self._run_url(), "pull_request": before and before.pull_request},
+                    self._build_failed_status(before),
                 )
         except Error as second:
             self.ports.job.warning(self.ports.redactor.redact(f"the thread could not be told: {second}"))
+
+    def _build_failed_status(self, before: Status | None) -> Status:
+        """Return what the thread remembers of a start that failed: that, and all it remembered before."""
+        if before is None:
+            return Status(task=self.context.task, state="failed")
+        kept = {"task": self.context.task, "state": "failed", "earlier": before.published_tasks}
+        return before.model_copy(update=kept)
+
+    def _run_url(self) -> str:
+        context, task = self.context, self.context.task
+        base = f"{context.server.server_url}/{context.repository}"
+        return f"{base}/actions/runs/{task.run_id}/attempts/{task.run_attempt}"
 
     def _write_comment(self, number: int, template: str, values: dict[str, Any], status: Status) -> int:
         markdown = self.ports.renderer.render(template, {**values, "marker": render_marker(status)})
@@ -328,6 +351,24 @@ class _Session:
         self.ports.job.set_output("plan-sha256", redact(sha256_hex(data)))
         self.ports.job.append_summary(redact(self.ports.renderer.render("summary_plan.md.j2", {"plan": decided})))
         return decided
+
+
+def _may_be_replaced(status: Status | None) -> bool:
+    """Whether a comment may give way to a decline: it stands for no pull request and for no work under way."""
+    return status is not None and status.state in {"declined", "nothing"} and status.pull_request is None
+
+
+def _is_addressed(event: TriggerEvent, error: Error) -> bool:
+    """Whether the one who caused the event waits for an answer.
+
+    Without a configuration nobody knows which labels and names mean a familiar: then only what bears our name, or our
+    verb, is answered. Whoever applies the label `bug` did not ask for anything.
+    """
+    if not isinstance(error, ConfigError):
+        return True
+    if event.command is not None:
+        return event.command.addressee == PRODUCT_COMMAND or event.command.verb in VERBS
+    return event.label is None and event.assignee is None or (event.label or "").startswith(LABEL_PREFIX)
 
 
 def _decode(data: bytes) -> str:

@@ -6,13 +6,12 @@ Errors of the outside world arrive as `coven_action.errors.Error`; nothing forei
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from coven_action.core.changes import ChangedFile
-from coven_action.core.documents import Target
+from coven_action.core.documents import Measure, Target
 from coven_action.core.events import Thread
 from coven_action.core.process_output import ProcessLimits
 from coven_action.core.process_report import ProcessReport
@@ -94,8 +93,8 @@ class GitHubWriter(Protocol):
         """Open a draft pull request. The second value is False where drafts are not offered and it is an ordinary one."""
         ...
 
-    def update_pull_request(self, number: int, *, title: Redacted, body: Redacted) -> PullRequest:
-        """Replace a pull request's title and text."""
+    def update_pull_request(self, number: int, *, title: Redacted | None, body: Redacted) -> PullRequest:
+        """Replace a pull request's text, and its title unless that is None."""
         ...
 
     def create_check_run(
@@ -257,14 +256,6 @@ class Job(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A file's size in bytes and its SHA-256."""
-
-    size: int
-    sha256: str
-
-
 class Documents(Protocol):
     """The folder in which the stages leave their documents for one another."""
 
@@ -293,6 +284,6 @@ class Documents(Protocol):
         """Return a new, empty folder of that name; what an earlier attempt left in it is gone."""
         ...
 
-    def measure(self, name: str) -> "Measure":
+    def measure(self, name: str) -> Measure:
         """Return size and digest of a file, read in pieces."""
         ...

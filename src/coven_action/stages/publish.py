@@ -45,9 +45,9 @@ from coven_action.core.records import sha256_hex
 from coven_action.core.redaction import Redacted, Redactor
 from coven_action.core.sanitising import cut_text
 from coven_action.core.status_marker import Status, render_marker
-from coven_action.core.targets import PullRequest
+from coven_action.core.targets import PullRequest, find_thread_number
 from coven_action.core.verification import Facts, find_added_text, find_refusal, verify
-from coven_action.errors import DocumentError, Error
+from coven_action.errors import DocumentError, Error, GitError, GitHubError
 from coven_action.stages.documents import (
     BUNDLE_FILE,
     EVIDENCE_DOCUMENT,
@@ -189,11 +189,13 @@ class _Session:
         refusal = find_refusal(self.observed.verdicts)
         ending = decide_ending(outcome, outcome.fault, has_changes=self.observed.tip is not None, refusal=refusal)
         if ending is Ending.PUBLISHED and repository is not None:
-            self._push(repository)
-            self._open_pull_request()
-            self.evidence = self._build_evidence(ending, None)
-            self._write_check_run(self.evidence)
-        elif self.observed.patch:
+            if self._push(repository):
+                self._open_pull_request()
+                self.evidence = self._build_evidence(ending, None)
+                self._write_check_run(self.evidence)
+                return ending, None
+            ending = Ending.STALE
+        if self.observed.patch:
             self._keep_patch()
         return ending, outcome.fault
 
@@ -264,21 +266,34 @@ class _Session:
         self.ports.documents.write(PATCH_FILE, self.ports.redactor.redact(self.observed.patch).encode())
         self.notes.append(f"The patch was not published; it is kept, redacted, as {PATCH_FILE} in the run's artifacts.")
 
-    def _push(self, repository: PublicationRepository) -> None:
+    def _push(self, repository: PublicationRepository) -> bool:
+        """Push one commit; False where somebody else has changed the branch since we looked."""
         redact = self.ports.redactor.redact
         message = build_commit_message(self._title(), self.work, self.plan.task)
         commit = repository.commit(
             self.observed.tip or "", redact(message), author=self.work.familiar.display_name, at=self.started
         )
-        repository.push(commit, self.work.target.branch, expected_sha=self.work.target.expected_sha)
+        try:
+            repository.push(commit, self.work.target.branch, expected_sha=self.work.target.expected_sha)
+        except GitError:
+            moved = self._find_movement(repository)
+            if moved is None:
+                raise
+            stale = Verdict(step="freshness", passed=False, finding=moved)
+            verdicts = tuple(stale if verdict.step == stale.step else verdict for verdict in self.observed.verdicts)
+            self.observed = replace(self.observed, verdicts=verdicts)
+            return False
         self.pushed = replace(self.pushed, head_sha=commit)
+        return True
 
     def _open_pull_request(self) -> None:
         title, body = self._redact(self._title()), self._render_pull_request_body()
         target, writer = self.work.target, self.ports.writer
         labels = list(self.work.labels)
         if target.pull_request is not None:
-            pull_request = writer.update_pull_request(target.pull_request, title=title, body=body)
+            # What is asked on a pull request is a part of it: its title stays.
+            new_title = None if self.work.thread_is_pull_request else title
+            pull_request = writer.update_pull_request(target.pull_request, title=new_title, body=body)
         else:
             pull_request, is_draft = writer.create_pull_request(
                 title=title, body=body, head=target.branch, base=target.base_ref
@@ -327,7 +342,7 @@ class _Session:
     def _build_evidence(self, ending: Ending, fault: Fault | None) -> Evidence:
         rule, outcome, pushed, target = ENDINGS[ending], self.outcome, self.pushed, self.work.target
         now = self.ports.clock.now()
-        pull_request = pushed.pull_request
+        number = pushed.pull_request.number if pushed.pull_request else target.pull_request
         return Evidence(
             task=self.plan.task,
             repository_name=self.plan.repository_name,
@@ -347,8 +362,8 @@ class _Session:
             base_sha=target.base_sha,
             head_sha=pushed.head_sha,
             branch=target.branch if pushed.head_sha else None,
-            pull_request=pull_request.number if pull_request else target.pull_request,
-            pull_request_url=f"{self.plan.repository_url}/pull/{pull_request.number}" if pull_request else None,
+            pull_request=number,
+            pull_request_url=f"{self.plan.repository_url}/pull/{number}" if number else None,
             times=self._times(now),
             finished_at=_iso(now),
         )
@@ -362,9 +377,9 @@ class _Session:
         )
 
     def _tell(self, evidence: Evidence, ending: Ending) -> int:
-        """Write the evidence, the comment, the summary and the outputs, and return the exit code.
+        """Write the evidence, the outputs, the summary and the comment, and return the exit code.
 
-        The comment comes before the outputs: if GitHub cannot be reached for it, the job must not look done.
+        The comment comes last: if GitHub cannot be reached for it, the job fails, with everything else in place.
         """
         rule = ENDINGS[ending]
         data = write_document(evidence)
@@ -377,19 +392,31 @@ class _Session:
             self.ports.job.error(self._redact(f"{fault.stage}: [{fault.code}] {fault.message} {fault.remedy}"))
         if self.work.status_comment_id is not None:
             status = self._build_status(rule.state, evidence)
-            body = self._render_with_marker(values, status)
-            self.ports.writer.update_comment(self.work.status_comment_id, body)
+            self._write_comment(self.work.status_comment_id, self._render_with_marker(values, status))
         return rule.exit_code
 
+    def _write_comment(self, comment_id: int, body: Redacted) -> None:
+        try:
+            self.ports.writer.update_comment(comment_id, body)
+        except GitHubError as error:
+            # Somebody has removed it meanwhile. Without it a re-run would not recognise what was published.
+            if error.code != "not-found":
+                raise
+            self.ports.writer.create_comment(self.work.thread_number, body)
+
     def _build_status(self, state: Any, evidence: Evidence) -> Status:
+        target = self.work.target
+        # Where nothing was pushed, an open pull request keeps the head it had.
+        kept = target if evidence.head_sha is None and target.pull_request is not None else None
         return Status(
             task=self.plan.task,
             state=state,
-            branch=evidence.branch,
-            head_sha=evidence.head_sha,
+            branch=kept.branch if kept else evidence.branch,
+            head_sha=kept.expected_sha if kept else evidence.head_sha,
             pull_request=evidence.pull_request,
             check_run_id=self.pushed.check_run_id,
             conclusion=evidence.conclusion,
+            earlier=self.work.published_tasks,
         )
 
     def _set_outputs(self, evidence: Evidence, path: Path) -> None:
@@ -412,6 +439,9 @@ class _Session:
             "evidence": evidence,
             "evidence_sha256": sha256_hex(self._redact(write_document(evidence).decode()).encode()),
             "refusal": find_refusal(evidence.verdicts),
+            "is_draft": self.pushed.pull_request is not None and self.pushed.pull_request.draft,
+            "closes": find_thread_number(self.work.target.branch),
+            "by_comment": self.plan.task.event_name == "issue_comment",
         }
 
     def _title(self) -> str:

@@ -129,9 +129,15 @@ class _Session:
             self._record_fault(error.code, error.message, error.remedy)
         except OSError as error:
             self._record_fault("io-failed", f"A file could not be read or written: {error.strerror}.", None)
-        finally:
-            self.ports.workspaces.destroy(self.folder)
+        self._clean_up()
         return Outcome(**self.parts, finished_at=_iso(self.ports.clock.now()))
+
+    def _clean_up(self) -> None:
+        """Leave nothing of the run behind. That something cannot be removed is said, and spoils no finished work."""
+        try:
+            self.ports.workspaces.destroy(self.folder)
+        except Error as error:
+            self.ports.job.warning(self.ports.redactor.redact(f"run: {error}"))
 
     def _work(self, checkout: Path, platform: Platform, isolation: IsolationLevel) -> None:
         self._check_platform(platform)

@@ -2,12 +2,18 @@
 
 from typing import Any, Final
 
-from coven_action.emulator.answers import Answer, build_invalid_request, build_not_found, build_validation_failed
+from coven_action.emulator.answers import (
+    Answer,
+    ApiError,
+    build_invalid_request,
+    build_not_found,
+    build_validation_failed,
+)
 from coven_action.emulator.call import Call, Operation
 from coven_action.emulator.documents.repository import build_label
 from coven_action.emulator.documents.threads import build_comment, build_issue
 from coven_action.emulator.limits import MAX_BODY
-from coven_action.emulator.state import Comment, Issue
+from coven_action.emulator.state import ROLES, Comment, Issue
 
 _MAX_LABEL: Final = 50
 
@@ -61,6 +67,9 @@ def get_comment(call: Call) -> Answer:
 def update_comment(call: Call) -> Answer:
     """Replace the text of a comment."""
     comment = _require_comment(call)
+    is_own = comment.user is call.user or (call.token is not None and call.token.installation)
+    if not is_own and "push" not in ROLES[call.repository.get_role(call.user).base]:
+        raise ApiError(403, "Must have admin rights to Repository.")
     call.world.edit_comment(comment, call.user, _require_body(call))
     return Answer(build_comment(call.world, call.repository, comment))
 
