@@ -276,6 +276,8 @@ class ScriptedRuntime:
         return json.dumps({**_PLAIN_RESULT, **dict(self.result or {})}).encode()
 
 
+# Compiling the templates costs more than rendering them, and they do not change.
+_TEMPLATES = MarkdownTemplates()
 _PLAIN_RESULT: Mapping[str, Any] = {
     "contract_version": "3",
     "status": "success",
@@ -386,7 +388,7 @@ class Run:
     def plan(self) -> Plan:
         """Run `plan`; an expected error goes through to the caller."""
         api = self.build_api()
-        ports = PlanPorts(Clock(), self._folder(), api, api, MarkdownTemplates(), ActionsJob(), self.redactor)
+        ports = PlanPorts(Clock(), self._folder(), api, api, _TEMPLATES, ActionsJob(), self.redactor)
         with self._recorded("plan"):
             decided = plan(self.context, self.payload, isolation=self.isolation, ports=ports)
         self.digests["plan"] = self.digest("plan.json")
@@ -424,7 +426,7 @@ class Run:
         remote = f"{self.context.server.server_url}/{self.context.repository}.git"
         repositories = GitPublicationRepositories(git, remote, self.environment[TOKEN])
         ports = PublishPorts(
-            Clock(), folder, repositories, self.build_api(), MarkdownTemplates(), ActionsJob(), self.redactor
+            Clock(), folder, repositories, self.build_api(), _TEMPLATES, ActionsJob(), self.redactor
         )
         with self._recorded("publish"):
             return publish(self.context.task, digests=Digests(**self.digests), ports=ports)

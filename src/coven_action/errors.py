@@ -175,7 +175,7 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "emulator-git": Code(
         "A git command failed in a repository of the local GitHub.",
-        "Check that git 2.30 or newer is installed and that the directory can be written.",
+        "Check that git 2.35 or newer is installed and that the directory can be written.",
     ),
     "emulator-unknown": Code(
         "The local GitHub was asked for a user, role or repository it cannot have.",
@@ -286,6 +286,10 @@ CODES: Final[Mapping[str, Code]] = {
     "io-failed": Code(
         "A file could not be read or written.",
         "Look at the runner's disk: it may be full, or not writable.",
+    ),
+    "unexpected": Code(
+        "The action met something it did not expect: a bug.",
+        "Re-run the job. If it happens again, report it: the job's log has the text to paste.",
     ),
     "job-file-unwritable": Code(
         "An output or the step summary could not be written.",

@@ -288,10 +288,12 @@ def test_a_payload_that_lacks_any_part_is_read_refused_or_an_error_of_ours(name)
         (("issue", "number"), "42"),
         (("issue", "title"), 7),
         (("issue", "body"), ["x"]),
-        (("issue", "body"), "\ud800"),
+        (("sender", "type"), "\ud800"),
+        (("sender", "login"), "\ud800"),
         (("issue", "user"), None),
         (("label",), None),
         (("label", "name"), ""),
+        (("label", "name"), "\ud800"),
         (("label", "name"), "x" * 201),
     ],
 )

@@ -74,6 +74,17 @@ REMOVED = [
     ("a comment that holds half a fence", "<!--\n```\n-->\n<!-- X -->\n```\nb", "\n\n\n```\nb"),
     ("a comment in a quoted fence", "> ```\n> <!-- X -->", "> ```\n> "),
     ("an autolink in an HTML block", "<div>\n<x:X>\nb", " \n\nb"),
+    ("a definition whose address is a tag", "a\n\n[X]: <b X>\n\nb", "a\n\n\n\nb"),
+    ("a definition that ends inside a tag", "a\n\n[X<b c=']: X", "a\n\n"),
+    ("a definition whose address holds a tag", "a\n\n[x]: y<p>X", "a\n\n"),
+    ("a definition behind a picture's brackets", "![X\n[x]: y\n](u)", "![](u)"),
+    ("a tag in a quoted HTML block", "> <div>\n> <a X\n> X\n\nb", "> \n> \n\n\nb"),
+    ("a tag in pre over blank lines", "<pre><b\n\nX>", " \n"),
+    ("a tag that a fence cuts short", "a <b\n``` >X~~~ X\nb\n```\n<!-- X -->", "a \n\nb\n```\n"),
+    ("an unclosed tag behind an instruction", "<? ?><b X\n\nb", "\n\nb"),
+    ("words behind a fence's language", "```py X\na\n```", "```py\na\n```"),
+    ("words behind a quoted fence's language", "> ~~~ py X\n> a", "> ~~~ py\n> a"),
+    ("words in a folded section's fence", "<details>\n\n```py X\nX\n```\n</details>", " "),
     ("a far autolink with a backtick", "<x:`> `<!-- X -->` `", " `` `"),
 ]
 
@@ -152,70 +163,72 @@ def test_deep_reassembly_ends_after_three_passes(depth):
 
 
 def test_what_three_passes_leave_is_broken_instead():
-    text = "a <b> ![c](u 't') `<i>`\n[d]: e"
+    text = "a <b> < ![c](u 't') `<i>`\n[d]: e"
     masked, code = hidden_html.break_html(text)
     assert code == ["`<i>`"]
-    assert hidden_markdown.break_markdown(masked) == "a < b> ! [c] (u 't') \x000\x00\n[d] : e"
+    assert hidden_markdown.break_markdown(masked) == "a < b> < ! [c] (u 't') \x000\x00\n[d] : e"
 
 
 PIECES = st.sampled_from(
     [
-        "<",
-        "!",
-        "-",
-        "--",
-        "<!--",
-        "-->",
-        "[",
-        "]",
-        "(",
-        ")",
-        "](",
-        "]:",
-        "![",
-        ":",
-        "/",
-        "\n",
-        "\n\n",
-        "\r",
-        " ",
-        "    ",
+        *[
+            "<",
+            "!",
+            "-",
+            "--",
+            "<!--",
+            "-->",
+            "[",
+            "]",
+            "(",
+            ")",
+            "](",
+            "]:",
+            "![",
+            ":",
+            "/",
+            "\n",
+            "\n\n",
+            "\r",
+            " ",
+            "    ",
+        ],
+        *[
+            "`",
+            "```",
+            "~~~",
+            "<b",
+            "<div",
+            "<div>",
+            "</div>",
+            "<pre>",
+            "<details>",
+            "<summary>",
+            "</summary>",
+            ">",
+            "=",
+            '"',
+        ],
+        *[
+            "'",
+            "x",
+            "\u200b",
+            "\u2028",
+            "<![CDATA[",
+            "]]>",
+            "<?",
+            "?>",
+            "- ",
+            "> ",
+            "1. ",
+            "|",
+            "|-|\n",
+            "[^a]",
+            "\\",
+            "\x1b[",
+        ],
+        *["hidden", "https://e", "\n```\n", "\n[x]: y", "&#64;", "\n    ", "\n  "],
     ]
-    + [
-        "`",
-        "```",
-        "~~~",
-        "<b",
-        "<div",
-        "<div>",
-        "</div>",
-        "<pre>",
-        "<details>",
-        "<summary>",
-        "</summary>",
-        ">",
-        "=",
-        '"',
-    ]
-    + [
-        "'",
-        "x",
-        "\u200b",
-        "\u2028",
-        "<![CDATA[",
-        "]]>",
-        "<?",
-        "?>",
-        "- ",
-        "> ",
-        "1. ",
-        "|",
-        "|-|\n",
-        "[^a]",
-        "\\",
-        "\x1b[",
-    ]
-    + ["hidden", "https://e", "\n```\n", "\n[x]: y", "&#64;", "\n    ", "\n  "]
 )
 HOSTILE = st.lists(PIECES, max_size=24).map("".join)
 

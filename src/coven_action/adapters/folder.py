@@ -74,18 +74,25 @@ class DocumentFolder:
     @contextmanager
     def open_log(self, name: str) -> Iterator[Callable[[Redacted], None]]:
         """Open a text file for writing; what is written has been through the redactor."""
-        with (self._folder / name).open("x", encoding="utf-8", newline="") as stream:
+        with _explained(name):
+            stream = (self._folder / name).open("x", encoding="utf-8", newline="")
 
-            def write(text: Redacted) -> None:
+        def write(text: Redacted) -> None:
+            with _explained(name):
                 stream.write(text)
 
+        try:
             yield write
+        finally:
+            with _explained(name):
+                stream.close()
 
     def make_folder(self, name: str) -> Path:
         """Return a new, empty folder of that name."""
         self.remove(name)
         path = self._folder / name
-        path.mkdir()
+        with _explained(name):
+            path.mkdir()
         return path
 
     def measure(self, name: str) -> Measure:
@@ -110,6 +117,14 @@ class DocumentFolder:
             yield handle
         finally:
             os.close(handle)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DocumentError("io-failed", f"{name} cannot be written: {error.strerror}.", place=name) from error
 
 
 def _read_all(handle: int, limit: int) -> bytes:

@@ -90,7 +90,10 @@ class Git:
     def __init__(self, folder: Path, search_path: str) -> None:
         self._home = folder
         self._search_path = search_path
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GitError("io-failed", f"The folder {folder} cannot be made: {error.strerror}.") from error
 
     def run(
         self,
@@ -406,8 +409,6 @@ class GitPublicationRepository:
     def push(self, commit: str, branch: str, *, expected_sha: str | None) -> None:
         """Push one commit to one branch, which must still point to `expected_sha` (or not exist).
 
-        Repeating it after a lost answer is no second push: git sees that the branch is there already.
-
         Raises:
             GitError: `missing-permission` where the token may not push, else `git-failed`.
         """
@@ -416,11 +417,20 @@ class GitPublicationRepository:
         try:
             self._remote("push", "--quiet", "--porcelain", "--no-verify", lease, self._remote_url, f"{commit}:{ref}")
         except GitError as error:
+            # An answer can be lost after the deed: what the server says now decides.
+            if self._has_arrived(commit, branch):
+                return
             if re.search(_REFUSED, error.message) is None:
                 raise
             raise GitError(
                 "missing-permission", f"The job's token may not push to {branch}.", remedy=_PUSH_PERMISSION
             ) from error
+
+    def _has_arrived(self, commit: str, branch: str) -> bool:
+        try:
+            return self.find_remote_sha(branch) == commit
+        except GitError:
+            return False
 
     def _run(self, *arguments: str, stdin: bytes | None = None, environment: Mapping[str, str] | None = None) -> bytes:
         return self._git.run(*arguments, cwd=self._root, stdin=stdin, environment=environment)

@@ -1,5 +1,6 @@
 """Jinja2 over the Markdown templates beside this file. Every value is shown inert unless a filter says otherwise."""
 
+import re
 import textwrap
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,6 +11,7 @@ import jinja2
 from coven_action.core.sanitising import cut_text, escape_markdown, render_code_span, sanitise_output
 
 SECONDS_PER_MINUTE: Final = 60
+_OWN_COMMAND: Final = re.compile(r"/[a-z][a-z0-9-]{0,31} [a-z]{1,20}")
 # Characters of somebody's text that a page of ours quotes; GitHub's limit for a page is 65,536.
 QUOTED: Final = 20_000
 QUOTATION_CUT: Final = "\n\n*Cut here; the rest is in the run's artifacts.*"
@@ -49,6 +51,9 @@ def _inert(value: Any) -> str:
 
 
 def _code(value: Any) -> _Markdown:
+    # A command of ours is shown as people write it: in the middle of a line it commands nobody.
+    if _OWN_COMMAND.fullmatch(str(value)):
+        return _Markdown(f"`{value}`")
     return _Markdown(render_code_span(str(value)))
 
 

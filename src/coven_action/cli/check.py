@@ -48,7 +48,7 @@ def command(directory: Path) -> None:
         click.echo(render_finding(finding))
     errors += sum(finding.severity == "error" for finding in findings)
     warnings = sum(finding.severity == "warning" for finding in findings)
-    warnings += _say_what_was_read(workflows, findings, own=own)
+    warnings += _say_what_was_read(files, workflows, findings, own=own)
     click.echo(render_count(errors, warnings))
     sys.exit(1 if errors else 0)
 
@@ -68,11 +68,14 @@ def _check_config(files: RepositoryFiles) -> tuple[Config | None, int]:
     return None, len(mistakes)
 
 
-def _say_what_was_read(workflows: list[WorkflowText], findings: tuple[WorkflowFinding, ...], *, own: bool) -> int:
+def _say_what_was_read(
+    files: RepositoryFiles, workflows: list[WorkflowText], findings: tuple[WorkflowFinding, ...], *, own: bool
+) -> int:
     """Say which workflows use the action; return 1 where none does and no broken one may, which is worth a warning."""
+    configs = () if files.find(DEFAULT_PATH) is None else (DEFAULT_PATH,)
     using = [workflow.path for workflow in workflows if find_uses(workflow, own=own)]
     if using:
-        click.echo(f"Read: {DEFAULT_PATH}, {', '.join(using)}.")
+        click.echo(f"Read: {', '.join((*configs, *using))}.")
     elif not findings:
         code = CODES["workflow-missing"]
         click.echo(f"{WORKFLOWS}: warning[workflow-missing]: {code.meaning}\n  {code.remedy}")

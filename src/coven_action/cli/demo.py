@@ -216,7 +216,7 @@ def _find_missing(github: "LocalGitHub", scene: _Scene, evidence: Evidence | Non
         return ["the draft pull request"]
     base = f"{github.url}/acme/billing"
     pages = (
-        (f"{base}/issues/{scene.issue.number}", evidence.title),
+        (f"{base}/issues/{scene.issue.number}", f"#{evidence.pull_request}"),
         (f"{base}/pull/{evidence.pull_request}", "Draft"),
         (f"{base}/pull/{evidence.pull_request}/checks", evidence.title),
     )

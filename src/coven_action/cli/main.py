@@ -52,7 +52,7 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     with error_boundary():
         try:
-            code = cli.main(standalone_mode=False)
+            code = cli.main(prog_name="coven-action", standalone_mode=False)
         except click.exceptions.Exit as leaving:
             code = leaving.exit_code
         except click.ClickException as error:

@@ -34,7 +34,7 @@ def cut_text(text: str, limit: int, note: str = "…") -> str:
     closing = f"\n{fence}\n"
     shorter = text[: _find_boundary(text, room - len(closing))] if room > len(closing) else ""
     # Up to the fence that is open at the end every fence was closed, so the text may end there as well.
-    beginning = shorter + closing if "\n" in shorter[start:] else text[:start]
+    beginning = shorter.removesuffix("\n") + closing if "\n" in shorter[start:] else text[:start]
     return beginning + note
 
 

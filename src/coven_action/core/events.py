@@ -24,7 +24,7 @@ class Actor(Payload):
 
     id: Identifier = Field(gt=0, lt=2**63)
     login: str = Field(min_length=1, max_length=100)
-    type: str = ""
+    type: str = Field(default="", max_length=100)
 
     @property
     def is_bot(self) -> bool:

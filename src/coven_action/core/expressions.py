@@ -30,6 +30,13 @@ class Unknown(Record):
 
 UNKNOWN: Final = Unknown()
 
+
+class _Items(Record):
+    """A list. Unlike Python's, an empty one holds as a condition, and two lists are never found equal."""
+
+    values: tuple[object, ...]
+
+
 _CONSTANTS: Final[Mapping[str, object]] = {"true": True, "false": False, "null": None}
 
 
@@ -203,7 +210,8 @@ def _equal(left: object, right: object) -> object:
     if isinstance(left, str) and isinstance(right, str):
         return left.casefold() == right.casefold()
     # GitHub compares values of different kinds as numbers; nobody should rely on that, so it stays unknown.
-    return left == right if type(left) is type(right) and left is not UNKNOWN else UNKNOWN
+    comparable = type(left) is type(right) and isinstance(left, bool | int | None)
+    return left == right if comparable else UNKNOWN
 
 
 def _not_equal(left: object, right: object) -> object:
@@ -242,17 +250,20 @@ def _ends_with(text: object, end: object) -> object:
 
 
 def _contains(where: object, what: object) -> object:
-    if isinstance(where, list):
-        found = [_equal(item, what) for item in where]
+    if isinstance(where, _Items):
+        found = [_equal(item, what) for item in where.values]
         return True if True in found else UNKNOWN if UNKNOWN in found else False
     return _fold(what) in _fold(where) if _is_text(where) and _is_text(what) else UNKNOWN
 
 
 def _from_json(text: object) -> object:
     try:
-        return json.loads(text) if isinstance(text, str) else UNKNOWN
+        value = json.loads(text) if isinstance(text, str) else UNKNOWN
     except (ValueError, RecursionError):
         return UNKNOWN
+    if isinstance(value, list):
+        return _Items(values=tuple(value))
+    return value if isinstance(value, str | bool | int | None) else UNKNOWN
 
 
 def _is_text(value: object) -> bool:

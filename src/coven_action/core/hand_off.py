@@ -12,7 +12,7 @@ HAND_OFF_LIMIT: Final = 64 * 1024
 UNPUBLISHED_FOLDERS: Final = (".coven", ".coven-code")
 
 # The signs of a Markdown heading; a title such as `#42 again` is none.
-_HEADING: Final = re.compile(r"#{1,6}(?:[ \t]+|\Z)")
+_HEADING: Final = re.compile(r"^#{1,6}(?:[ \t]+|\Z)")
 
 
 def parse_pull_request_hand_off(data: bytes | None) -> tuple[HandOff, tuple[str, ...]]:

@@ -27,7 +27,7 @@ _BRACKET: Final = re.compile(r"\n[ \t]*+(?=\n)|\\[^\n]|!\[|[\[\]]")
 # The first line of a fence that was not set aside; people see nothing of it, familiars get the name of the language.
 _INFORMATION: Final = re.compile(
     r"(\n(?:[ \t>]*+(?:[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)(?=[ \t]))*+[ \t>]*+"
-    r"(?:`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)[ \t]*+(?:[A-Za-z0-9_+#.-]{1,32}+(?=\s|\Z))?)[^\s][^\n]*+"
+    r"(?:`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)[ \t]*+(?:[A-Za-z0-9_+#.-]{1,32}+(?=\s|\Z))?+)[ \t]*+[^\s][^\n]*+"
 )
 _FOOTNOTE: Final = re.compile(
     rf"\n{_CONTAINERS}\[\^([^\]\s]++)\]:[^\n]*+(?:\n(?![ \t]*+(?:\n|\Z)|[ \t>]*+\[\^)[^\n]++)*+"

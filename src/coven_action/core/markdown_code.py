@@ -130,19 +130,22 @@ def iterate_spans(text: str) -> Iterator[tuple[int, int]]:
     A span counts only in a paragraph whose backticks pair up line by line, whatever blocks the lines belong to, and
     that holds the beginning of some markup, since without it there is nothing to tell apart.
     """
-    if "`" not in text:
-        return
-    start = 0
-    for boundary in _PARAGRAPH_END.finditer(text):
-        end = boundary.start()
+    end, position = 0, text.find("`")
+    while position >= 0:
+        start, end = _find_paragraph_start(text, end, position), find_paragraph_end(text, position)
         yield from _iterate_paragraph_spans(text, start, end)
-        start = end
-    yield from _iterate_paragraph_spans(text, start, len(text))
+        position = text.find("`", end)
+
+
+def _find_paragraph_start(text: str, lowest: int, position: int) -> int:
+    """Return where the paragraph at `position` begins, not before `lowest`, where the one before it ended."""
+    line_break = text.rfind("\n", lowest, position)
+    while line_break >= 0 and not _PARAGRAPH_END.match(text, line_break):
+        line_break = text.rfind("\n", lowest, line_break)
+    return max(line_break, lowest)
 
 
 def _iterate_paragraph_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    if text.find("`", start, end) < 0:
-        return
     fence_line = _FENCE_LINE.match(text, start, end)
     offset = fence_line.end() if fence_line else start
     rest = text[offset:end]

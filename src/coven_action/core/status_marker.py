@@ -6,18 +6,21 @@ untrusted all the same, since people with write access can edit any comment.
 
 import re
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from coven_action.core.documents import TaskIdentity
 from coven_action.core.events import Actor
 from coven_action.core.records import Payload, Record
 
 _PREFIX: Final = "<!-- coven-action:status "
-_MARKER: Final = re.compile(re.escape(_PREFIX) + r"(\{[^<>\n]{1,2000}\}) -->")
+_MARKER: Final = re.compile(re.escape(_PREFIX) + r"(\{[^<>\n]{1,4000}\}) -->")
 # A re-run of a task older than these is new work; the hidden line has to stay short.
 REMEMBERED_TASKS: Final = 20
+
+# `TaskIdentity.key`, bounded so that what people wrote into the line cannot make it too long to be read again.
+TaskKey = Annotated[str, Field(max_length=100, pattern=r"^[0-9]+/[a-z_]+/[0-9]+$")]
 
 
 class ThreadComment(Payload):
@@ -38,7 +41,7 @@ class Status(Record):
     pull_request: int | None = None
     check_run_id: int | None = None
     conclusion: str | None = None
-    earlier: tuple[str, ...] = ()
+    earlier: tuple[TaskKey, ...] = Field(default=(), max_length=REMEMBERED_TASKS)
 
     @property
     def published_tasks(self) -> tuple[str, ...]:
@@ -56,7 +59,7 @@ class StatusComment(Record):
 
 def render_marker(status: Status) -> str:
     """Return the hidden line. Every value in it is a number, an object name or a branch name of ours."""
-    return f"{_PREFIX}{status.model_dump_json(exclude_none=True)} -->"
+    return f"{_PREFIX}{status.model_dump_json(exclude_defaults=True)} -->"
 
 
 def parse_marker(body: str) -> Status | None:

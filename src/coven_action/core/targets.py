@@ -14,7 +14,7 @@ from coven_action.core.records import Payload, Record
 from coven_action.core.refusals import Refusal
 
 TASK_TRAILER: Final = "Coven-Task"
-_OWN_BRANCH: Final = re.compile(r"coven/issue-([1-9][0-9]*)(?:-[1-9][0-9]*)?")
+_OWN_BRANCH: Final = re.compile(r"coven/issue-([1-9][0-9]{0,9})(?:-[1-9][0-9]{0,29})?")
 
 
 class Head(Record):

@@ -86,6 +86,15 @@ def decide_sender(sender: Actor, *, allow_bots: tuple[int, ...]) -> Refusal | No
     return None
 
 
+def trust_listed_bot() -> Trust:
+    """Return what a bot is worth whose numeric id the configuration lists.
+
+    GitHub's permission API knows people alone ("… is not a user"), so the list is the whole decision; somebody with
+    write access has made it on the default branch. Nothing the bot feeds counts for more than a collaborator's words.
+    """
+    return Trust(scope=TrustScope.COLLABORATOR, may_start=True, reason="asked by a bot that the configuration lists")
+
+
 def decide_trust(actor: Actor, answer: PermissionAnswer | None, repository: Repository) -> Trust | Refusal:
     """Return what the actor's permission is worth.
 

@@ -48,7 +48,11 @@ def build_finding(
 
 def sort_findings(findings: Iterable[WorkflowFinding]) -> tuple[WorkflowFinding, ...]:
     """Return the findings file by file from top to bottom, each once."""
-    return tuple(sorted(set(findings), key=lambda found: (found.path, found.line, found.column, found.code)))
+    return tuple(sorted(set(findings), key=_find_order))
+
+
+def _find_order(found: WorkflowFinding) -> tuple[object, ...]:
+    return found.path, found.line, found.column, found.severity, found.code, found.message
 
 
 def render_finding(finding: WorkflowFinding) -> str:

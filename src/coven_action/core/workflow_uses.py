@@ -107,7 +107,7 @@ def find_triggers(workflow: WorkflowText) -> dict[str, Node | None]:
     if isinstance(on, MappingNode):
         return {name: entry.value for name, entry in on.entries.items()}
     names = on.items if isinstance(on, SequenceNode) else (on,)
-    return {name.text: None for name in names if isinstance(name, Scalar)}
+    return {name.text: None for name in names if isinstance(name, Scalar) and name.kind != "nothing"}
 
 
 def find_types(settings: Node | None) -> frozenset[str] | None:

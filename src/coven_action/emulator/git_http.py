@@ -5,6 +5,8 @@ know and one of three service names, never from the request's own path.
 """
 
 import asyncio
+import os
+import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -156,7 +158,8 @@ async def _end(process: Process, feeder: "asyncio.Task[None]") -> None:
     feeder.cancel()
     with suppress(asyncio.CancelledError):
         await feeder
-    if process.returncode is None:
+    # `Process.kill` would first poll the program and so reap it behind the back of asyncio, which then complains.
+    if process.stdout is None or not process.stdout.at_eof():
         with suppress(ProcessLookupError):
-            process.kill()
+            os.kill(process.pid, signal.SIGKILL)
     await process.wait()

@@ -37,9 +37,10 @@ from coven_action.core.targets import (
     decide_pull_request_target,
     is_branch_of,
 )
-from coven_action.core.trust import OWN_IDS, Trust, decide_sender, decide_trust
+from coven_action.core.trust import OWN_IDS, Trust, decide_sender, decide_trust, trust_listed_bot
 from coven_action.errors import ConfigError, Error
 from coven_action.stages.documents import PLAN_DOCUMENT
+from coven_action.stages.faults import explain_exception
 from coven_action.stages.ports import Clock, Documents, GitHubReader, GitHubWriter, Job, Renderer
 
 CONFIG_PATH: Final = ".github/coven.yml"
@@ -90,9 +91,9 @@ def plan(context: JobContext, payload: Any, *, isolation: IsolationLevel, ports:
         decided = session.decide(_accepted(event), isolation)
     except _Declined as declined:
         decided = session.decline(event, declined.refusal)
-    except Error as error:
+    except Exception as error:  # told like any other failure, and raised: a bug ends at the error boundary
         if isinstance(event, TriggerEvent):
-            session.report_failure(event, error)
+            session.report_failure(event, explain_exception(error))
         raise
     return decided
 
@@ -122,10 +123,9 @@ class _Session:
         target = _accepted(self._decide_target(event, thread, sha))
         work = self._build_work(event, thread, config, route, trust, text, target, isolation, digest)
         comment_id = self._acknowledge(work)
-        decided = self._write(self._build("proceed", work=work.model_copy(update={"status_comment_id": comment_id})))
         if event.label is not None:
             self.ports.writer.remove_label(event.thread_number, event.label)
-        return decided
+        return self._write(self._build("proceed", work=work.model_copy(update={"status_comment_id": comment_id})))
 
     def _check_repository(self, event: TriggerEvent) -> None:
         """Defensive: GitHub sends the payload of the repository that runs the workflow."""
@@ -150,6 +150,9 @@ class _Session:
         return parse_config(_decode(data), path=CONFIG_PATH), sha, sha256_hex(data)
 
     def _decide_trust(self, event: TriggerEvent) -> Trust | Refusal:
+        if event.sender.is_bot:
+            # Only the configuration's own bots have come this far.
+            return trust_listed_bot()
         answer = self.ports.reader.find_permission(event.sender.login)
         return decide_trust(event.sender, answer, event.repository)
 
@@ -281,8 +284,8 @@ class _Session:
         )
 
     def decline(self, event: TriggerEvent | Refusal, refusal: Refusal) -> Plan:
-        """Write down and say why nothing is started. Never over a comment that stands for other work."""
-        decided = self._write(self._build("decline", refusal=refusal))
+        """Say why nothing is started, and write it down. Never over a comment that stands for other work."""
+        decided = self._build("decline", refusal=refusal)
         if isinstance(event, TriggerEvent) and not refusal.quiet:
             self._read_status_comment(event)
             if self.comment is None or _may_be_replaced(self.comment.status):
@@ -292,12 +295,14 @@ class _Session:
                     {"plan": decided, "refusal": refusal},
                     Status(task=self.context.task, state="declined", earlier=self._published_tasks()),
                 )
-        return decided
+        return self._write(decided)
 
     def report_failure(self, event: TriggerEvent, error: Error) -> None:
         """Say on the thread that nothing was started, if the one who asked may be answered. The error itself goes on."""
         try:
-            if _is_addressed(event, error) and isinstance(self._decide_trust(event), Trust):
+            if not event.sender.is_bot and _is_addressed(event, error) and isinstance(self._decide_trust(event), Trust):
+                # A comment whose creation failed may be there all the same: without a second look there would be two.
+                self.comment_was_read = self.comment is not None
                 self._read_status_comment(event)
                 before = self.comment.status if self.comment else None
                 self._write_comment(
@@ -306,8 +311,9 @@ class _Session:
                     {"error": error, "run_url": self._run_url(), "pull_request": before and before.pull_request},
                     self._build_failed_status(before),
                 )
-        except Error as second:
-            self.ports.job.warning(self.ports.redactor.redact(f"the thread could not be told: {second}"))
+        except Exception as second:  # noqa: BLE001 - it must not hide the first one, which goes on
+            told = explain_exception(second)
+            self.ports.job.warning(self.ports.redactor.redact(f"the thread could not be told: {told}"))
 
     def _build_failed_status(self, before: Status | None) -> Status:
         """Return what the thread remembers of a start that failed: that, and all it remembered before."""
@@ -347,9 +353,10 @@ class _Session:
         data = write_document(decided)
         self.ports.documents.write(PLAN_DOCUMENT, data)
         redact = self.ports.redactor.redact
-        self.ports.job.set_output("decision", redact(decided.decision))
-        self.ports.job.set_output("plan-sha256", redact(sha256_hex(data)))
         self.ports.job.append_summary(redact(self.ports.renderer.render("summary_plan.md.j2", {"plan": decided})))
+        self.ports.job.set_output("plan-sha256", redact(sha256_hex(data)))
+        # Last: the later stages start by this output, and only where nothing of `plan` can fail any more.
+        self.ports.job.set_output("decision", redact(decided.decision))
         return decided
 
 

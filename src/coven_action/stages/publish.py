@@ -4,8 +4,10 @@ It works in a clone of its own and executes nothing of the agent's. Whatever goe
 names the stage: nothing concludes well by default. Rendering happens first, redaction last, and what leaves is `Redacted`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +26,7 @@ from coven_action.core.documents import (
     parse_plan,
     write_document,
 )
-from coven_action.core.endings import ENDINGS, Ending, decide_ending
+from coven_action.core.endings import ENDINGS, Ending, EndingRule, decide_ending
 from coven_action.core.platform_limits import (
     CHECK_SUMMARY,
     COMMENT_BODY,
@@ -47,7 +49,7 @@ from coven_action.core.sanitising import cut_text
 from coven_action.core.status_marker import Status, render_marker
 from coven_action.core.targets import PullRequest, find_thread_number
 from coven_action.core.verification import Facts, find_added_text, find_refusal, verify
-from coven_action.errors import DocumentError, Error, GitError, GitHubError
+from coven_action.errors import DocumentError, GitError, GitHubError
 from coven_action.stages.documents import (
     BUNDLE_FILE,
     EVIDENCE_DOCUMENT,
@@ -57,6 +59,7 @@ from coven_action.stages.documents import (
     check_digest,
     check_task,
 )
+from coven_action.stages.faults import build_fault, explain_exception, is_bug
 from coven_action.stages.ports import (
     Clock,
     Documents,
@@ -164,21 +167,23 @@ class _Session:
         self.pushed = _Pushed()
         self.notes: list[str] = []
         self.evidence: Evidence | None = None
+        self.fault: Fault | None = None
+        # From the moment of the push on, nobody can say that nothing was published: its answer may be lost.
+        self.has_pushed = False
 
     def publish(self, outcome_digest: str | None) -> int:
-        fault: Fault | None = None
-        ending = Ending.FAULT
         try:
-            ending, fault = self._proceed(outcome_digest)
-        except Error as error:
-            fault = Fault(stage="publish", code=error.code, message=error.message, remedy=error.remedy)
-            ending = Ending.FAULT
-        except OSError as error:
-            fault = Fault(stage="publish", code="io-failed", message=f"A file could not be written: {error.strerror}.")
-            ending = Ending.FAULT
-        # The Check Run names the digest of the evidence it was rendered from: that evidence stands unless a fault followed.
-        evidence = self.evidence if self.evidence and fault is None else self._build_evidence(ending, fault)
-        return self._tell(evidence, ending)
+            for name in (EVIDENCE_DOCUMENT, PATCH_FILE):
+                self.ports.documents.remove(name)
+            ending, self.fault = self._proceed(outcome_digest)
+            # The Check Run names the digest of the evidence it was rendered from: that evidence stands unless a fault followed.
+            self._tell(self.evidence or self._build_evidence(ending, self.fault), ENDINGS[ending])
+        except Exception as error:  # noqa: BLE001 - told by every way that is left; a bug goes on to the error boundary
+            self._tell_failure(error)
+            if is_bug(error):
+                raise
+            return ENDINGS[Ending.FAULT].exit_code
+        return ENDINGS[ending].exit_code
 
     def _proceed(self, outcome_digest: str | None) -> tuple[Ending, Fault | None]:
         fault = self._read_outcome(outcome_digest)
@@ -256,10 +261,10 @@ class _Session:
 
     def _find_movement(self, repository: PublicationRepository) -> str | None:
         target = self.work.target
-        current = repository.find_remote_sha(target.branch)
-        if current == target.expected_sha:
-            return None
-        return f"the branch {target.branch} was changed by somebody else during the run"
+        return None if repository.find_remote_sha(target.branch) == target.expected_sha else self._describe_movement()
+
+    def _describe_movement(self) -> str:
+        return f"the branch {self.work.target.branch} was changed by somebody else during the run"
 
     def _keep_patch(self) -> None:
         """Leave the work for a maintainer, redacted, where it is not published."""
@@ -273,13 +278,20 @@ class _Session:
         commit = repository.commit(
             self.observed.tip or "", redact(message), author=self.work.familiar.display_name, at=self.started
         )
+        target = self.work.target
+        self.has_pushed = True
         try:
-            repository.push(commit, self.work.target.branch, expected_sha=self.work.target.expected_sha)
+            repository.push(commit, target.branch, expected_sha=target.expected_sha)
         except GitError:
-            moved = self._find_movement(repository)
-            if moved is None:
+            current = repository.find_remote_sha(target.branch)
+            self.has_pushed = current == commit
+            if current == target.expected_sha:
                 raise
-            stale = Verdict(step="freshness", passed=False, finding=moved)
+            if self.has_pushed:
+                # Only the answer was lost.
+                self.pushed = replace(self.pushed, head_sha=commit)
+                return True
+            stale = Verdict(step="freshness", passed=False, finding=self._describe_movement())
             verdicts = tuple(stale if verdict.step == stale.step else verdict for verdict in self.observed.verdicts)
             self.observed = replace(self.observed, verdicts=verdicts)
             return False
@@ -376,24 +388,53 @@ class _Session:
             StageTime(stage="publish", seconds=round((now - self.started).total_seconds(), 3)),
         )
 
-    def _tell(self, evidence: Evidence, ending: Ending) -> int:
-        """Write the evidence, the outputs, the summary and the comment, and return the exit code.
+    def _tell(self, evidence: Evidence, rule: EndingRule) -> None:
+        """Say how it ended: comment, evidence, outputs, annotation, summary.
 
-        The comment comes last: if GitHub cannot be reached for it, the job fails, with everything else in place.
+        The comment comes first, so that nothing on the runner speaks of a publication that GitHub does not show in full.
         """
-        rule = ENDINGS[ending]
-        data = write_document(evidence)
-        path = self.ports.documents.write(EVIDENCE_DOCUMENT, self._redact(data.decode()).encode())
-        values = self._values(evidence)
-        self._set_outputs(evidence, path)
-        self.ports.job.append_summary(self._render("summary_publish.md.j2", values, STEP_SUMMARY_BYTES // 4))
+        for tell in self._ways_to_tell(evidence, rule):
+            tell()
+
+    def _tell_failure(self, error: Exception) -> None:
+        """Say that it failed by every way that is left: one that fails as well is named in the log and stops no other."""
+        if self.fault is None:
+            self.fault = build_fault("publish", error)
+        else:
+            self.notes.append(f"The failure could not be told everywhere: {explain_exception(error)}")
+        evidence = self._build_evidence(Ending.FAULT, self.fault)
+        forget = partial(self.ports.documents.remove, EVIDENCE_DOCUMENT)
+        for tell in (forget, *self._ways_to_tell(evidence, ENDINGS[Ending.FAULT])):
+            try:
+                tell()
+            except Exception as second:  # noqa: BLE001 - it must not hide the first one, nor keep the others from being told
+                self.ports.job.warning(self._redact(f"the failure could not be told: {explain_exception(second)}"))
+
+    def _ways_to_tell(self, evidence: Evidence, rule: EndingRule) -> tuple[Callable[[], None], ...]:
+        return (
+            partial(self._tell_thread, evidence, rule),
+            partial(self._leave_evidence, evidence),
+            partial(self._annotate, evidence),
+            partial(self._summarise, evidence),
+        )
+
+    def _tell_thread(self, evidence: Evidence, rule: EndingRule) -> None:
+        if self.work.status_comment_id is not None:
+            status = self._build_status(rule.state, evidence)
+            self._write_comment(self.work.status_comment_id, self._render_with_marker(self._values(evidence), status))
+
+    def _leave_evidence(self, evidence: Evidence) -> None:
+        data = self._redact(write_document(evidence).decode()).encode()
+        self._set_outputs(evidence, self.ports.documents.write(EVIDENCE_DOCUMENT, data))
+
+    def _annotate(self, evidence: Evidence) -> None:
         if evidence.fault is not None:
             fault = evidence.fault
             self.ports.job.error(self._redact(f"{fault.stage}: [{fault.code}] {fault.message} {fault.remedy}"))
-        if self.work.status_comment_id is not None:
-            status = self._build_status(rule.state, evidence)
-            self._write_comment(self.work.status_comment_id, self._render_with_marker(values, status))
-        return rule.exit_code
+
+    def _summarise(self, evidence: Evidence) -> None:
+        values = self._values(evidence)
+        self.ports.job.append_summary(self._render("summary_publish.md.j2", values, STEP_SUMMARY_BYTES // 4))
 
     def _write_comment(self, comment_id: int, body: Redacted) -> None:
         try:
@@ -441,6 +482,7 @@ class _Session:
             "refusal": find_refusal(evidence.verdicts),
             "is_draft": self.pushed.pull_request is not None and self.pushed.pull_request.draft,
             "closes": find_thread_number(self.work.target.branch),
+            "untouched": not self.has_pushed,
             "by_comment": self.plan.task.event_name == "issue_comment",
         }
 

@@ -31,7 +31,7 @@ from coven_action.core.records import canonical_json, sha256_hex
 from coven_action.core.redaction import Redactor
 from coven_action.core.runtime_usage import parse_usage
 from coven_action.core.runtime_verdict import RuntimeVerdict, judge_runtime
-from coven_action.errors import EnvironmentFault, Error, RuntimeFault
+from coven_action.errors import EnvironmentFault, RuntimeFault
 from coven_action.stages.documents import (
     BUNDLE_FILE,
     LOG_FILE,
@@ -40,6 +40,7 @@ from coven_action.stages.documents import (
     check_digest,
     check_task,
 )
+from coven_action.stages.faults import explain_exception, is_bug
 from coven_action.stages.ports import Clock, Documents, Job, Workspace, Workspaces
 from coven_action.stages.runtimes import RunFolder, Runtime, RuntimePorts, prepare_runtime, runtime_kind
 
@@ -82,6 +83,7 @@ def run(
 
     Raises:
         DocumentError: The plan is missing, altered, or of another run.
+        Exception: A bug. It is recorded in `outcome.json` like any other fault, and raised afterwards.
     """
     data = ports.documents.read(PLAN_DOCUMENT, MAXIMUM_DOCUMENT_BYTES)
     check_digest(data, plan_sha256, PLAN_DOCUMENT)
@@ -98,6 +100,8 @@ def run(
     ports.job.set_output("outcome-sha256", ports.redactor.redact(sha256_hex(written)))
     if outcome.fault is not None:
         ports.job.warning(ports.redactor.redact(f"run: {outcome.fault.message}"))
+    if session.bug is not None:
+        raise session.bug
     return outcome
 
 
@@ -108,6 +112,7 @@ class _Session:
         self.work = work
         self.ports = ports
         self.folder = ports.documents.folder / RUN_FOLDER
+        self.bug: Exception | None = None
         self.parts: dict[str, Any] = {
             "task": task,
             "plan_sha256": plan_sha256,
@@ -125,10 +130,10 @@ class _Session:
         try:
             self.ports.workspaces.destroy(self.folder)
             self._work(checkout, platform, isolation)
-        except Error as error:
-            self._record_fault(error.code, error.message, error.remedy)
-        except OSError as error:
-            self._record_fault("io-failed", f"A file could not be read or written: {error.strerror}.", None)
+        except Exception as error:  # noqa: BLE001 - written down, so that `publish` tells it; a bug is raised afterwards
+            told = explain_exception(error)
+            self._record_fault(told.code, told.message, told.remedy)
+            self.bug = error if is_bug(error) else None
         self._clean_up()
         return Outcome(**self.parts, finished_at=_iso(self.ports.clock.now()))
 
@@ -136,8 +141,8 @@ class _Session:
         """Leave nothing of the run behind. That something cannot be removed is said, and spoils no finished work."""
         try:
             self.ports.workspaces.destroy(self.folder)
-        except Error as error:
-            self.ports.job.warning(self.ports.redactor.redact(f"run: {error}"))
+        except Exception as error:  # noqa: BLE001 - said in the log, whatever it is
+            self.ports.job.warning(self.ports.redactor.redact(f"run: {explain_exception(error)}"))
 
     def _work(self, checkout: Path, platform: Platform, isolation: IsolationLevel) -> None:
         self._check_platform(platform)

@@ -1,0 +1,89 @@
+"""Find instruction-like text aimed at an agent or a reviewer. Pure, and linear: every gap in an expression is bounded.
+
+A fact about a repository says how things are; whoever poisons a memory says what to do. The table below is a coarse net
+and no proof: a fact that is caught can be reworded, and what slips through still waits for a person, is quoted as data
+where it is read, and can change no policy.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+from coven_action.core.invisible import remove_invisible
+
+# Letters of other alphabets that look like Latin ones; Unicode's compatibility forms do not cover them.
+# https://www.unicode.org/Public/security/latest/confusables.txt, the ones a lower-case English word can be built from.
+_LOOK_ALIKES: Final = str.maketrans(
+    "\u0430\u0441\u0435\u0501\u04bb\u0456\u0458\u04cf\u043e\u0440\u0455\u0442\u0443\u0445\u051b\u051d\u043c\u043a\u043d"
+    "\u03b1\u03b5\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u0131\u0261\u0432",
+    "acedhijlopstyxqwmkhaeiknoptuxigb",
+)
+_ACCENTS: Final = re.compile("[\u0300-\u036f]+")
+_GAP: Final = r"[^.!?\n]{0,60}?\b"
+
+_RULES: Final = (
+    r"(?:instruction|direction|guideline|rule|polic(?:y|ie)|prompt|restriction|safeguard|constraint|guardrail"
+    r"|anweisung(?:en)?|regel|instruccion(?:es)?|regla|consigne)s?\b"
+)
+_AUTHORITY: Final = r"(?:agent|assistant|(?:language )?model|familiar|reviewer|maintainer|copilot|claude|codex|gemini|llm|ai)s?"
+
+PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
+    "it tells a reader to set rules aside": re.compile(
+        rf"\b(?:ignor\w{{1,6}}|disregard|forget|override|bypass|circumvent|oublie[zr]?|olvid[ae]|vergiss)\b{_GAP}"
+        rf"(?:{_RULES}|(?:previous|prior|above|earlier)\b)"
+    ),
+    "it addresses the reader": re.compile(
+        r"\byou (?:must|should|shall|will|need to|have to|are (?:to|now|an?|no longer|allowed|required|free)|may (?:now|skip))\b"
+        rf"|\b{_AUTHORITY},? (?:must|shall|should|will|has to|have to|needs? to|(?:is|are) (?:to|now|allowed|required))\b"
+    ),
+    "it gives the reader another role": re.compile(
+        r"\b(?:act as|pretend (?:to|that)|roleplay|jailbreak|developer mode|god mode|system prompt|new instructions?)\b"
+    ),
+    "it imitates the marks of a conversation": re.compile(
+        r"<\|?/?(?:im_start|im_end|system|assistant|user|human|instructions?|memory|tool_\w{1,20})\b"
+        r"|\[/?inst\]|(?:^|\n)\W{0,8}(?:system|assistant|human|user|developer)\W{0,3}:"
+    ),
+    "it asks for less review": re.compile(
+        r"\b(?:without|no need (?:for|of|to)|skip(?: the| any| all)?|omit(?: the)?|disable(?: the| any| all)?) "
+        r"(?:review|approv\w{1,4}|asking|confirm\w{0,7}|verif\w{1,7}|checks?|tests?|ci|permission|scan\w{0,4})\b"
+        r"|\b(?:approve|merge|accept|lgtm)\b[^.!?\n]{0,20}?\b(?:this|these|every|all|any|the) (?:change|pull request|pr|patch|proposal)"
+        r"|\b(?:auto-?merge|auto-?approve)\b|\bpre-?approved\b"
+    ),
+    "it asks for silence": re.compile(
+        r"\b(?:do not|don't|dont|never) (?:tell|mention|report|reveal|show|flag|ask|warn|disclose|inform|comment on)\b"
+    ),
+    "it asks for secrets to be handed on": re.compile(
+        rf"\b(?:send|post|upload|exfiltrate|leak|print|echo|reveal|dump|copy|commit|include|read)\b{_GAP}"
+        r"(?:secrets?|tokens?|credentials?|passwords?|api keys?|private keys?|environment variables|\.env|/proc/\w{1,20}|id_rsa)\b"
+    ),
+    "it asks to run what is fetched": re.compile(
+        r"\b(?:curl|wget|fetch|iwr|invoke-webrequest)\b[^\n|]{0,300}\|\s{0,8}(?:sudo )?(?:ba|z|da|k)?(?:sh|python3?|node|perl|iex)\b"
+        r"|\beval\b[^\n]{0,20}\$\(|\bbase64 (?:-d|--decode)\b[^\n|]{0,100}\|"
+    ),
+    "it speaks for all time": re.compile(
+        r"\b(?:from now on|in (?:all|every) (?:future|later|following)|(?:for|in|on|before|after) (?:every|each|all|any) (?:task|run|session|review|reply|answer)s?)\b"
+        r"|\b(?:always|must|important:?|mandatory:?) (?:obey|comply|follow (?:these|this|the following|my)|trust|approve)\b"
+    ),
+    "it asks to change what agents are told or who reviews": re.compile(
+        rf"\b(?:write|edit|add|append|change|modify|create|replace|delete|remove|insert|put)\b{_GAP}"
+        r"(?:agents\.md|claude\.md|gemini\.md|\.mcp\.json|codeowners|coven\.yml|\.github/(?:workflows|coven)|\.git/|\.cursor)"
+    ),
+    "it includes another file": re.compile(r"(?:^|\s)@(?:include\b|[~./]|[\w-]{1,100}/)"),
+}
+"""What is refused, by the words people read. Each is searched in the folded text (`fold_text`)."""
+
+
+def find_instruction(text: str) -> str | None:
+    """Return why a text reads as an instruction to an agent or reviewer, None where it does not."""
+    folded = fold_text(text)
+    return next((meaning for meaning, pattern in PATTERNS.items() if pattern.search(folded)), None)
+
+
+def fold_text(text: str) -> str:
+    """Return a text as a hurried reader takes it: lower case, look-alike letters as Latin ones, accents and gaps gone."""
+    visible, _ = remove_invisible(unicodedata.normalize("NFKD", text).casefold())
+    plain = _ACCENTS.sub("", visible).translate(_LOOK_ALIKES)
+    # A line that is merely wrapped goes on; an empty line ends what was said.
+    paragraphs = re.split(r"\n\s*\n", plain.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    return "\n".join("\n".join(" ".join(line.split()) for line in paragraph.splitlines()) for paragraph in paragraphs)

@@ -1,0 +1,250 @@
+"""Who may import whom, and what the core may not reach at all.
+
+`core` decides and touches nothing; `adapters` touch one outside thing each and decide nothing; `stages` lead from one to
+the other through their ports; `cli` puts them together. The imports are read from the source, wherever they stand.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "src" / "coven_action"
+PACKAGE = "coven_action"
+
+# Layer -> what of ours it may import. The whole package is named where only its version is taken.
+OURS = {
+    "errors": set(),
+    "core": {"core", "errors"},
+    "adapters": {"core", "errors"},
+    "stages": {"core", "errors", "stages"},
+    "runtimes": {"core", "errors", "runtimes", PACKAGE},
+    "emulator": {"core", "errors", "emulator"},
+    "hosted": {"core", "errors", "hosted"},
+    "client": {"core", "errors"},
+    "cli": {"core", "errors", "adapters", "stages", "runtimes", "emulator", "hosted", "client", "cli", PACKAGE},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+# The language of the core's values, and so of everybody who handles them.
+VALUES = {"pydantic", "pydantic_core"}
+# Adapter -> its one outside library, with what that library brings and raises.
+ADAPTERS = {
+    "actions": {"actions_toolkit"},
+    "github_api": {"github", "requests", "urllib3"},
+    "runtime_install": {"requests", "urllib3"},
+    "templates": {"jinja2"},
+    "hosted": {"httpx"},
+}
+LIBRARIES = {
+    "core": VALUES | {"yaml"},
+    "stages": VALUES,
+    "runtimes": VALUES,
+    "emulator": {"starlette", "uvicorn", "jinja2", "markupsafe", "markdown_it"},
+    "cli": VALUES | {"click", "rich", "yaml"},
+}
+# The part of the standard library that only computes.
+PURE = {
+    "abc", "base64", "bisect", "codecs", "collections", "collections.abc", "dataclasses", "difflib", "enum", "functools",
+    "gzip", "hashlib", "html", "html.parser", "itertools", "json", "math", "operator", "re", "stat", "string", "struct",
+    "tarfile", "textwrap", "types", "typing", "unicodedata", "urllib.parse", "zipfile", "zlib",
+}  # fmt: skip
+# Modules that also reach outside, and the names in them that do not.
+PARTLY_PURE = {
+    "datetime": {"UTC", "date", "datetime", "timedelta", "timezone"},
+    "pathlib": {"PurePath", "PurePosixPath", "PureWindowsPath"},
+    "signal": {"Signals"},
+}
+# What asks the clock, the file system or chance, however the module came in.
+FORBIDDEN_CALLS = {"open", "input", "print", "exec", "eval", "compile", "__import__", "breakpoint"}
+FORBIDDEN_METHODS = {
+    "now", "utcnow", "today", "monotonic", "perf_counter", "urandom", "uuid4", "getenv", "read_text", "write_text",
+    "read_bytes", "write_bytes", "import_module",
+}  # fmt: skip
+
+
+def list_modules() -> list[Path]:
+    """Every module but the demo's repository, which is data."""
+    return sorted(path for path in ROOT.rglob("*.py") if "demo_files" not in path.parts)
+
+
+def name_layer(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def find_imports(source: str, package: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield (module, name) of every import, relative ones resolved; the name is "" for `import module`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, ""
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*above, *filter(None, [node.module])))
+            for alias in node.names:
+                yield module, alias.name
+
+
+def read_imports(path: Path) -> Iterator[tuple[str, str]]:
+    package = (PACKAGE, *path.relative_to(ROOT).parts[:-1])
+    return find_imports(path.read_text(encoding="utf-8"), package)
+
+
+def find_wrong_import(layer: str, module: str, name: str, libraries: set[str]) -> str | None:
+    """Return what is wrong with an import, or None."""
+    first, *rest = module.split(".")
+    if first == PACKAGE:
+        # `from coven_action import core` imports the layer by name; `from coven_action import __version__` does not.
+        target = rest[0] if rest else (name if name in OURS else PACKAGE)
+        return None if target in OURS[layer] else f"{layer} imports {target}"
+    if first in sys.stdlib_module_names:
+        return find_impure_import(module, name) if layer == "core" else None
+    return None if first in libraries else f"{layer} imports {first}"
+
+
+def find_impure_import(module: str, name: str) -> str | None:
+    if module in PURE or (module == "urllib" and name == "parse"):
+        return None
+    # A module imported whole is held to its names by `find_impure_uses`.
+    if module in PARTLY_PURE and (not name or name in PARTLY_PURE[module]):
+        return None
+    return f"core imports {module}.{name}".rstrip(".")
+
+
+def find_impure_uses(source: str) -> Iterator[str]:
+    """Yield what a module of the core does beyond computing."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN_CALLS:
+            yield f"line {node.lineno}: {node.func.id}("
+        if isinstance(node, ast.Attribute):
+            if node.attr in FORBIDDEN_METHODS:
+                yield f"line {node.lineno}: .{node.attr}"
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            if owner in PARTLY_PURE and owner != "datetime" and node.attr not in PARTLY_PURE[owner]:
+                yield f"line {node.lineno}: {owner}.{node.attr}"
+
+
+def get_libraries(path: Path) -> set[str]:
+    layer = name_layer(path)
+    return ADAPTERS.get(path.stem, set()) | VALUES if layer == "adapters" else LIBRARIES.get(layer, set())
+
+
+def test_every_module_belongs_to_a_layer():
+    assert {name_layer(path) for path in list_modules()} <= set(OURS)
+
+
+@pytest.mark.parametrize("layer", sorted({name_layer(path) for path in list_modules()}))
+def test_a_layer_imports_only_what_it_may(layer):
+    wrong = [
+        f"{path.relative_to(ROOT)}: {found}"
+        for path in list_modules()
+        if name_layer(path) == layer
+        for module, name in read_imports(path)
+        if (found := find_wrong_import(layer, module, name, get_libraries(path)))
+    ]
+
+    assert wrong == []
+
+
+def test_the_core_asks_neither_clock_nor_chance_nor_files():
+    wrong = [
+        f"{path.relative_to(ROOT)}: {found}"
+        for path in list_modules()
+        if name_layer(path) == "core"
+        for found in find_impure_uses(path.read_text(encoding="utf-8"))
+    ]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "source", "wrong"),
+    [
+        ("core", "import os", "core imports os"),
+        ("core", "import os.path", "core imports os.path"),
+        ("core", "from os import environ", "core imports os.environ"),
+        ("core", "import time", "core imports time"),
+        ("core", "from random import choice", "core imports random.choice"),
+        ("core", "import subprocess", "core imports subprocess"),
+        ("core", "from pathlib import Path", "core imports pathlib.Path"),
+        ("core", "from pathlib import PurePosixPath", None),
+        ("core", "import urllib.request", "core imports urllib.request"),
+        ("core", "from urllib import request", "core imports urllib.request"),
+        ("core", "from urllib import parse", None),
+        ("core", "import requests", "core imports requests"),
+        ("core", "import yaml", None),
+        ("core", "def f():\n    import socket", "core imports socket"),
+        ("core", "if True:\n    try:\n        from secrets import token_hex\n    except E: ...", "core imports secrets"),
+        ("core", "from coven_action.adapters import git", "core imports adapters"),
+        ("core", "from coven_action import adapters", "core imports adapters"),
+        ("core", "import coven_action.stages.plan", "core imports stages"),
+        ("core", "from ..adapters import git", "core imports adapters"),
+        ("core", "from .. import stages", "core imports stages"),
+        ("core", "from ..adapters.git import Git", "core imports adapters"),
+        ("core", "from . import events", None),
+        ("core", "from .events import Actor", None),
+        ("core", "from coven_action.errors import Error", None),
+        ("core", "from coven_action import __version__", "core imports coven_action"),
+        ("adapters", "from coven_action.adapters.git import Git", "adapters imports adapters"),
+        ("adapters", "from .git import Git", "adapters imports adapters"),
+        ("adapters", "from coven_action.stages.ports import Clock", "adapters imports stages"),
+        ("adapters", "import os", None),
+        ("adapters", "import github", "adapters imports github"),
+        ("stages", "from coven_action.adapters.git import Git", "stages imports adapters"),
+        ("stages", "from coven_action.stages.ports import Clock", None),
+        ("stages", "import jinja2", "stages imports jinja2"),
+        ("emulator", "from coven_action.stages.plan import plan", "emulator imports stages"),
+        ("emulator", "import github", "emulator imports github"),
+        ("runtimes", "from coven_action import __version__", None),
+        ("errors", "from coven_action.core.events import Actor", "errors imports core"),
+    ],
+)
+def test_the_guard_sees_imports_of_every_form(layer, source, wrong):
+    found = [
+        sentence
+        for module, name in find_imports(source, (PACKAGE, layer))
+        if (sentence := find_wrong_import(layer, module, name, LIBRARIES.get(layer, VALUES)))
+    ]
+
+    assert bool(found) == bool(wrong)
+    assert not wrong or found[0].startswith(wrong)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "datetime.now()", "datetime.datetime.now(tz=UTC)", "datetime.utcnow()", "date.today()", "open('x')",
+        "__import__('os')", "importlib.import_module('os')", "pathlib.Path('x')", "path.read_text()", "signal.alarm(1)",
+        "eval('1')", "time.monotonic()", "print(1)",
+    ],
+)  # fmt: skip
+def test_the_guard_sees_what_a_pure_module_never_does(source):
+    assert list(find_impure_uses(source))
+
+
+@pytest.mark.parametrize("source", ["datetime.fromisoformat(x)", "signal.Signals(9)", "pathlib.PurePosixPath('x')"])
+def test_the_guard_lets_pure_uses_pass(source):
+    assert not list(find_impure_uses(source))
+
+
+# Entry -> what starting there must not load: each costs time that a job or a `--help` would pay for nothing.
+HEAVY = ("actions_toolkit", "github", "jinja2", "requests", "rich", "starlette", "uvicorn")
+ENTRIES = {
+    "coven_action.cli.main": (*HEAVY, "yaml"),
+    "coven_action.stages.plan": (*HEAVY, "click"),
+    "coven_action.stages.run": (*HEAVY, "click"),
+    "coven_action.stages.publish": (*HEAVY, "click"),
+    "coven_action.adapters.git": (*HEAVY, "click"),
+    "coven_action.runtimes.patch": (*HEAVY, "click"),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_nobody_pays_for_what_is_not_used(entry):
+    code = f"import sys, {entry}; print(*sorted(set({ENTRIES[entry]!r}) & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.split() == []
