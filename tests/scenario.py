@@ -28,7 +28,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -315,10 +315,13 @@ _PROPER_END: Mapping[str, Any] = {
 
 
 class Clock:
-    """The machine's clock."""
+    """The machine's clock; a re-run begins a minute later, as no real one begins in the same second."""
+
+    def __init__(self, attempt: int = 1) -> None:
+        self._offset = timedelta(minutes=attempt - 1)
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self._offset
 
 
 class Run:
@@ -360,6 +363,8 @@ class Run:
         self.context: JobContext = parse_job_context(self.environment)
         self.runtime = ScriptedRuntime() if runtime is None else runtime
         self.isolation: Any = isolation
+        self.clock = Clock(attempt)
+        self.wrap: Callable[[str, Any], Any] = lambda _stage, ports: ports
         self.waits: list[float] = []
         self.requests: dict[str, list[str]] = {}
         self.log = ""
@@ -388,9 +393,9 @@ class Run:
     def plan(self) -> Plan:
         """Run `plan`; an expected error goes through to the caller."""
         api = self.build_api()
-        ports = PlanPorts(Clock(), self._folder(), api, api, _TEMPLATES, ActionsJob(), self.redactor)
+        ports = PlanPorts(self.clock, self._folder(), api, api, _TEMPLATES, ActionsJob(), self.redactor)
         with self._recorded("plan"):
-            decided = plan(self.context, self.payload, isolation=self.isolation, ports=ports)
+            decided = plan(self.context, self.payload, isolation=self.isolation, ports=self.wrap("plan", ports))
         self.digests["plan"] = self.digest("plan.json")
         return decided
 
@@ -406,7 +411,7 @@ class Run:
             model_key=self.environment.get(MODEL_KEY),
         )
         workspaces = GitWorkspaces(Git(self.documents / "git", self.environment["PATH"]))
-        ports = RunPorts(Clock(), folder, workspaces, runtimes, ActionsJob(), self.redactor)
+        ports = RunPorts(self.clock, folder, workspaces, runtimes, ActionsJob(), self.redactor)
         with self._recorded("run"):
             outcome = run(
                 self.context.task,
@@ -414,7 +419,7 @@ class Run:
                 platform=describe_platform("Linux", "x86_64"),
                 isolation="none",
                 plan_sha256=self.digests["plan"],
-                ports=ports,
+                ports=self.wrap("run", ports),
             )
         self.digests["outcome"] = self.digest("outcome.json")
         return outcome
@@ -426,10 +431,12 @@ class Run:
         remote = f"{self.context.server.server_url}/{self.context.repository}.git"
         repositories = GitPublicationRepositories(git, remote, self.environment[TOKEN])
         ports = PublishPorts(
-            Clock(), folder, repositories, self.build_api(), _TEMPLATES, ActionsJob(), self.redactor
+            self.clock, folder, repositories, self.build_api(), _TEMPLATES, ActionsJob(), self.redactor
         )
         with self._recorded("publish"):
-            return publish(self.context.task, digests=Digests(**self.digests), ports=ports)
+            return publish(
+                self.context.task, digests=Digests(**self.digests), ports=self.wrap("publish", ports)
+            )
 
     def build_api(self) -> GitHubAPI:
         """Return the real client, with waits short enough for a test."""

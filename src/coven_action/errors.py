@@ -384,6 +384,46 @@ CODES: Final[Mapping[str, Code]] = {
         "The installation lacks the workflow templates.",
         "Install coven-action again, or run it from a complete checkout.",
     ),
+    # the files of memory, .github/coven/memory; each mistake is told with its line and column
+    "memory-mistakes": Code(
+        "The memory of the repository has at least one mistake; every one is listed with its place.",
+        "Mend the lines that are listed. A run withholds an entry that has a mistake and goes on without it.",
+    ),
+    "memory-path": Code(
+        "An entry does not stand where its path gives its key, or is no ordinary file.",
+        "Put it at .github/coven/memory/<namespace>/<name>.md.",
+    ),
+    "memory-front-matter": Code(
+        "An entry does not begin with front matter.", "Begin the file with a line `---`, the keys, and a line `---`."
+    ),
+    "memory-not-utf-8": Code("A file of memory is not UTF-8.", "Save it as UTF-8."),
+    "memory-empty": Code("An entry has no text.", "Write it below the front matter."),
+    "memory-too-large": Code("An entry is larger than 2 KiB, or its file than 16 KiB.", "Shorten it, or make it two."),
+    "memory-hidden-text": Code(
+        "The text of an entry holds characters or markup that a reader does not see.",
+        "Remove them; write code between backticks.",
+    ),
+    "memory-secret": Code(
+        "The text of an entry holds what looks like a secret.",
+        "Remove it, and revoke the secret if it is one: it is in the history of the repository.",
+    ),
+    "memory-revocation": Code(
+        "A line of revoked.txt is no canonical key. Until it is mended no entry is used, because nobody knows which it means.",
+        "Write repo/<repository id>/<namespace>/<name>, or a beginning of it that ends before a `/`.",
+    ),
+    "memory-stale": Code(
+        "The lines that an entry cites have changed, so it is withheld.",
+        "See whether it still holds; then write it again with `coven-action memory add --force`, or revoke it.",
+    ),
+    "memory-not-found": Code("There is no entry of this key.", "`coven-action memory list` shows them all."),
+    "memory-not-citable": Code(
+        "The lines that should be cited are not there.",
+        "Give the path of a file of the repository and lines it has: --cite src/tax.py:40-42.",
+    ),
+    "repository-id-needed": Code(
+        "The numeric id of the repository is needed and unknown here.",
+        "Pass --repository-id; `gh api repos/OWNER/NAME --jq .id` prints it.",
+    ),
     # what `coven-action check` says about the workflows that use the action
     "workflow-missing": Code(
         "No workflow uses the action, so nothing starts a familiar.",

@@ -33,7 +33,12 @@ CODY = Familiar(id="cody", display_name="Cody", model="anthropic/claude-sonnet-4
 PATCH = Familiar(id="patch", display_name="Patch", runtime="patch")
 LIMITS = PlannedLimits(time_seconds=1800, turns=40, files=100, patch_bytes=4 * 1024 * 1024)
 TARGET = Target(
-    base_ref="main", base_sha=BASE_SHA, branch="coven/issue-42", expected_sha=None, pull_request=None, why="a new branch"
+    base_ref="main",
+    base_sha=BASE_SHA,
+    branch="coven/issue-42",
+    expected_sha=None,
+    pull_request=None,
+    why="a new branch",
 )
 REFUSAL = Refusal(code="not-routed", reason="No rule answers.")
 
@@ -102,9 +107,7 @@ def build_work(*, familiar: Familiar = CODY, **changes: Any) -> Work:
 
 def build_plan(**changes: Any) -> Plan:
     parts = {"decision": "decline", "refusal": REFUSAL, **changes}
-    return Plan(
-        task=TASK, repository_name="acme/billing", server=SERVER, planned_at=READ_AT, seconds=0.4, **parts
-    )
+    return Plan(task=TASK, repository_name="acme/billing", server=SERVER, planned_at=READ_AT, seconds=0.4, **parts)
 
 
 def build_outcome(**changes: Any) -> Outcome:

@@ -168,7 +168,7 @@ def test_a_task_keeps_its_key_over_attempts_and_changes_its_external_id():
 
     assert TASK.key == again.key == "301/issues/1001"
     assert (TASK.external_id, again.external_id) == ("1001-1", "1001-2")
-    assert TASK != again
+    assert again != TASK
 
 
 IDENTITIES = st.builds(

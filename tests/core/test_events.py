@@ -35,7 +35,9 @@ JSON = st.recursive(
     max_leaves=6,
 )
 # The values that most often pass where they should not.
-ODD = st.sampled_from([None, True, False, 0, 1, -1, 2**63, 10**4000, 1.0, float("nan"), "", "1", "\ud800", [], {}, [{}]])
+ODD = st.sampled_from(
+    [None, True, False, 0, 1, -1, 2**63, 10**4000, 1.0, float("nan"), "", "1", "\ud800", [], {}, [{}]]
+)
 
 
 def walk(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -140,7 +142,9 @@ def test_an_account_of_unknown_type_is_not_taken_for_a_person():
     assert Actor(id=1, login="ada").is_bot
 
 
-@pytest.mark.parametrize("number", ["", "0", "007", "-1", "4.0", "1e3", "42\n", " 42", "٤٢", "1" * 10, None, True, [], {}])
+@pytest.mark.parametrize(
+    "number", ["", "0", "007", "-1", "4.0", "1e3", "42\n", " 42", "٤٢", "1" * 10, None, True, [], {}]
+)
 def test_a_dispatch_without_the_number_of_an_issue_is_refused(number):
     payload = {**payloads.build_workflow_dispatch(), "inputs": {"issue": number}}
     answer = parse_event("workflow_dispatch", payload)

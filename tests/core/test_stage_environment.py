@@ -23,12 +23,12 @@ NEVER = (
     "SSH_AUTH_SOCK",
     "AWS_SECRET_ACCESS_KEY",
 )
-EVERYTHING = {name: f"value of {name}" for names in STAGE_VARIABLES.values() for name in names} | dict.fromkeys(NEVER, "x")
-
-
-@pytest.mark.parametrize(
-    ("stage", "secrets"), [("plan", {TOKEN}), ("run", {MODEL_KEY}), ("publish", {TOKEN})]
+EVERYTHING = {name: f"value of {name}" for names in STAGE_VARIABLES.values() for name in names} | dict.fromkeys(
+    NEVER, "x"
 )
+
+
+@pytest.mark.parametrize(("stage", "secrets"), [("plan", {TOKEN}), ("run", {MODEL_KEY}), ("publish", {TOKEN})])
 def test_each_stage_sees_exactly_its_own_secret(stage, secrets):
     seen = filter_environment(stage, EVERYTHING)
 

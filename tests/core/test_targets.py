@@ -158,9 +158,7 @@ def test_a_branch_belongs_to_exactly_one_thread(one, other, run_id):
     assert is_branch_of(name, other) == (one == other)
 
 
-@given(
-    st.integers(1, 2**63), st.sampled_from(["issues", "issue_comment", "workflow_dispatch"]), st.integers(1, 2**63)
-)
+@given(st.integers(1, 2**63), st.sampled_from(["issues", "issue_comment", "workflow_dispatch"]), st.integers(1, 2**63))
 @settings(derandomize=True, max_examples=50)
 def test_a_commit_of_ours_remembers_its_task(repository_id, event_name, run_id):
     task = TaskIdentity(repository_id=repository_id, event_name=event_name, run_id=run_id, run_attempt=3)

@@ -16,6 +16,8 @@ from coven_action.core.trust import (
     TrustScope,
     decide_sender,
     decide_trust,
+    judge_account,
+    trust_listed_bot,
 )
 from coven_action.errors import CODES
 from tests.core.samples import labeled
@@ -171,6 +173,37 @@ def test_a_bot_may_ask_exactly_when_its_id_is_listed(actor, allow_bots, code):
     assert (refusal.code if refusal else None) == code
     if refusal is not None:
         assert str(actor.id) in refusal.remedy
+
+
+def test_a_listed_bot_may_start_work_and_counts_for_less_than_a_maintainer():
+    trust = trust_listed_bot()
+
+    assert (trust.scope, trust.may_start) == (TrustScope.COLLABORATOR, True)
+    assert "bot" in trust.reason
+
+
+@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize(
+    ("permission", "scope"),
+    [
+        ("admin", TrustScope.MAINTAINER),
+        ("maintain", TrustScope.MAINTAINER),
+        ("push", TrustScope.MAINTAINER),
+        ("triage", TrustScope.COLLABORATOR),
+        ("pull", None),
+        ("none", TrustScope.EXTERNAL),
+    ],
+)
+def test_an_accounts_words_are_worth_its_permission(permission, scope, private):
+    # Reading proves something only where not everybody can.
+    expected = scope or (TrustScope.COLLABORATOR if private else TrustScope.EXTERNAL)
+
+    assert judge_account(ADA, answer(LADDER[permission]), repository(private=private)) is expected
+
+
+@pytest.mark.parametrize("given_answer", [None, PermissionAnswer(), answer(LADDER["admin"], user_id=8)])
+def test_without_an_answer_about_this_very_id_words_are_a_strangers(given_answer):
+    assert judge_account(ADA, given_answer, repository(private=True)) is TrustScope.EXTERNAL
 
 
 def test_every_refusal_has_a_public_code():

@@ -102,7 +102,13 @@ SECRET = "ghp_" + "x" * 36
 
 @pytest.mark.parametrize(
     "line",
-    [SECRET, f"++ {SECRET}", f"++ b/{SECRET}", f"a\r{SECRET}", *(f"a{end}{SECRET}" for end in "\v\f\x1c\x85\u2028\u2029")],
+    [
+        SECRET,
+        f"++ {SECRET}",
+        f"++ b/{SECRET}",
+        f"a\r{SECRET}",
+        *(f"a{end}{SECRET}" for end in "\v\f\x1c\x85\u2028\u2029"),
+    ],
     ids=range(10),
 )
 def test_no_way_of_writing_a_line_hides_what_it_adds(line):

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -249,6 +250,9 @@ def test_nothing_planted_in_a_repository_is_ever_executed(scene):
     assert run.outcome.fault is None
     assert "src/tax.py" in run.outcome.files_changed
     assert not canary.exists()
+    # The control: git as people use it does start what was planted.
+    subprocess.run(("git", "status"), cwd=run.checkout, capture_output=True, check=False)
+    assert canary.exists()
 
 
 def test_the_runtime_gets_exactly_the_allowed_environment(scene):

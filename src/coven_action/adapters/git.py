@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from coven_action.core.changes import ChangedFile, parse_changes
+from coven_action.core.changes import ChangedFile, find_links, parse_changes
 from coven_action.core.documents import Target
 from coven_action.core.hand_off import HAND_OFF_FOLDER, UNPUBLISHED_FOLDERS
 from coven_action.core.redaction import Redacted
@@ -32,6 +32,9 @@ BASE_REF: Final = "refs/coven/base"
 # github-actions[bot], whose address GitHub links to the account of GITHUB_TOKEN.
 BOT_EMAIL: Final = "41898282+github-actions[bot]@users.noreply.github.com"
 BOT_NAME: Final = "github-actions[bot]"
+# Longer targets than Linux follows, and more links than any change should make, are not looked up: they are refused.
+MAXIMUM_LINK: Final = 4096
+MAXIMUM_LINKS: Final = 200
 NETWORK_ATTEMPTS: Final = 3
 RETRY_SECONDS: Final = 1.0
 # git's and libcurl's words for what another try can mend, and for what only another token can.
@@ -129,14 +132,7 @@ class Git:
 
     def read(self, *arguments: str, cwd: Path, limit: int) -> bytes:
         """Run one git command and return at most `limit` + 1 bytes of its output; the command is ended when there is more."""
-        with subprocess.Popen(
-            ("git", *arguments),
-            cwd=cwd,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as process:
+        with self._open(arguments, cwd) as process:
             # Popen with PIPE always has the stream; the check is for the type checker.
             output = process.stdout.read(limit + 1) if process.stdout is not None else b""
             cut = len(output) > limit
@@ -145,6 +141,19 @@ class Git:
         if process.returncode and not cut:
             raise GitError("git-failed", _describe_failure(arguments, process.returncode, b""))
         return output
+
+    def _open(self, arguments: Sequence[str], cwd: Path) -> "subprocess.Popen[bytes]":
+        try:
+            return subprocess.Popen(
+                ("git", *arguments),
+                cwd=cwd,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise GitError("git-failed", f"git could not be started: {error.strerror}") from error
 
     def _environment(self, additions: Settings = ()) -> dict[str, str]:
         """Return the whole environment: nothing is inherited, least of all GIT_* variables."""
@@ -174,10 +183,16 @@ def _describe_failure(arguments: Sequence[str], code: int, errors: bytes) -> str
 
 def _list_changes(git: Git, cwd: Path, base: str, tip: str) -> tuple[ChangedFile, ...]:
     common = ("diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
-    raw = git.run(*common, "--raw", "--abbrev=40", base, tip, "--", cwd=cwd)
-    numstat = git.run(*common, "--numstat", base, tip, "--", cwd=cwd)
-    # A path that is not UTF-8 keeps its bytes as escapes: it is shown and judged, never written anywhere by us.
-    return parse_changes(raw.decode("utf-8", "backslashreplace"), numstat.decode("utf-8", "backslashreplace"))
+    raw, numstat = (
+        # A path that is not UTF-8 keeps its bytes as escapes: it is shown and judged, never written anywhere by us.
+        git.run(*common, *form, base, tip, "--", cwd=cwd).decode("utf-8", "backslashreplace")
+        for form in (("--raw", "--abbrev=40"), ("--numstat",))
+    )
+    targets = {
+        sha: git.read("cat-file", "blob", sha, cwd=cwd, limit=MAXIMUM_LINK).decode("utf-8", "backslashreplace")
+        for sha in find_links(raw)[:MAXIMUM_LINKS]
+    }
+    return parse_changes(raw, numstat, targets)
 
 
 class GitWorkspaces:
@@ -280,8 +295,11 @@ class GitWorkspace:
             return None  # absent, a link, or not readable: in each case there is no hand-off
         finally:
             os.close(handle)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            return None
         with os.fdopen(file, "rb") as stream:
-            return stream.read(limit + 1) if stat.S_ISREG(os.fstat(file).st_mode) else None
+            return stream.read(limit + 1)
 
     def commit_tree(self) -> str | None:
         """Record the tree as it is now; None where nothing differs from the base."""

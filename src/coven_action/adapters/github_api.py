@@ -108,9 +108,7 @@ class GitHubAPI:
 
     def get_thread(self, number: int) -> Thread:
         """Return an issue, or a pull request seen as one."""
-        issue = self._call("GET", f"{self._path}/issues/{number}")
-        is_pull_request = issue.get("pull_request") is not None
-        return _read(Thread.model_validate, {**issue, "is_pull_request": is_pull_request})
+        return _read(_parse_thread, self._call("GET", f"{self._path}/issues/{number}"))
 
     def fetch_comments(self, number: int) -> Iterator[ThreadComment]:
         """Yield all comments of a thread, oldest first, over all pages."""
@@ -120,17 +118,11 @@ class GitHubAPI:
     def find_branches(self, prefix: str) -> tuple[tuple[str, str], ...]:
         """Return name and commit of the branches whose name begins with `prefix`."""
         refs = self._pages(f"{self._path}/git/matching-refs/heads/{quote(prefix)}")
-        return tuple((ref["ref"].removeprefix("refs/heads/"), ref["object"]["sha"]) for ref in refs)
+        return tuple(_read(_parse_ref, ref) for ref in refs)
 
     def get_head(self, sha: str) -> Head:
         """Return what a commit of ours says about itself."""
-        commit = self._call("GET", f"{self._path}/git/commits/{sha}")
-        parents = [parent["sha"] for parent in commit["parents"]]
-        return Head(
-            sha=sha,
-            task_key=find_task_key(commit["message"]),
-            parent_sha=parents[0] if len(parents) == 1 else None,
-        )
+        return _read(_parse_head, self._call("GET", f"{self._path}/git/commits/{sha}"))
 
     def find_pull_requests(self, branch: str) -> tuple[PullRequest, ...]:
         """Return the pull requests, open and closed, whose head is a branch of this repository."""
@@ -147,7 +139,8 @@ class GitHubAPI:
 
     def _check_runs(self, head_sha: str, name: str) -> list[dict[str, Any]]:
         query = urlencode({"check_name": name, "filter": "all", "per_page": 100})
-        return list(self._call("GET", f"{self._path}/commits/{head_sha}/check-runs?{query}")["check_runs"])
+        answer = self._call("GET", f"{self._path}/commits/{head_sha}/check-runs?{query}")
+        return _read(lambda data: [{**run, "id": int(run["id"])} for run in data["check_runs"]], answer)
 
     # What is changed.
 
@@ -158,11 +151,12 @@ class GitHubAPI:
 
         def find() -> dict[str, Any] | None:
             for comment in self._pages(path):
-                if comment["user"]["id"] in OWN_IDS and parse_marker(comment["body"] or "") == wanted:
+                found = _read(ThreadComment.model_validate, comment)
+                if found.user and found.user.id in OWN_IDS and parse_marker(found.body or "") == wanted:
                     return comment
             return None
 
-        return int(self._create(path, {"body": str(body)}, find)["id"])
+        return _read(_parse_id, self._create(path, {"body": str(body)}, find))
 
     def update_comment(self, comment_id: int, body: Redacted) -> None:
         """Replace a comment's text."""
@@ -227,7 +221,7 @@ class GitHubAPI:
             runs = self._check_runs(head_sha, name)
             return next((run for run in runs if run.get("external_id") == external_id), None)
 
-        check_run_id = int(self._create(f"{self._path}/check-runs", values, find)["id"])
+        check_run_id = _read(_parse_id, self._create(f"{self._path}/check-runs", values, find))
         for batch in rest:
             # GitHub appends annotations on update. https://docs.github.com/en/rest/checks/runs#update-a-check-run
             self._call("PATCH", f"{self._path}/check-runs/{check_run_id}", {"output": {**output, "annotations": batch}})
@@ -250,10 +244,12 @@ class GitHubAPI:
             try:
                 return self._post(path, values)
             except GitHubError as error:
+                if error.code != "already-exists":
+                    self._wait_before_retry(error, attempt)
+                # The look comes after the wait: what was asked may have been done late.
                 existing = find() if error.code in {"github-unavailable", "already-exists"} else None
                 if existing is not None:
                     return existing
-                self._wait_before_retry(error, attempt)
         return self._post(path, values)
 
     def _post(self, path: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -279,6 +275,8 @@ class GitHubAPI:
         address = path if "per_page=" in path else f"{path}{separator}per_page=100"
         for _ in range(MAXIMUM_PAGES):
             headers, page = self._request("GET", address, None)
+            if not isinstance(page, list):
+                raise GitHubError("unexpected-answer", f"GET {path} gave no list.", place=f"GET {path}")
             yield from page
             following = _find_next_page(headers)
             if following is None:
@@ -308,6 +306,9 @@ class GitHubAPI:
                 f"GitHub did not answer {verb} {path}: {type(error).__name__}.",
                 place=f"{verb} {path}",
             ) from error
+        except ValueError as error:  # what PyGithub lets through of an answer that was cut off
+            request = f"{verb} {path.partition('?')[0]}"
+            raise GitHubError("unexpected-answer", f"GitHub's answer to {request} is no JSON.", place=request) from error
 
 
 class _BoundedRetry(GithubRetry):
@@ -322,13 +323,22 @@ class _BoundedRetry(GithubRetry):
         *rest: Any,
         **named: Any,
     ) -> Any:
-        if response is not None and response.status in _LIMITED and self.max_rate_limit_wait is not None:
-            answer = read_answer(response.status, response.headers, None)
-            wait = find_wait(answer, time.time())
-            if wait is not None and wait > self.max_rate_limit_wait:
-                message = {"message": f"rate limit: GitHub asks to wait {wait:.0f} s"}
-                raise GithubException(response.status, message, dict(response.headers))
-        return super().increment(method, url, response, error, *rest, **named)
+        try:
+            if response is not None and response.status in _LIMITED:
+                self._check_wait(response)
+            return super().increment(method, url, response, error, *rest, **named)
+        except GithubException:
+            # Raised from in here, it passes by what else would give the connection back.
+            if response is not None:
+                response.drain_conn()
+                response.release_conn()
+            raise
+
+    def _check_wait(self, response: Any) -> None:
+        wait = find_wait(read_answer(response.status, response.headers, None), time.time())
+        if wait is not None and self.max_rate_limit_wait is not None and wait > self.max_rate_limit_wait:
+            message = {"message": f"rate limit: GitHub asks to wait {wait:.0f} s"}
+            raise GithubException(response.status, message, dict(response.headers))
 
 
 def _map_error(error: GithubException, verb: str, path: str) -> GitHubError:
@@ -341,15 +351,37 @@ def _read(parse: Callable[[Any], T], answer: Any) -> T:
     """Read an answer; one that is not what GitHub's description says is an error of ours to report, not to guess at."""
     try:
         return parse(answer)
-    except (ValidationError, KeyError, TypeError, ValueError) as error:
+    except (ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise GitHubError(
             "unexpected-answer", f"GitHub's answer is not what its API description says: {error}"
         ) from error
 
 
-def _decode_content(answer: Mapping[str, Any]) -> bytes:
+def _parse_id(created: Mapping[str, Any]) -> int:
+    return int(created["id"])
+
+
+def _parse_ref(ref: Mapping[str, Any]) -> tuple[str, str]:
+    return str(ref["ref"]).removeprefix("refs/heads/"), str(ref["object"]["sha"])
+
+
+def _parse_head(commit: Mapping[str, Any]) -> Head:
+    parents = [parent["sha"] for parent in commit["parents"]]
+    return Head(
+        sha=commit["sha"],
+        task_key=find_task_key(commit["message"]),
+        parent_sha=parents[0] if len(parents) == 1 else None,
+    )
+
+
+def _parse_thread(issue: Mapping[str, Any]) -> Thread:
+    is_pull_request = issue.get("pull_request") is not None
+    return Thread.model_validate({**issue, "is_pull_request": is_pull_request})
+
+
+def _decode_content(answer: Any) -> bytes:
     # A folder is a list, a submodule or a large file has another encoding: none of them is a text file.
-    if answer.get("type") != "file" or answer.get("encoding") != "base64":
+    if not isinstance(answer, Mapping) or answer.get("type") != "file" or answer.get("encoding") != "base64":
         raise ValueError("the path is no ordinary file")
     return base64.b64decode(answer["content"])
 

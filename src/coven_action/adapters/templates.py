@@ -72,8 +72,10 @@ def _prose(value: Any) -> _Markdown:
 
 
 def _block(value: Any) -> _Markdown:
-    """Show a text as it is, in a code block."""
-    return _Markdown(sanitise_output(f"~~~~~~~~text\n{value}\n~~~~~~~~\n").text.strip())
+    """Show a text as it is, in a code block that nothing in it can end."""
+    text = str(value)
+    fence = "~" * (max((len(run) for run in re.findall(r"~+", text)), default=2) + 1)
+    return _Markdown(sanitise_output(f"{fence}text\n{text}\n{fence}\n").text.strip())
 
 
 def _advice(value: Any) -> _Markdown:

@@ -3,6 +3,7 @@
 0 done or politely declined · 1 an expected error · 2 wrong usage · 3 a bug, with a report to paste · 130 interrupted.
 """
 
+import errno
 import os
 import platform
 import sys
@@ -22,6 +23,8 @@ from coven_action.errors import Error
 EXPECTED: Final = 1
 BUG: Final = 3
 INTERRUPTED: Final = 130
+# What a disk can do to any program: nothing of it is a bug of ours.
+DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 NEW_ISSUE: Final = "https://github.com/OpenCoven/coven-action/issues/new"
 
 
@@ -48,7 +51,11 @@ def error_boundary() -> Iterator[None]:
         sys.exit(EXPECTED)
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
-    except Exception:  # noqa: BLE001 - this is the boundary: what nobody expected becomes a report
+    except Exception as error:  # noqa: BLE001 - this is the boundary: what nobody expected becomes a report
+        if isinstance(error, OSError) and error.errno in DISK:
+            told = Error("io-failed", f"A file could not be read or written: {error.strerror}.")
+            _say(redactor.redact(told.diagnostics()), told)
+            sys.exit(EXPECTED)
         click.echo(redactor.redact(_build_report(traceback.format_exc())), err=True)
         sys.exit(BUG)
 

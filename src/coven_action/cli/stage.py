@@ -47,7 +47,7 @@ class SystemClock:
 
 @click.group(name="stage")
 def command() -> None:
-    r"""Run a stage of the action. A workflow calls these; their state comes from the job's environment.
+    """Run a stage of the action. A workflow calls these; their state comes from the job's environment.
 
     \b
     plan     decide: who asked, which familiar, on what        writes plan.json
@@ -56,7 +56,7 @@ def command() -> None:
     all      the three in a row, each in a process of its own
 
     Inputs come as COVEN_INPUT_* variables, the job as GitHub's own GITHUB_* variables.
-    """
+    """  # noqa: D301 - \b is click's sign for lines that stay as they are
 
 
 @command.command()

@@ -5,7 +5,7 @@ The records are read without rename detection: a rename is a deletion and an add
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 from coven_action.core.invisible import remove_invisible
@@ -18,11 +18,14 @@ _MODES: Final = {
     "120000": "symlink",
     "160000": "submodule",
 }
-_RAW: Final = re.compile(r":([0-7]{6}) ([0-7]{6}) [0-9a-f]+ [0-9a-f]+ ([AMDTU])[0-9]*")
+_RAW: Final = re.compile(r":([0-7]{6}) ([0-7]{6}) [0-9a-f]+ ([0-9a-f]+) ([AMDTU])[0-9]*")
 
 
 class ChangedFile(Record):
-    """One path that differs. `before` and `after` are kinds of entry: absent, file, executable, symlink, submodule."""
+    """One path that differs. `before` and `after` are kinds of entry: absent, file, executable, symlink, submodule.
+
+    `link_target` is where a symbolic link leads, as it is written; None for what is none, or leads nowhere readable.
+    """
 
     path: str
     status: Literal["added", "modified", "deleted", "type_changed"]
@@ -31,6 +34,7 @@ class ChangedFile(Record):
     added_lines: int = 0
     deleted_lines: int = 0
     binary: bool = False
+    link_target: str | None = None
 
 
 class DiffStatistics(Record):
@@ -57,12 +61,25 @@ _STATUS: Final[dict[str, Literal["added", "modified", "deleted", "type_changed"]
 }
 
 
-def parse_changes(raw: str, numstat: str) -> tuple[ChangedFile, ...]:
+def find_links(raw: str) -> tuple[str, ...]:
+    """Return the objects that hold the targets of symbolic links which are new or lead elsewhere.
+
+    Args:
+        raw: `git diff-tree -r -z --no-renames --raw BASE TIP`.
+
+    Raises:
+        ValueError: The text is not what git writes.
+    """
+    return tuple(dict.fromkeys(header[3] for header, _ in _pairs(raw) if _MODES.get(header[2]) == "symlink"))
+
+
+def parse_changes(raw: str, numstat: str, targets: Mapping[str, str] | None = None) -> tuple[ChangedFile, ...]:
     """Return the changed files.
 
     Args:
         raw: `git diff-tree -r -z --no-renames --raw BASE TIP`.
         numstat: `git diff-tree -r -z --no-renames --numstat BASE TIP`.
+        targets: Where the links lead, by the objects that `find_links` returned.
 
     Raises:
         ValueError: The text is not what git writes, or the two do not speak of the same paths.
@@ -71,7 +88,7 @@ def parse_changes(raw: str, numstat: str) -> tuple[ChangedFile, ...]:
     records = tuple(_pairs(raw))
     if lines.keys() != {path for _, path in records}:
         raise ValueError("the two outputs of git name different paths")
-    return tuple(_changed(header, path, lines[path]) for header, path in records)
+    return tuple(_changed(header, path, lines[path], targets or {}) for header, path in records)
 
 
 def _split_fields(text: str) -> list[str]:
@@ -87,22 +104,23 @@ def _pairs(raw: str) -> Iterator[tuple[re.Match[str], str]]:
     fields = _split_fields(raw)
     for header, path in zip(fields[::2], fields[1::2], strict=True):
         match = _RAW.fullmatch(header)
-        if match is None or match[3] not in _STATUS:
+        if match is None or match[4] not in _STATUS:
             message = f"not a raw diff record: {header[:80]!r}"
             raise ValueError(message)
         yield match, path
 
 
-def _changed(header: re.Match[str], path: str, lines: tuple[str, str]) -> ChangedFile:
+def _changed(header: re.Match[str], path: str, lines: tuple[str, str], targets: Mapping[str, str]) -> ChangedFile:
     binary = lines[0] == "-"
     return ChangedFile(
         path=path,
-        status=_STATUS[header[3]],
+        status=_STATUS[header[4]],
         before=_MODES.get(header[1], "unknown"),
         after=_MODES.get(header[2], "unknown"),
         added_lines=0 if binary else int(lines[0]),
         deleted_lines=0 if binary else int(lines[1]),
         binary=binary,
+        link_target=targets.get(header[3]) if _MODES.get(header[2]) == "symlink" else None,
     )
 
 
@@ -167,19 +185,56 @@ def _fold_segment(segment: str) -> str:
     return segment.partition(":")[0].rstrip(". ") or segment
 
 
+# How Windows shortens names of more than 8.3 characters: `.github` answers to `GITHUB~1`.
+_SHORT_NAME: Final = re.compile(r"([^.~]{1,6})~[1-9](?:\.[^.]{0,3})?")
+
+
 def find_protected(files: Iterable[ChangedFile]) -> tuple[str, ...]:
     """Return the changed paths that a familiar may not touch, in the order given."""
     return tuple(file.path for file in files if _is_protected(file))
 
 
 def _is_protected(file: ChangedFile) -> bool:
-    segments = fold_path(file.path)
+    return "submodule" in (file.before, file.after) or _is_protected_path(fold_path(file.path))
+
+
+def _is_protected_path(segments: tuple[str, ...]) -> bool:
+    """Whether folded segments lead to, or through, something protected."""
     return (
-        "submodule" in (file.before, file.after)
-        or any(segment in PROTECTED_FOLDERS for segment in segments[:-1])
+        any(segment in PROTECTED_FOLDERS for segment in segments[:-1])
         or segments[-1] in PROTECTED_NAMES
         or segments[-1] in PROTECTED_FOLDERS
+        or any(_is_short_name(segment) for segment in segments)
     )
+
+
+def _is_short_name(segment: str) -> bool:
+    match = _SHORT_NAME.fullmatch(segment)
+    names = (name.replace(".", "") for name in (*PROTECTED_FOLDERS, *PROTECTED_NAMES))
+    return match is not None and any(name.startswith(match[1]) for name in names)
+
+
+def find_straying_links(files: Iterable[ChangedFile]) -> tuple[str, ...]:
+    """Return the changed symbolic links that lead out of the repository or to something protected, in the order given.
+
+    Whatever reads the tree later (a build, a check with secrets, a person's editor) would follow them.
+    """
+    return tuple(file.path for file in files if file.after == "symlink" and _strays(file))
+
+
+def _strays(file: ChangedFile) -> bool:
+    target = (file.link_target or "/").replace("\\", "/")
+    place: list[str] = list(fold_path(file.path)[:-1])
+    if target.startswith("/") or ":" in target.split("/", maxsplit=1)[0]:
+        return True
+    for segment in fold_path(target):
+        if segment == "..":
+            if not place:
+                return True
+            place.pop()
+        elif segment not in {"", "."}:
+            place.append(segment)
+    return bool(place) and _is_protected_path(tuple(place))
 
 
 def find_broken_limits(statistics: DiffStatistics, *, files: int, patch_bytes: int) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from coven_action.core.config_document import Publish, When, WrittenLimits
+from coven_action.core.memory.grants import MemorySettings
 from coven_action.core.records import Record
 
 
@@ -71,6 +72,7 @@ class Config(Record):
         allow_bots: Numeric account ids of bots that may ask.
         limits: The bounds of one run.
         publish: How a result is presented.
+        memory: What familiars may remember; off unless written.
     """
 
     version: Literal[1] = 1
@@ -80,6 +82,7 @@ class Config(Record):
     allow_bots: tuple[int, ...] = ()
     limits: Limits = Limits()
     publish: Publish = Publish()
+    memory: MemorySettings = MemorySettings()
 
     def familiar(self, familiar_id: str) -> Familiar:
         """Return the familiar with this id.

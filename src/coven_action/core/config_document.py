@@ -14,6 +14,7 @@ from coven_action.core.config_types import (
     Choice,
     ReservedText,
     Text,
+    TruthValue,
     WholeNumber,
     build_duration,
     build_size,
@@ -156,6 +157,39 @@ class Publish(Record):
     )
 
 
+class WrittenRetention(Record):
+    """How long entries of memory live, counted in whole days."""
+
+    max_age: Annotated[int, build_duration("1d", "3650d", "after ten years nobody knows who approved it")] = _written(
+        "365d", parse_duration, "How long an entry may live; proposals and `memory add` write it as their last day."
+    )
+    unused: Annotated[int, build_duration("1d", "3650d", "as for max_age")] = _written(
+        "90d", parse_duration, "How long an entry may lie unread; handed over in the brief."
+    )
+
+
+class WrittenMemory(Record):
+    """What familiars may remember of this repository."""
+
+    enabled: Annotated[bool, TruthValue()] = Field(default=False, description="Whether memory is on.")
+    read: tuple[Annotated[Literal["repo"], Choice(("repo",))], ...] = Field(
+        default=("repo",), max_length=MAX_ITEMS, description="Whose entries may be read: `repo`, this repository's."
+    )
+    write: tuple[Annotated[Literal["repo"], Choice(("repo",))], ...] = Field(
+        default=("repo",), max_length=MAX_ITEMS, description="Where entries may be proposed; never wider than `read`."
+    )
+    approval: Annotated[Literal["required", "automatic"], Choice(("required", "automatic"))] = Field(
+        default="required",
+        description="Who approves proposals. In files a person does, by a merge, whatever is written.",
+    )
+    separate_approver: Annotated[bool, TruthValue()] = Field(
+        default=False, description="Whether whoever asked for the work may not approve what it proposed."
+    )
+    retention: WrittenRetention = Field(
+        default=WrittenRetention(), description="How long entries live.", json_schema_extra={"default": {}}
+    )
+
+
 class ConfigDocument(Record):
     """The familiars of a repository, who starts them, and the bounds of their work."""
 
@@ -185,6 +219,11 @@ class ConfigDocument(Record):
     publish: Publish = Field(
         default=Publish(), description="How a result is presented.", json_schema_extra={"default": {}}
     )
+    memory: WrittenMemory = Field(
+        default=WrittenMemory(),
+        description="What familiars may remember of this repository.",
+        json_schema_extra={"default": {}},
+    )
 
 
 ANY: Final = "*"
@@ -199,6 +238,8 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Record]]] = {
     ("routing", ANY, "#otherwise"): WrittenOtherwise,
     ("limits",): WrittenLimits,
     ("publish",): Publish,
+    ("memory",): WrittenMemory,
+    ("memory", "retention"): WrittenRetention,
 }
 """Every mapping of the document that has keys of ours. Parts that begin with `#` say which form of a value is meant."""
 

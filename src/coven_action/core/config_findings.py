@@ -10,37 +10,58 @@ from typing import Final
 
 from pydantic_core import ErrorDetails
 
-from coven_action.core.config_document import FORMS, SECTIONS, get_keys
-from coven_action.core.config_rules import Finding, Location, find_plan, matches
+from coven_action.core.config_document import FORMS, SECTIONS
+from coven_action.core.config_rules import NOT_YET, Finding, Location, find_plan, matches
 from coven_action.core.config_types import render_value
 from coven_action.core.mistakes import find_suggestion, quote, render_allowed
+from coven_action.core.records import Record
 from coven_action.core.yaml_tree import MappingNode, Node, Scalar, find_node
 
 
 @dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What a kind of document may say, for the words about what it may not.
+
+    Args:
+        sections: Every mapping that has keys of ours, as `config_document.SECTIONS`.
+        plans: Keys and values that a later version acts on, as `config_rules.NOT_YET`.
+    """
+
+    sections: Mapping[tuple[str, ...], type[Record]]
+    plans: Mapping[tuple[str, ...], str]
+
+
+CONFIGURATION: Final = Vocabulary(SECTIONS, NOT_YET)
+"""That of `.github/coven.yml`."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Problem:
-    """One error of pydantic, the path it means, and the tree it was found in."""
+    """One error of pydantic, the path it means, the tree it was found in, and what the tree may say."""
 
     detail: ErrorDetails
     location: Location
     root: Node
+    vocabulary: Vocabulary
 
 
-def build_findings(details: Iterable[ErrorDetails], root: Node) -> list[Finding]:
+def build_findings(
+    details: Iterable[ErrorDetails], root: Node, vocabulary: Vocabulary = CONFIGURATION
+) -> list[Finding]:
     """Return the findings for pydantic's errors over the value of `root`.
 
     A missing key is left out where an unknown one beside it is probably that key misspelt: one slip, one mistake.
     """
     # pydantic counts the valid entries only, so a list of nothing but wrong ones seems too short to it.
     counted = (detail for detail in details if detail["type"] != "too_short" or not detail["input"])
-    findings = [_build_finding(detail, root) for detail in counted]
+    findings = [_build_finding(detail, root, vocabulary) for detail in counted]
     meant = {(*finding.location[:-1], finding.suggestion) for finding in findings if finding.suggestion}
     return [finding for finding in findings if finding.code != "missing-key" or finding.location not in meant]
 
 
-def _build_finding(detail: ErrorDetails, root: Node) -> Finding:
+def _build_finding(detail: ErrorDetails, root: Node, vocabulary: Vocabulary) -> Finding:
     build = _FINDINGS.get(detail["type"], _build_refused_value)
-    return build(_Problem(detail, _find_location(detail["loc"]), root))
+    return build(_Problem(detail, _find_location(detail["loc"]), root, vocabulary))
 
 
 def _find_location(loc: Location) -> Location:
@@ -52,11 +73,12 @@ def _find_location(loc: Location) -> Location:
 
 
 def _build_unknown_key(problem: _Problem) -> Finding:
-    plan = find_plan(problem.location)
+    plan = find_plan(problem.location, plans=problem.vocabulary.plans)
     if plan:
         return Finding("not-yet", problem.location, "is not acted on by this version", f"planned: {plan}", at_key=True)
-    section = next(path for path in SECTIONS if matches(problem.detail["loc"][:-1], path))
-    keys, word = tuple(get_keys(section)), str(problem.location[-1])
+    sections = problem.vocabulary.sections
+    section = next(path for path in sections if matches(problem.detail["loc"][:-1], path))
+    keys, word = tuple(sections[section].model_fields), str(problem.location[-1])
     note, suggestion = render_allowed(word, keys), find_suggestion(word, keys)
     return Finding("unknown-key", problem.location, "is not a key here", note, at_key=True, suggestion=suggestion)
 
@@ -99,7 +121,7 @@ def _describe_wrong_type(node: Node, expected: str) -> str:
 def _build_refused_value(problem: _Problem) -> Finding:
     """Return the finding of one of our own kinds of value, which brought its words along."""
     at_key = problem.detail["loc"][-1] == "[key]"
-    plan = find_plan(problem.location, problem.detail["input"])
+    plan = find_plan(problem.location, problem.detail["input"], plans=problem.vocabulary.plans)
     if plan:
         sentence = f"is {render_value(problem.detail['input'])}, which this version does not act on"
         return Finding("not-yet", problem.location, sentence, f"planned: {plan}", at_key=at_key)

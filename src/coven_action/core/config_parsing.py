@@ -12,11 +12,14 @@ from coven_action.core.config_document import (
     ConfigDocument,
     When,
     WrittenFamiliar,
+    WrittenMemory,
     WrittenRule,
 )
 from coven_action.core.config_findings import build_findings
 from coven_action.core.config_rules import Finding, find_rule_mistakes
+from coven_action.core.memory.grants import MemorySettings
 from coven_action.core.mistakes import InvalidConfigError, Mistake, render_location
+from coven_action.core.quantities import SECONDS
 from coven_action.core.yaml_reading import YAMLDocument, read_yaml
 from coven_action.core.yaml_tree import find_place
 
@@ -54,6 +57,7 @@ def _build_config(document: ConfigDocument) -> Config:
         allow_bots=document.allow_bots,
         limits=Limits(**document.limits.model_dump()),
         publish=document.publish,
+        memory=_build_memory(document.memory),
     )
 
 
@@ -66,6 +70,19 @@ def _build_familiar(familiar_id: str, written: WrittenFamiliar) -> Familiar:
         mode=written.mode,
         skills=written.skills,
         assignee=written.assignee,
+    )
+
+
+def _build_memory(written: WrittenMemory) -> MemorySettings:
+    return MemorySettings(
+        enabled=written.enabled,
+        read=written.read,
+        write=written.write,
+        approval=written.approval,
+        separate_approver=written.separate_approver,
+        # A day that is not whole does not count: what is kept is kept no longer than written.
+        max_age_days=written.retention.max_age // SECONDS["d"],
+        unused_days=written.retention.unused // SECONDS["d"],
     )
 
 

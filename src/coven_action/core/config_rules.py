@@ -39,10 +39,11 @@ class Finding:
 
 NOT_YET: Final[Mapping[tuple[str, ...], str]] = {
     ("verify",): "the repository's own checks, run by us before and after",
-    ("memory",): "memory that maintainers approve",
     ("hosted",): "the opt-in endpoint for history and memory",
     ("protect",): "protected paths beyond the built-in list",
     ("protect_override",): "exceptions from the built-in protected paths",
+    ("memory", "read", ANY, "=tenant_shared"): "memory shared by an account's repositories, kept by the endpoint",
+    ("memory", "write", ANY, "=tenant_shared"): "memory shared by an account's repositories, kept by the endpoint",
     ("limits", "attempts"): "a second attempt after failing checks",
     ("limits", "cost"): "a budget counted by the model gateway",
     ("limits", "per_day"): "a daily cap kept by the endpoint",
@@ -60,9 +61,11 @@ NOT_YET: Final[Mapping[tuple[str, ...], str]] = {
 """Keys, and values after `=`, that a later version acts on. Opening one is: add it to the models, remove its row."""
 
 
-def find_plan(location: Location, value: object = None) -> str | None:
+def find_plan(
+    location: Location, value: object = None, *, plans: Mapping[tuple[str, ...], str] = NOT_YET
+) -> str | None:
     """Return what is planned for a key that the models do not know, or for a value they refuse, if anything is."""
-    for path, plan in NOT_YET.items():
+    for path, plan in plans.items():
         wanted = path[:-1] if path[-1].startswith("=") else path
         if matches(location, wanted) and (wanted == path or path[-1] == f"={value}"):
             return plan
@@ -153,6 +156,18 @@ def _read_conditions(rule: Mapping[str, Any]) -> set[tuple[str, str]]:
     return {(key, render_value(value).casefold()) for key, value in when.items()}
 
 
+def _check_memory_scopes(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """A run may not propose into what it may not read: it could not know what it would replace there."""
+    memory = _get_mapping(document, "memory")
+    read, write = memory.get("read"), memory.get("write")
+    if isinstance(read, tuple) and isinstance(write, tuple):
+        for position, scope in enumerate(write[:MAX_ITEMS]):
+            if scope == "repo" and scope not in read:
+                sentence = "is repo, which `read` does not hold"
+                note = "a write scope is never wider than the read scope"
+                yield Finding("invalid-value", ("memory", "write", position), sentence, note)
+
+
 RULES: Final[tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...]] = (
     _check_models,
     _check_routing_written,
@@ -160,6 +175,7 @@ RULES: Final[tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...]] = (
     _check_assignees_exist,
     _check_conditions_written,
     _check_rules_reachable,
+    _check_memory_scopes,
 )
 
 

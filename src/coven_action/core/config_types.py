@@ -110,6 +110,21 @@ class Choice(WrittenValue):
 
 
 @dataclass(frozen=True, slots=True)
+class TruthValue(WrittenValue):
+    """true or false, as YAML writes them; nothing else stands for either."""
+
+    def parse(self, value: object) -> bool:
+        """Return the value unchanged."""
+        if not isinstance(value, bool):
+            raise build_wrong_type("true or false")
+        return value
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return a boolean."""
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
 class WholeNumber(WrittenValue):
     """A whole number within bounds, each there for a reason."""
 

@@ -113,6 +113,13 @@ def decide_trust(actor: Actor, answer: PermissionAnswer | None, repository: Repo
     return Trust(scope=scope, may_start=True, reason="asked by an account with write access")
 
 
+def judge_account(actor: Actor, answer: PermissionAnswer | None, repository: Repository) -> TrustScope:
+    """Return what an account's words are worth. Without an answer about this very id they are a stranger's."""
+    if answer is None or answer.user is None or answer.user.id != actor.id:
+        return TrustScope.EXTERNAL
+    return _scope(answer.user.permissions, repository)
+
+
 def _scope(permissions: Permissions, repository: Repository) -> TrustScope:
     for name, scope in _SCOPE_OF_PERMISSION:
         if getattr(permissions, name):

@@ -7,7 +7,7 @@ step's verdict is recorded; the first refusal decides.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from coven_action.core.changes import ChangedFile, DiffStatistics, find_broken_limits, find_protected
+from coven_action.core.changes import ChangedFile, DiffStatistics, find_broken_limits, find_protected, find_straying_links
 from coven_action.core.documents import PlannedLimits, Verdict
 from coven_action.core.records import Record
 
@@ -44,7 +44,10 @@ def _check_tree(facts: Facts) -> str:
     if facts.tip_parents != (facts.base_sha,):
         return "the result is not one commit on top of the commit the work started from"
     unknown = [file.path for file in facts.files if "unknown" in (file.before, file.after)]
-    return f"entries of an unknown kind: {_named(unknown)}" if unknown else ""
+    if unknown:
+        return f"entries of an unknown kind: {_named(unknown)}"
+    straying = find_straying_links(facts.files)
+    return f"links lead out of the repository, or to protected paths: {_named(straying)}" if straying else ""
 
 
 def _check_limits(facts: Facts) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from coven_action.core.changes import ChangedFile, DiffStatistics, measure
@@ -178,7 +177,7 @@ class _Session:
             ending, self.fault = self._proceed(outcome_digest)
             # The Check Run names the digest of the evidence it was rendered from: that evidence stands unless a fault followed.
             self._tell(self.evidence or self._build_evidence(ending, self.fault), ENDINGS[ending])
-        except Exception as error:  # noqa: BLE001 - told by every way that is left; a bug goes on to the error boundary
+        except Exception as error:  # told by every way that is left; a bug goes on to the error boundary
             self._tell_failure(error)
             if is_bug(error):
                 raise
@@ -389,9 +388,10 @@ class _Session:
         )
 
     def _tell(self, evidence: Evidence, rule: EndingRule) -> None:
-        """Say how it ended: comment, evidence, outputs, annotation, summary.
+        """Say how it ended: comment, evidence, annotation, summary, outputs.
 
-        The comment comes first, so that nothing on the runner speaks of a publication that GitHub does not show in full.
+        The comment comes first, so that nothing on the runner speaks of a publication that GitHub does not show in full;
+        the conclusion comes last, so that no later step reads one that could not be kept.
         """
         for tell in self._ways_to_tell(evidence, rule):
             tell()
@@ -403,8 +403,7 @@ class _Session:
         else:
             self.notes.append(f"The failure could not be told everywhere: {explain_exception(error)}")
         evidence = self._build_evidence(Ending.FAULT, self.fault)
-        forget = partial(self.ports.documents.remove, EVIDENCE_DOCUMENT)
-        for tell in (forget, *self._ways_to_tell(evidence, ENDINGS[Ending.FAULT])):
+        for tell in (self._forget_evidence, *self._ways_to_tell(evidence, ENDINGS[Ending.FAULT])):
             try:
                 tell()
             except Exception as second:  # noqa: BLE001 - it must not hide the first one, nor keep the others from being told
@@ -416,6 +415,7 @@ class _Session:
             partial(self._leave_evidence, evidence),
             partial(self._annotate, evidence),
             partial(self._summarise, evidence),
+            partial(self._set_outputs, evidence),
         )
 
     def _tell_thread(self, evidence: Evidence, rule: EndingRule) -> None:
@@ -423,9 +423,11 @@ class _Session:
             status = self._build_status(rule.state, evidence)
             self._write_comment(self.work.status_comment_id, self._render_with_marker(self._values(evidence), status))
 
+    def _forget_evidence(self) -> None:
+        self.ports.documents.remove(EVIDENCE_DOCUMENT)
+
     def _leave_evidence(self, evidence: Evidence) -> None:
-        data = self._redact(write_document(evidence).decode()).encode()
-        self._set_outputs(evidence, self.ports.documents.write(EVIDENCE_DOCUMENT, data))
+        self.ports.documents.write(EVIDENCE_DOCUMENT, self._redact(write_document(evidence).decode()).encode())
 
     def _annotate(self, evidence: Evidence) -> None:
         if evidence.fault is not None:
@@ -460,14 +462,14 @@ class _Session:
             earlier=self.work.published_tasks,
         )
 
-    def _set_outputs(self, evidence: Evidence, path: Path) -> None:
+    def _set_outputs(self, evidence: Evidence) -> None:
         for name, value in (
-            ("conclusion", evidence.conclusion),
             ("pull-request-number", str(evidence.pull_request or "")),
             ("pull-request-url", evidence.pull_request_url or ""),
             ("branch", evidence.branch or ""),
             ("head-sha", evidence.head_sha or ""),
-            ("evidence-path", str(path)),
+            ("evidence-path", str(self.ports.documents.folder / EVIDENCE_DOCUMENT)),
+            ("conclusion", evidence.conclusion),
         ):
             self.ports.job.set_output(name, self._redact(value))
 

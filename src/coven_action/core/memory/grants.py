@@ -122,7 +122,7 @@ class MemorySettings(Record):
 def intersect_scopes(*sets: Iterable[MemoryScope]) -> tuple[MemoryScope, ...]:
     """Return the scopes that all of the sets hold, in the order of `SCOPES`; no set at all holds nothing."""
     known = [set(scopes) for scopes in sets]
-    return tuple(scope for scope in SCOPES if known and all(scope in scopes for scope in known))
+    return tuple(scope for scope in SCOPES if known and all(scope in held for held in known))
 
 
 def intersect_grants(grants: Iterable[MemoryGrant]) -> MemoryGrant:

@@ -19,57 +19,84 @@ _LOOK_ALIKES: Final = str.maketrans(
     "\u03b1\u03b5\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u0131\u0261\u0432",
     "acedhijlopstyxqwmkhaeiknoptuxigb",
 )
-_ACCENTS: Final = re.compile("[\u0300-\u036f]+")
-_GAP: Final = r"[^.!?\n]{0,60}?\b"
-
+# Accents, and the signs of Markdown that can stand inside a word without being seen.
+_MARKS: Final = re.compile("[\u0300-\u036f*`~\\\\]+")
+# At most sixty characters of the same sentence, and then the beginning of a word.
+_GAP: Final = r"[^.!?\n]{0,60}?(?<!\w)"
 _RULES: Final = (
     r"(?:instruction|direction|guideline|rule|polic(?:y|ie)|prompt|restriction|safeguard|constraint|guardrail"
-    r"|anweisung(?:en)?|regel|instruccion(?:es)?|regla|consigne)s?\b"
+    r"|anweisung(?:en)?|regel|instruccione?|regla|consigne)s?\b"
 )
-_AUTHORITY: Final = r"(?:agent|assistant|(?:language )?model|familiar|reviewer|maintainer|copilot|claude|codex|gemini|llm|ai)s?"
+_READER: Final = (
+    r"(?:agent|assistant|(?:language )?model|familiar|reviewer|maintainer|copilot|claude|codex|gemini|llm|ai)s?"
+)
+_DUTY: Final = r"(?:must|shall|should|will|has to|have to|needs? to|(?:is|are) (?:to|now|allowed|required))\b"
+_REVIEWING: Final = r"(?:review|approv\w{1,4}|asking|confirm\w{0,7}|verif\w{1,7}|permission)\b"
+_CHECKING: Final = r"(?:review|approv\w{1,4}|verif\w{1,7}|checks?|tests?|ci|scan\w{0,4})\b"
+_SECRETS: Final = (
+    r"(?:secrets?|tokens?|credentials?|passwords?|(?:api|private) keys?|environment variables|\.env|/proc/\w{1,20}"
+    r"|id_rsa)\b"
+)
+
+_EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "it tells a reader to set rules aside": (
+        (
+            rf"\b(?:ignor\w{{1,6}}|disregard|forget|override|bypass|circumvent|oublie[zr]?|olvid[ae]|vergiss)\b{_GAP}"
+            rf"(?:{_RULES}|(?:previous|prior|above|earlier)\b)"
+        ),
+    ),
+    "it addresses the reader": (
+        r"\byou (?:must|should|shall|will|need to|have to|may (?:now|skip))\b",
+        r"\byou are (?:to|now|an?|no longer|allowed|required|free)\b",
+        rf"\b{_READER},? {_DUTY}",
+    ),
+    "it gives the reader another role": (
+        r"\b(?:act as|pretend (?:to|that)|roleplay|jailbreak|developer mode|god mode|system prompt|new instructions?)\b",
+    ),
+    "it imitates the marks of a conversation": (
+        r"<\|?/?(?:im_start|im_end|system|assistant|user|human|instructions?|memory|tool_\w{1,20})\b",
+        r"\[/?inst\]",
+        r"(?:^|\n)\W{0,8}(?:system|assistant|human|user|developer)\W{0,3}:",
+    ),
+    "it asks for less review": (
+        rf"\b(?:without|no need (?:for|of|to)) (?:\w{{1,12}} )?{_REVIEWING}",
+        rf"\b(?:skip|omit|disable)(?: the| any| all)? {_CHECKING}",
+        (
+            r"\b(?:approve|merge|accept|lgtm)\b[^.!?\n]{0,20}?"
+            r"\b(?:this|these|every|all|any|the) (?:change|pull request|pr|patch|proposal)"
+        ),
+        r"\b(?:auto-?merge|auto-?approve)\b|\bpre-?approved\b",
+    ),
+    "it asks for silence": (
+        r"\b(?:do not|don't|dont|never) (?:tell|mention|report|reveal|show|flag|ask|warn|disclose|inform|comment on)\b",
+    ),
+    "it asks for secrets to be handed on": (
+        rf"\b(?:send|post|upload|exfiltrate|leak|print|echo|reveal|dump)\b{_GAP}{_SECRETS}",
+    ),
+    "it asks to run what is fetched": (
+        (
+            r"\b(?:curl|wget|fetch|iwr|invoke-webrequest)\b[^\n|]{0,300}\|\s{0,8}(?:sudo )?"
+            r"(?:(?:ba|z|da|k)?sh|python3?|node|perl|iex)\b"
+        ),
+        r"\beval\b[^\n]{0,20}\$\(",
+        r"\bbase64 (?:-d|--decode)\b[^\n|]{0,100}\|",
+    ),
+    "it speaks for all time": (
+        r"\b(?:from now on|in (?:all|every) (?:future|later|following))\b",
+        r"\b(?:for|in|on|before|after) (?:every|each|all|any) (?:task|session|review|reply|answer)s?\b",
+        r"\b(?:always|must|important:?|mandatory:?) (?:obey|comply|follow (?:these|this|the following|my)|trust|approve)\b",
+    ),
+    "it asks to change what agents are told or who reviews": (
+        (
+            rf"\b(?:write|edit|add|append|change|modify|create|replace|delete|remove|insert|put)\b{_GAP}"
+            r"(?:agents\.md|claude\.md|gemini\.md|\.mcp\.json|codeowners|coven\.yml|\.github/(?:workflows|coven)|\.git/|\.cursor)"
+        ),
+    ),
+    "it includes another file": (r"(?:^|\s)@(?:include\b|[~./]|[\w-]{1,100}/)",),
+}
 
 PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
-    "it tells a reader to set rules aside": re.compile(
-        rf"\b(?:ignor\w{{1,6}}|disregard|forget|override|bypass|circumvent|oublie[zr]?|olvid[ae]|vergiss)\b{_GAP}"
-        rf"(?:{_RULES}|(?:previous|prior|above|earlier)\b)"
-    ),
-    "it addresses the reader": re.compile(
-        r"\byou (?:must|should|shall|will|need to|have to|are (?:to|now|an?|no longer|allowed|required|free)|may (?:now|skip))\b"
-        rf"|\b{_AUTHORITY},? (?:must|shall|should|will|has to|have to|needs? to|(?:is|are) (?:to|now|allowed|required))\b"
-    ),
-    "it gives the reader another role": re.compile(
-        r"\b(?:act as|pretend (?:to|that)|roleplay|jailbreak|developer mode|god mode|system prompt|new instructions?)\b"
-    ),
-    "it imitates the marks of a conversation": re.compile(
-        r"<\|?/?(?:im_start|im_end|system|assistant|user|human|instructions?|memory|tool_\w{1,20})\b"
-        r"|\[/?inst\]|(?:^|\n)\W{0,8}(?:system|assistant|human|user|developer)\W{0,3}:"
-    ),
-    "it asks for less review": re.compile(
-        r"\b(?:without|no need (?:for|of|to)|skip(?: the| any| all)?|omit(?: the)?|disable(?: the| any| all)?) "
-        r"(?:review|approv\w{1,4}|asking|confirm\w{0,7}|verif\w{1,7}|checks?|tests?|ci|permission|scan\w{0,4})\b"
-        r"|\b(?:approve|merge|accept|lgtm)\b[^.!?\n]{0,20}?\b(?:this|these|every|all|any|the) (?:change|pull request|pr|patch|proposal)"
-        r"|\b(?:auto-?merge|auto-?approve)\b|\bpre-?approved\b"
-    ),
-    "it asks for silence": re.compile(
-        r"\b(?:do not|don't|dont|never) (?:tell|mention|report|reveal|show|flag|ask|warn|disclose|inform|comment on)\b"
-    ),
-    "it asks for secrets to be handed on": re.compile(
-        rf"\b(?:send|post|upload|exfiltrate|leak|print|echo|reveal|dump|copy|commit|include|read)\b{_GAP}"
-        r"(?:secrets?|tokens?|credentials?|passwords?|api keys?|private keys?|environment variables|\.env|/proc/\w{1,20}|id_rsa)\b"
-    ),
-    "it asks to run what is fetched": re.compile(
-        r"\b(?:curl|wget|fetch|iwr|invoke-webrequest)\b[^\n|]{0,300}\|\s{0,8}(?:sudo )?(?:ba|z|da|k)?(?:sh|python3?|node|perl|iex)\b"
-        r"|\beval\b[^\n]{0,20}\$\(|\bbase64 (?:-d|--decode)\b[^\n|]{0,100}\|"
-    ),
-    "it speaks for all time": re.compile(
-        r"\b(?:from now on|in (?:all|every) (?:future|later|following)|(?:for|in|on|before|after) (?:every|each|all|any) (?:task|run|session|review|reply|answer)s?)\b"
-        r"|\b(?:always|must|important:?|mandatory:?) (?:obey|comply|follow (?:these|this|the following|my)|trust|approve)\b"
-    ),
-    "it asks to change what agents are told or who reviews": re.compile(
-        rf"\b(?:write|edit|add|append|change|modify|create|replace|delete|remove|insert|put)\b{_GAP}"
-        r"(?:agents\.md|claude\.md|gemini\.md|\.mcp\.json|codeowners|coven\.yml|\.github/(?:workflows|coven)|\.git/|\.cursor)"
-    ),
-    "it includes another file": re.compile(r"(?:^|\s)@(?:include\b|[~./]|[\w-]{1,100}/)"),
+    meaning: re.compile("|".join(expressions)) for meaning, expressions in _EXPRESSIONS.items()
 }
 """What is refused, by the words people read. Each is searched in the folded text (`fold_text`)."""
 
@@ -81,9 +108,12 @@ def find_instruction(text: str) -> str | None:
 
 
 def fold_text(text: str) -> str:
-    """Return a text as a hurried reader takes it: lower case, look-alike letters as Latin ones, accents and gaps gone."""
+    """Return a text as a hurried reader takes it: lower case, look-alike letters as Latin ones, without accents and marks.
+
+    Its lines come first and then its paragraphs, each on one line: a sentence may be wrapped, and a line may be a label.
+    """
     visible, _ = remove_invisible(unicodedata.normalize("NFKD", text).casefold())
-    plain = _ACCENTS.sub("", visible).translate(_LOOK_ALIKES)
-    # A line that is merely wrapped goes on; an empty line ends what was said.
-    paragraphs = re.split(r"\n\s*\n", plain.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
-    return "\n".join("\n".join(" ".join(line.split()) for line in paragraph.splitlines()) for paragraph in paragraphs)
+    plain = _MARKS.sub("", visible.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")).translate(_LOOK_ALIKES)
+    lines = [" ".join(line.split()) for line in plain.split("\n")]
+    paragraphs = " ".join(line or "\n" for line in lines).split("\n")
+    return "\n".join([*lines, *(" ".join(paragraph.split()) for paragraph in paragraphs)])

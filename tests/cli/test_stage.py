@@ -1,0 +1,231 @@
+"""The stages as processes: what each sees of the environment, how they hand on digests, and how they end."""
+
+import json
+import os
+import sys
+
+import pytest
+
+from coven_action.cli import stage
+from coven_action.core.context import parse_job_context
+from coven_action.core.stage_environment import FOLDER, ISOLATION, MODEL_KEY, OUTCOME_SHA256, PLAN_SHA256, TOKEN
+from coven_action.errors import EnvironmentFault, EventError
+from tests.scenario import CONFIGURATION, Scene
+
+JOB = {
+    "GITHUB_API_URL": "https://api.github.example",
+    "GITHUB_EVENT_NAME": "issues",
+    "GITHUB_REPOSITORY": "acme/billing",
+    "GITHUB_REPOSITORY_ID": "1",
+    "GITHUB_RUN_ATTEMPT": "1",
+    "GITHUB_RUN_ID": "7",
+    "GITHUB_SERVER_URL": "https://github.example",
+}
+
+
+@pytest.fixture
+def scene(github, tmp_path):
+    return Scene(github, tmp_path)
+
+
+def test_all_stages_as_processes_publish_and_a_re_run_adds_nothing(scene):
+    issue = scene.open_issue()
+    event = scene.label(issue)
+    first = scene.start(event, run_id=7)
+    assert first.finish_as_processes() == 0
+    counts = scene.counts(issue)
+    assert counts == {"comments": 1, "pull requests": 1, "checks": 1, "commits": 1}
+    assert first.outputs["pull-request-number"] == "2"
+
+    again = scene.start(event, run_id=7, attempt=2)
+    assert again.finish_as_processes() == 0
+    assert scene.counts(issue) == counts
+    assert again.outputs["head-sha"] == first.outputs["head-sha"]
+
+
+def test_a_declined_event_ends_politely(scene):
+    issue = scene.open_issue()
+    run = scene.start(scene.comment(issue, "just a remark"))
+
+    assert run.finish_as_processes() == 0
+    assert run.outputs["decision"] == "decline"
+    assert run.requests["all"] == []
+
+
+def test_a_personal_token_is_refused_before_any_request(scene):
+    token = scene.world.add_personal_token("maintainer")
+    run = scene.start(scene.label(scene.open_issue()), token=token)
+
+    assert run.finish_as_processes() == 1
+    assert run.requests["all"] == []
+    assert not (run.documents / "plan.json").exists()
+
+
+def test_the_program_of_the_run_stage_sees_no_token(scene, capfd):
+    """The whole process tree of `run`: every environment that a real program in it can read."""
+    program = scene.folder / "look.py"
+    program.write_text(
+        "import os, pathlib\n"
+        "pid = os.getpid()\n"
+        "seen = []\n"
+        "while pid > 1:\n"
+        "    seen.append(pathlib.Path(f'/proc/{pid}/environ').read_bytes())\n"
+        "    seen.append(pathlib.Path(f'/proc/{pid}/cmdline').read_bytes())\n"
+        "    if b'stage\\0run' in seen[-1]:\n"
+        "        break\n"
+        "    pid = int(pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[1])\n"
+        "pathlib.Path('seen').write_bytes(b'\\0'.join(seen))\n"
+    )
+    command = json.dumps([sys.executable, "-I", str(program)])
+    scene.commit({".github/coven.yml": f"version: 1\nfamiliars:\n  cody:\n    runtime: {{command: {command}}}\n"})
+    run = scene.start(scene.label(scene.open_issue()), isolation="none")
+    folder = {FOLDER: str(run.documents)}
+    assert stage.start_stage("plan", run.environment, folder) == 0
+    run._clone()
+    seen = scene.folder / "seen"
+    program.write_text(program.read_text().replace("'seen'", repr(str(seen))))
+    stage.start_stage("run", run.environment, folder, "--checkout", str(run.checkout))
+
+    assert b"stage\0run" in seen.read_bytes()
+    assert scene.github.token.encode() not in seen.read_bytes()
+    assert b"GITHUB_EVENT_PATH" not in seen.read_bytes()
+
+
+def test_each_stage_is_a_process_with_only_its_own_variables(monkeypatch, tmp_path):
+    starts = []
+
+    def record(argv, *, env, check):
+        starts.append((argv, env))
+        name = argv[argv.index("stage") + 1]
+        if name == "plan":
+            work = {"a": 1}
+            (tmp_path / "plan.json").write_text(json.dumps(work))
+        elif name == "run":
+            (tmp_path / "outcome.json").write_text("{}")
+
+        class Done:
+            returncode = 0
+
+        return Done()
+
+    monkeypatch.setattr(stage.subprocess, "run", record)
+    monkeypatch.setattr(stage, "parse_plan", lambda data: type("Plan", (), {"work": data}))
+    environment = {**JOB, TOKEN: "ghs_x", MODEL_KEY: "key", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "oidc", "PATH": "/usr/bin"}
+
+    assert stage.run_stages(environment, tmp_path, checkout=tmp_path) == 0
+
+    plan, run, publish = (env for _, env in starts)
+    assert TOKEN in plan and TOKEN in publish and TOKEN not in run
+    assert MODEL_KEY in run and MODEL_KEY not in plan and MODEL_KEY not in publish
+    assert PLAN_SHA256 not in plan and PLAN_SHA256 in run and PLAN_SHA256 in publish
+    assert OUTCOME_SHA256 in publish and OUTCOME_SHA256 not in run
+    for argv, env in starts:
+        assert "ACTIONS_ID_TOKEN_REQUEST_TOKEN" not in env
+        assert argv[:2] == (sys.executable, "-I")
+        assert not {"ghs_x", "key"} & set(argv)
+
+
+def test_a_plan_that_fails_starts_nothing_else(monkeypatch, tmp_path):
+    started = []
+    monkeypatch.setattr(stage, "start_stage", lambda name, *_: started.append(name) or 1)
+
+    assert stage.run_stages(JOB, tmp_path, checkout=None) == 1
+    assert started == ["plan"]
+
+
+def test_a_run_that_leaves_nothing_is_still_told_by_publish(scene, monkeypatch):
+    run = scene.start(scene.label(scene.open_issue()))
+    start = stage.start_stage
+    monkeypatch.setattr(stage, "start_stage", lambda name, *rest: 3 if name == "run" else start(name, *rest))
+
+    assert run.finish_as_processes() == 1
+    assert run.evidence.fault.code == "missing-document"
+    assert "failed in `run`" in scene.comments(scene.repository.issues[1])[0].body
+
+
+# --- the small readers
+
+
+@pytest.mark.parametrize("prefix", ["ghp_", "github_pat_", "gho_", "ghu_"])
+def test_a_persons_own_credential_is_refused_and_not_shown(prefix):
+    with pytest.raises(EnvironmentFault) as caught:
+        stage.get_token({TOKEN: f"{prefix}abcdefgh"})
+    assert caught.value.code == "personal-token"
+    assert prefix in caught.value.message and "abcdefgh" not in caught.value.message
+
+
+def test_the_jobs_own_token_is_taken_and_an_empty_one_named():
+    assert stage.get_token({TOKEN: "ghs_x"}) == "ghs_x"
+    for environment in ({}, {TOKEN: ""}):
+        with pytest.raises(EnvironmentFault) as caught:
+            stage.get_token(environment)
+        assert TOKEN in caught.value.message
+
+
+def test_the_folder_is_the_one_named_else_one_of_this_attempt(tmp_path):
+    context = parse_job_context(JOB)
+
+    assert stage.find_folder({FOLDER: str(tmp_path / "x")}, context) == tmp_path / "x"
+    found = stage.find_folder({"RUNNER_TEMP": str(tmp_path)}, context)
+    assert found == tmp_path / "coven-action/7-1"
+    with pytest.raises(EnvironmentFault):
+        stage.find_folder({}, context)
+
+
+@pytest.mark.parametrize("level", ["enforced", "partial", "none"])
+def test_an_isolation_is_one_of_three(level):
+    assert stage._demanded_isolation({ISOLATION: level}) == level
+
+
+@pytest.mark.parametrize("level", ["None", "full", "enforced "])
+def test_another_isolation_is_refused(level):
+    with pytest.raises(EnvironmentFault):
+        stage._demanded_isolation({ISOLATION: level})
+
+
+def test_without_a_word_isolation_is_enforced():
+    assert stage._demanded_isolation({}) == stage._demanded_isolation({ISOLATION: ""}) == "enforced"
+
+
+EVENTS = {
+    "no JSON": b"{",
+    "deep nesting": b"[" * 100_000,
+    "no UTF-8": b"\xff",
+}
+
+
+@pytest.mark.parametrize("data", EVENTS.values(), ids=EVENTS)
+def test_a_payload_that_cannot_be_read_is_an_error(tmp_path, data):
+    path = tmp_path / "event.json"
+    path.write_bytes(data)
+
+    with pytest.raises(EventError) as caught:
+        stage._load_event({"GITHUB_EVENT_PATH": str(path)})
+    assert caught.value.code == "malformed-event"
+
+
+def test_a_payload_that_is_missing_or_too_large_is_an_error(tmp_path):
+    path = tmp_path / "event.json"
+    with pytest.raises(EventError):
+        stage._load_event({"GITHUB_EVENT_PATH": str(path)})
+    with path.open("wb") as stream:
+        stream.truncate(stage.MAXIMUM_EVENT_BYTES + 1)
+    with pytest.raises(EventError):
+        stage._load_event({"GITHUB_EVENT_PATH": str(path)})
+    with pytest.raises(EnvironmentFault):
+        stage._load_event({})
+
+
+def test_a_missing_variable_of_the_job_exits_1_and_is_named():
+    for name in JOB:
+        environment = {key: value for key, value in JOB.items() if key != name}
+        with pytest.raises(EnvironmentFault) as caught:
+            parse_job_context(environment)
+        assert name in caught.value.message
+    assert stage.start_stage("plan", {"PATH": os.environ["PATH"]}, {}) == 1
+
+
+def test_the_configuration_of_the_tests_is_valid():
+    from coven_action.core.config_parsing import parse_config
+
+    assert list(parse_config(CONFIGURATION, path="x").familiars) == ["cody"]

@@ -1,0 +1,225 @@
+"""A fault at every step of every stage: nothing is called done that is not, the thread is told, and a re-run mends it.
+
+The calls are not listed here: the ordinary task is run once and recorded (`fault_injection`), and every call it made is a
+case. What is listed is what may differ, each with its reason.
+"""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from coven_action.cli.stage import find_folder, start_stage
+from coven_action.core.stage_environment import FOLDER, OUTCOME_SHA256, PLAN_SHA256
+from tests.scenario import CONFIGURATION, PATCH, Scene, ScriptedRuntime, build_patch, read_outputs
+from tests.seeded_github import SeededGitHub
+from tests.stages.fault_injection import (
+    BUG,
+    KILLED,
+    KINDS,
+    Call,
+    Case,
+    Workbench,
+    list_port_methods,
+    run_job,
+)
+
+STAGES = ("plan", "run", "publish")
+
+
+def _append(name: str, text: str) -> ScriptedRuntime:
+    def work(workspace: Path) -> None:
+        with (workspace / name).open("a") as stream:
+            stream.write(text)
+
+    return ScriptedRuntime(work)
+
+
+# The tasks whose calls are broken: each reaches calls that the one before does not.
+
+
+def _label(scene):
+    issue = scene.open_issue()
+    return issue, scene.label(issue), {}
+
+
+def _label_again(scene):
+    issue = scene.open_issue()
+    scene.start(scene.label(issue), run_id=5).finish()
+    return issue, scene.label(issue), {"runtime": _append("README.md", "More.\n")}
+
+
+def _command_on_the_pull_request(scene):
+    scene.start(scene.label(scene.open_issue()), run_id=5).finish()
+    pull_request = scene.pull_requests[0].issue
+    return pull_request, scene.comment(pull_request, "/coven fix say more"), {"runtime": _append("README.md", "More.\n")}
+
+
+def _dispatch(scene):
+    scene.commit({".github/coven.yml": CONFIGURATION + "publish: {labels: [familiar]}\n"})
+    issue = scene.open_issue()
+    return issue, scene.dispatch(issue.number), {}
+
+
+def _refused(scene):
+    issue = scene.open_issue()
+    return issue, scene.label(issue), {"runtime": _append(".github/coven.yml", "# mine\n")}
+
+
+def _crashed(scene):
+    issue = scene.open_issue()
+    return issue, scene.label(issue), {"runtime": ScriptedRuntime(result=None, report={"exit_code": 1}, output=b"oops\n")}
+
+
+def _declined(scene):
+    issue = scene.open_issue()
+    return issue, scene.label(issue, sender=scene.github.triager), {}
+
+
+def _coven_code(scene):
+    scene.commit({".github/coven.yml": "version: 1\nfamiliars: {cody: {model: anthropic/claude-sonnet-4-6}}\n"})
+    issue = scene.open_issue()
+    facts = {"runtime": _CovenCode(), "model_key": "sk-ant-" + "0" * 40, "isolation": "none"}
+    return issue, scene.label(issue), facts
+
+
+class _CovenCode(ScriptedRuntime):
+    """Answers as coven-code does when it is asked what it is."""
+
+    def __call__(self, argv, **named):
+        answers = {"--version": b"coven-code 0.6.1\n", "--help": b"--headless --context --output --hosted-repair\n"}
+        if argv[1] in answers:
+            report = ScriptedRuntime(work=lambda _: None, result=None, report={"stdout_tail": answers[argv[1]]})
+            return report((*argv, "--output", "unused"), **named)
+        return super().__call__(argv, **named)
+
+
+COURSES = {
+    "a label": _label,
+    "a label again": _label_again,
+    "a command on the pull request": _command_on_the_pull_request,
+    "a dispatch": _dispatch,
+    "a refused result": _refused,
+    "a crashed runtime": _crashed,
+    "a decline": _declined,
+    "coven-code": _coven_code,
+}
+ORDINARY = "a label"
+
+# Methods of ports that no course reaches, and why that is right.
+NEVER_CALLED: Mapping[tuple[str, str], str] = {}
+EVERY = tuple(KINDS)
+AFTERWARDS = ("answer lost", "killed afterwards")
+# Faults that spoil nothing, so that the job may end well: what is lost is named, and it is nobody's result.
+HARMLESS: Mapping[Call, tuple[tuple[str, ...], str]] = {
+    Call("run", "Workspaces", "destroy", 2): (EVERY, "what cannot be removed is said in the log, and spoils no finished work"),
+    Call("publish", "PublicationRepository", "push", 1): (("answer lost",), "the server is asked, and says that it is there"),
+}
+# The work was complete and is published; only the step that could not say so is red.
+PUBLISHED_ALL_THE_SAME: Mapping[Call, tuple[tuple[str, ...], str]] = {
+    Call("run", "Documents", "write", 1): (AFTERWARDS, "the outcome is whole; only its digest does not travel"),
+    Call("run", "Job", "set_output", 1): (EVERY, "the outcome is whole; only its digest does not travel"),
+}
+# What is told as the fault of another stage than the one whose call failed.
+OTHER_STAGE: Mapping[Call, tuple[tuple[str, ...], str, str]] = {
+    Call("publish", "Documents", "read", 2): (
+        ("error", "answer lost", "error from then on"),
+        "run",
+        "what `run` left cannot be read, whoever is to blame",
+    ),
+    Call("plan", "Job", "set_output", 2): (
+        ("answer lost",),
+        "run",
+        "the decision has travelled, so `publish` speaks last, and misses the outcome",
+    ),
+}
+# Nobody can be told: it is not yet known who asked for what, or no longer.
+UNTOLD: Mapping[Call, str] = {
+    Call("plan", "Clock", "now", 1): "the event is not read yet",
+    Call("publish", "Documents", "read", 1): "without the plan nobody knows which thread waits",
+    Call("publish", "Clock", "now", 1): "before the stage has begun",
+}
+
+
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory):
+    """The benches of this worker, made when first asked for; each has a local GitHub of its own."""
+    made: dict[str, Workbench] = {}
+    servers = []
+
+    def get(course: str) -> Workbench:
+        if course not in made:
+            folder = tmp_path_factory.mktemp("bench")
+            server = SeededGitHub(folder / "github")
+            servers.append(server.start())
+            scene = Scene(server, folder)
+            issue, event, facts = COURSES[course](scene)
+            made[course] = Workbench(scene, folder / "saved", issue, event, **facts)
+        return made[course]
+
+    yield get
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr("coven_action.adapters.git.RETRY_SECONDS", 0.0)
+
+
+def _judge(case: Case, call: Call, kind: str) -> list[str]:
+    """Return what is wrong with one case."""
+    is_harmless, is_published = _applies(HARMLESS, call, kind), _applies(PUBLISHED_ALL_THE_SAME, call, kind)
+    code, wrong = case.end.code, case.judge()
+    status = case.find_status()
+    if not case.injector.has_struck:
+        wrong.append("the fault did not strike: the task is not the same each time")
+    if code == 0 and not is_harmless and case.bench.ending != "fault":
+        wrong.append("the job ended well")
+    if kind == "bug" and not is_harmless and case.end.codes.get(call.stage) != BUG:
+        wrong.append(f"a bug ended with {case.end.codes}")
+    if kind.startswith("killed") and case.end.codes.get(call.stage) != KILLED:
+        wrong.append(f"somebody caught the kill: {case.end.codes}")
+    has_died = kind.startswith("killed") and call.stage != "run"
+    may_be_mute = has_died or is_published or call in UNTOLD or _is_cut_off(call, kind)
+    if code and not may_be_mute and case.bench.ending == "published":
+        stage = OTHER_STAGE[call][1] if _applies(OTHER_STAGE, call, kind) else call.stage
+        wrong += case.judge_telling(stage)
+        if call.stage != "plan" and not (KINDS[kind].lasting and call.port == "Documents"):
+            fault = case.run.evidence.fault
+            if fault is None or fault.stage != stage or not fault.message:
+                wrong.append(f"the evidence says {fault}")
+    if code and not may_be_mute and status is not None and status.state == "published":
+        wrong.append("the job failed and the comment says published")
+    return wrong + case.bench.repeat()
+
+
+def _applies(table: Mapping[Call, tuple], call: Call, kind: str) -> bool:
+    return call in table and kind in table[call][0]
+
+
+def _is_cut_off(call: Call, kind: str) -> bool:
+    """Whether GitHub cannot be reached any more, as far as this stage can tell."""
+    return KINDS[kind].lasting and (
+        call.port == "GitHubWriter" or (call.stage == "plan" and call.port in {"GitHubReader", "Clock", "Renderer"})
+        or (call.stage == "publish" and call.port in {"Clock", "Renderer"})
+    )
+
+
+def _break(bench: Workbench, calls: list[Call], kind: str) -> dict[str, list[str]]:
+    found = {}
+    for call in calls:
+        wrong = _judge(bench.break_call(call, KINDS[kind]), call, kind)
+        if wrong:
+            found[f"{kind} at {call}"] = wrong
+    return found
+
+
+def _calls_of(bench: Workbench, stage: str) -> list[Call]:
+    return [call for call in bench.calls if call.stage == stage]
