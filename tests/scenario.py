@@ -187,12 +187,23 @@ class Scene:
             TOKEN: token or self.github.token,
         }
 
-    def start(self, event: Event, *, run_id: int = 0, attempt: int = 1, **facts: Any) -> "Run":
+    def start(
+        self, event: Event, *, run_id: int = 0, attempt: int = 1, rerun_by: User | None = None, **facts: Any
+    ) -> "Run":
         """Return a run that has not begun; `run_id` 0 takes a new one. Further arguments as `Run` takes them."""
         if not run_id:
             self._runs += 1
             run_id = 100 + self._runs
+        self.record_run(event, run_id, attempt, rerun_by)
         return Run(self, event, run_id=run_id, attempt=attempt, **facts)
+
+    def record_run(self, event: Event, run_id: int, attempt: int, rerun_by: User | None = None) -> None:
+        """Let the runs API know a run, and who started its newest attempt."""
+        # Whoever it was may have another name by now, or be gone.
+        sender = self.world.users.get(event.payload["sender"]["id"], self.github.maintainer)
+        self.world.add_workflow_run(
+            self.repository, sender, event.name, run_id=run_id, run_attempt=attempt, triggering_actor=rerun_by or sender
+        )
 
     # What is to be seen afterwards.
 
@@ -434,9 +445,7 @@ class Run:
             self.clock, folder, repositories, self.build_api(), _TEMPLATES, ActionsJob(), self.redactor
         )
         with self._recorded("publish"):
-            return publish(
-                self.context.task, digests=Digests(**self.digests), ports=self.wrap("publish", ports)
-            )
+            return publish(self.context.task, digests=Digests(**self.digests), ports=self.wrap("publish", ports))
 
     def build_api(self) -> GitHubAPI:
         """Return the real client, with waits short enough for a test."""
@@ -498,10 +507,10 @@ class Run:
         """Run a stage with the job's variables; keep what it printed and which requests it made."""
         before, printed = len(self.scene.github.requests), io.StringIO()
         names = ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS")
+        job = mock.patch.dict(os.environ, {name: self.environment[name] for name in names})
         try:
-            with mock.patch.dict(os.environ, {name: self.environment[name] for name in names}):
-                with redirect_stdout(printed):
-                    yield
+            with job, redirect_stdout(printed):
+                yield
         finally:
             self.log += printed.getvalue()
             self.requests[stage] = self.scene.github.requests[before:]

@@ -202,6 +202,16 @@ CODES: Final[Mapping[str, Code]] = {
         "Run it again and fill in the input `issue`.",
         refusal=True,
     ),
+    "not-default-branch": Code(
+        "The workflow was dispatched on another branch than the default one.",
+        "Run it again on the default branch.",
+        refusal=True,
+    ),
+    "edited-since-trigger": Code(
+        "The text was edited after the run was triggered, and the run was started again.",
+        "Apply the label or give the command anew, so that the new text is what is worked on.",
+        refusal=True,
+    ),
     "not-routed": Code(
         "No rule of `routing` answers this label or assignment.",
         "Add a rule to .github/coven.yml if it should start work.",

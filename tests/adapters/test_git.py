@@ -106,9 +106,11 @@ def test_a_git_that_hangs_is_ended(tmp_path):
 
 @pytest.mark.parametrize(("limit", "length"), [(4, 5), (7, 8), (1000, 48)])
 def test_output_is_read_no_further_than_asked(git, origin, limit, length):
-    assert len(git.read("cat-file", "commit", "HEAD", cwd=origin, limit=limit)) == min(
-        length, len(run_git(origin, "cat-file", "commit", "HEAD"))
-    ) or limit == 1000
+    assert (
+        len(git.read("cat-file", "commit", "HEAD", cwd=origin, limit=limit))
+        == min(length, len(run_git(origin, "cat-file", "commit", "HEAD")))
+        or limit == 1000
+    )
 
 
 def test_a_reading_command_that_fails_is_an_error(git, origin):
@@ -201,7 +203,8 @@ def test_a_link_in_place_of_a_workspace_is_removed_and_what_it_names_stays(git, 
     (tmp_path / "run").symlink_to(kept)
     GitWorkspaces(git).destroy(tmp_path / "run")
 
-    assert (kept / "x").exists() and not (tmp_path / "run").is_symlink()
+    assert (kept / "x").exists()
+    assert not (tmp_path / "run").is_symlink()
 
 
 # --- the publication clone

@@ -26,7 +26,7 @@ def test_a_value_without_a_filter_is_one_inert_line(render):
         assert piece not in shown
 
 
-@pytest.mark.parametrize("text", ["1 file, +1 −1", "total() rounds (at 3.5 %)!", "a-b {c} x > y", "it's 50:50; so?"])
+@pytest.mark.parametrize("text", ["1 file, +1 −1", "total() rounds (at 3.5 %)!", "a-b {c} x > y", "it's 50:50; so?"])  # noqa: RUF001 - what is shown
 def test_plain_text_is_shown_without_escapes(render, text):
     assert render("{{ value }}", value=text) == text
 
@@ -45,7 +45,8 @@ def test_a_quotation_is_a_quotation_to_its_end(render):
     shown = render("{{ value|quoted }}", value=f"{HOSTILE}\n\n```\nopen fence")
 
     assert all(line.startswith(">") for line in shown.splitlines())
-    assert "@octocat" not in shown and "](https" not in shown
+    assert "@octocat" not in shown
+    assert "](https" not in shown
 
 
 def test_a_long_quotation_is_cut_with_a_note(render):
@@ -60,7 +61,7 @@ def test_a_long_quotation_is_cut_with_a_note(render):
     [
         ("/cody fix", "`/cody fix`"),
         ("coven:fix", "`coven:fix`"),
-        ("a`b|c", "`a｀b｜c`"),
+        ("a`b|c", "`a｀b｜c`"),  # noqa: RUF001 - what is shown
         ("", ""),
     ],
 )
@@ -80,12 +81,14 @@ def test_a_remedy_of_one_line_is_a_sentence(render):
 
 
 def test_only_our_own_number_links_at_the_beginning_of_a_row(render):
-    assert render("{{ value|row(42) }}", value="#42 closes #7").startswith("#42 closes ＃7")
-    assert render("{{ value|row(42) }}", value="#7 x").startswith("＃7")
-    assert render("{{ value|row(4) }}", value="#42 x").startswith("＃42")
+    assert render("{{ value|row(42) }}", value="#42 closes #7").startswith("#42 closes ＃7")  # noqa: RUF001 - what is shown
+    assert render("{{ value|row(42) }}", value="#7 x").startswith("＃7")  # noqa: RUF001 - what is shown
+    assert render("{{ value|row(4) }}", value="#42 x").startswith("＃42")  # noqa: RUF001 - what is shown
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 0 s"), (372, "6 min 12 s")])
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 0 s"), (372, "6 min 12 s")]
+)
 def test_a_duration_is_in_peoples_units(render, seconds, shown):
     assert render("{{ value|duration }}", value=seconds) == shown
 

@@ -41,8 +41,11 @@ def test_a_bug_is_a_report_to_paste_without_secrets(capsys):
     assert _end(ValueError(f"cannot use {SECRET}")) == 3
 
     shown = capsys.readouterr().err
-    assert "This is a bug" in shown and "issues/new" in shown and "Traceback" in shown
-    assert SECRET not in shown and "[redacted" in shown
+    assert "This is a bug" in shown
+    assert "issues/new" in shown
+    assert "Traceback" in shown
+    assert SECRET not in shown
+    assert "[redacted" in shown
 
 
 def test_an_interruption_is_said_quietly(capsys):
@@ -63,7 +66,8 @@ def test_in_a_job_the_error_is_an_annotation_and_the_text_no_command(monkeypatch
     assert all(line.startswith("| ") for line in captured.err.splitlines())
     (annotation,) = captured.out.splitlines()
     assert annotation.startswith("::error title=coven-action github-refused::")
-    assert "%0A::set-output" in annotation and "50%25" in annotation
+    assert "%0A::set-output" in annotation
+    assert "50%25" in annotation
 
 
 def test_wrong_usage_is_clicks_own_affair():
@@ -81,7 +85,9 @@ def test_the_redactor_knows_every_secret_of_the_process():
     redactor = build_redactor({TOKEN: SECRET, MODEL_KEY: "model-key-0123456789", "OTHER": "visible-value-0123"})
 
     shown = redactor.redact(f"{SECRET} model-key-0123456789 visible-value-0123")
-    assert SECRET not in shown and "model-key" not in shown and "visible-value-0123" in shown
+    assert SECRET not in shown
+    assert "model-key" not in shown
+    assert "visible-value-0123" in shown
 
 
 def test_an_empty_secret_covers_nothing():

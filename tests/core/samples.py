@@ -19,8 +19,10 @@ from coven_action.core.documents import (
     Work,
 )
 from coven_action.core.events import TriggerEvent, parse_event
+from coven_action.core.memory.grants import MEMORY_GRANTS
 from coven_action.core.refusals import Refusal
-from coven_action.core.trust import Trust, TrustScope
+from coven_action.core.run_trust import RunTrust
+from coven_action.core.trust import TrustScope
 from tests import payloads
 
 BASE_SHA = "b" * 40
@@ -93,7 +95,12 @@ def build_work(*, familiar: Familiar = CODY, **changes: Any) -> Work:
             mode=familiar.mode,
             why="the only familiar here",
         ),
-        trust=Trust(scope=TrustScope.MAINTAINER, may_start=True, reason="asked by an account with write access"),
+        trust=RunTrust(
+            scope=TrustScope.MAINTAINER,
+            contributions=(),
+            memory=MEMORY_GRANTS["maintainer"],
+            reason="asked by an account with write access",
+        ),
         limits=LIMITS,
         target=TARGET,
         labels=(),

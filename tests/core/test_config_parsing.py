@@ -12,6 +12,7 @@ from coven_action.core.config import Config, Familiar, Limits, Rule
 from coven_action.core.config_document import ANY, SECTIONS, Publish, When
 from coven_action.core.config_parsing import find_mistakes, parse_config
 from coven_action.core.config_rules import NOT_YET, find_plan
+from coven_action.core.memory.grants import MemorySettings
 from coven_action.core.mistakes import InvalidConfigError
 from coven_action.errors import CODES, ConfigError
 
@@ -41,6 +42,13 @@ routing:
 allow_bots: [49699333]
 limits: {time: 45m, turns: 60, files: 50, patch: 512KiB}
 publish: {labels: ["coven", "🧙‍♀️ magic"]}
+memory:
+  enabled: true
+  read: [repo]
+  write: []
+  approval: automatic
+  separate_approver: true
+  retention: {max_age: 30d, unused: 36h}
 """
 
 EXAMPLE = """\
@@ -92,6 +100,15 @@ def test_the_smallest_configuration_gets_every_default():
         allow_bots=(),
         limits=Limits(time=1800, turns=40, files=100, patch=4 * 1024 * 1024),
         publish=Publish(labels=()),
+        memory=MemorySettings(
+            enabled=False,
+            read=("repo",),
+            write=("repo",),
+            approval="required",
+            separate_approver=False,
+            max_age_days=365,
+            unused_days=90,
+        ),
     )
 
 
@@ -107,6 +124,9 @@ def test_a_grown_configuration_means_what_it_says():
     assert config.allow_bots == (49699333,)
     assert config.limits == Limits(time=2700, turns=60, files=50, patch=512 * 1024)
     assert config.publish.labels == ("coven", "🧙‍♀️ magic")
+    assert config.memory == MemorySettings(
+        enabled=True, write=(), approval="automatic", separate_approver=True, max_age_days=30, unused_days=1
+    )
 
 
 def test_a_routing_that_only_declines_leaves_the_commands():
@@ -184,7 +204,7 @@ def test_the_path_is_the_one_that_was_given():
             [
                 (
                     "2:1 unknown-key familars is not a key here / did you mean `familiars`? "
-                    "allowed: version, familiars, routing, allow_bots, limits, publish"
+                    "allowed: version, familiars, routing, allow_bots, limits, publish, memory"
                 )
             ],
         ),
@@ -394,6 +414,55 @@ def test_other_values_are_told_too(lines, expected):
 
 
 @pytest.mark.parametrize(
+    ("memory", "expected"),
+    [
+        ("", "6:8 wrong-type memory is empty; write a mapping"),
+        ("on", '6:9 wrong-type memory is "on"; write a mapping'),
+        ("{enabled: yes}", '6:19 wrong-type memory.enabled is "yes"; write true or false'),
+        ("{enabled: 1}", '6:19 wrong-type memory.enabled is "1"; write true or false'),
+        ('{separate_approver: "true"}', '6:29 wrong-type memory.separate_approver is "true"; write true or false'),
+        ("{read: repo}", '6:16 wrong-type memory.read is "repo"; write a list'),
+        ("{read: [tenant]}", '6:17 invalid-value memory.read[0] is "tenant" / allowed: repo'),
+        ("{read: [familiar_global]}", '6:17 invalid-value memory.read[0] is "familiar_global" / allowed: repo'),
+        (
+            "{read: [], write: [repo]}",
+            (
+                "6:28 invalid-value memory.write[0] is repo, which `read` does not hold / "
+                "a write scope is never wider than the read scope"
+            ),
+        ),
+        (
+            "{approval: never}",
+            '6:20 invalid-value memory.approval is "never" / allowed: required, automatic',
+        ),
+        (
+            "{retention: {max_age: 23h}}",
+            (
+                '6:31 out-of-range memory.retention.max_age is "23h"; '
+                "write 1d to 3650d: after ten years nobody knows who approved it"
+            ),
+        ),
+        (
+            "{retention: {unusd: 90d}}",
+            (
+                "6:22 unknown-key memory.retention.unusd is not a key here / "
+                "did you mean `unused`? allowed: max_age, unused"
+            ),
+        ),
+        (
+            "{scope: repo}",
+            (
+                "6:10 unknown-key memory.scope is not a key here / "
+                "allowed: enabled, read, write, approval, separate_approver, retention"
+            ),
+        ),
+    ],
+)
+def test_a_wrong_line_about_memory_is_told(memory, expected):
+    assert _tell(_with(f"memory: {memory}")) == [expected]
+
+
+@pytest.mark.parametrize(
     ("rules", "expected"),
     [
         ("[]", ["6:10 missing-key routing is empty / write at least one entry"]),
@@ -500,7 +569,9 @@ def _write_planned(path):
     value = path[-1].removeprefix("=") if path[-1].startswith("=") else "1"
     keys = path[:-1] if path[-1].startswith("=") else path
     for key in reversed(keys[1:]):
-        if keys[0] == "routing":
+        if keys[0] == "memory":
+            value = f"[{value}]" if key == ANY else f"{{{key}: {value}}}"
+        elif keys[0] == "routing":
             others = {"when": ", familiar: cody", "otherwise": "", "task": ", when: {label: x}, familiar: cody"}
             value = f"[{value}]" if key == ANY else f"{{{key}: {value}{others.get(key, '')}}}"
         else:

@@ -60,6 +60,7 @@ class WorkflowRunner:
 
     def run(self, event: Event, *, run_id: int, attempt: int = 1, python: str = "python3") -> Job:
         """Run the workflow for an event and return how the job ended."""
+        self.scene.record_run(event, run_id, attempt)
         job = self.folder / f"run-{run_id}-{attempt}"
         checkout = self.scene.clone_checkout(job / "checkout")
         # act reads the repository's name from the address of `origin`.

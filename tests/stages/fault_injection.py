@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import inspect
 import json
+import re
 import shutil
 import typing
 from collections import Counter
@@ -258,6 +259,20 @@ def _step(run: Run, stage: str, start: Callable[[], Any], end: JobEnd) -> None:
         end.codes[stage], end.exceptions[stage] = BUG, error
 
 
+@dataclass(frozen=True)
+class Request:
+    """One request of a stage to GitHub: the `number`th of this method and path in this stage."""
+
+    stage: str
+    kind: str
+    method: str
+    path: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.method} {self.path} #{self.number}"
+
+
 # The state before each stage, kept and brought back.
 
 
@@ -270,7 +285,7 @@ class Saved:
     folder: Path
 
 
-_KEPT = ("issues", "pulls", "comments", "check_runs", "labels")
+_KEPT = ("issues", "pulls", "comments", "check_runs", "labels", "workflow_runs")
 
 
 class Workbench:
@@ -280,13 +295,14 @@ class Workbench:
         scene: Where; it belongs to the bench from now on.
         folder: For the copies of the job's folder.
         event: What is asked.
-        facts: Further arguments of `Run`.
+        facts: Further arguments of `Run`, and `environment`, further variables of the job.
     """
 
     RUN_ID = 7
 
     def __init__(self, scene: Scene, folder: Path, issue: Issue, event: Event, **facts: Any) -> None:
         self.scene, self.folder, self.event, self.facts = scene, folder, event, facts
+        self.environment: dict[str, str] = facts.pop("environment", {})
         self.thread = issue.number
         self.ordinary = Injector()
         self.saved = {"plan": self._save("plan", None)}
@@ -313,14 +329,21 @@ class Workbench:
 
     def start(self, attempt: int = 1) -> Run:
         """Return an attempt of the task that has not begun."""
-        return self.scene.start(self.event, run_id=self.RUN_ID, attempt=attempt, **self.facts)
+        run = self.scene.start(self.event, run_id=self.RUN_ID, attempt=attempt, **self.facts)
+        run.environment |= self.environment
+        scene = self.scene
+        sender = scene.world.users[self.event.payload["sender"]["id"]]
+        scene.world.add_workflow_run(
+            scene.repository, sender, self.event.name, run_id=self.RUN_ID, run_attempt=attempt
+        )
+        return run
 
     def break_call(self, call: Call, kind: Kind) -> "Case":
         """Bring back the moment before the call's stage, and run the job from there with that call failing."""
         injector = Injector(call, kind)
         run = self.restore(call.stage)
         run.wrap = injector.wrap
-        return Case(self, run, run_job(run, begin=call.stage), injector)
+        return Case(self, run, run_job(run, begin=call.stage), struck=injector.has_struck)
 
     def restore(self, stage: str) -> Run:
         """Bring GitHub and the job's folder back to where a stage begins, and return the attempt."""
@@ -351,16 +374,41 @@ class Workbench:
         return self._repeated[seen]
 
     def _judge_repetition(self, run: Run, end: JobEnd) -> Iterator[str]:
-        if end.code:
+        if end.code != (1 if self.ending == "fault" else 0):
             yield f"ended with {end.codes}: {list(end.exceptions.values())}"
             return
         ending = run.outputs.get("decision")
         ending = run.evidence.ending if ending == "proceed" else ending
         if ending not in {self.ending, "published"}:
             yield f"ended {ending}, not {self.ending}"
-        yield from self._judge_comments(failed=False)
+        yield from self._judge_comments(failed=self.ending == "fault")
         if self.ending == "published":
             yield from self.judge_publication()
+
+    def list_requests(self, stage: str) -> list["Request"]:
+        """Return the requests that a stage of the ordinary task makes, git's included."""
+        run = self.restore(stage)
+        before = len(self.scene.github.exchanges)
+        {"plan": run.plan, "run": run.work, "publish": run.publish}[stage]()
+        numbers: Counter[tuple[str, str]] = Counter()
+        requests = []
+        for exchange in self.scene.github.exchanges[before:]:
+            numbers[exchange.method, exchange.path] += 1
+            number = numbers[exchange.method, exchange.path]
+            requests.append(Request(stage, exchange.kind, exchange.method, exchange.path, number))
+        return requests
+
+    def break_request(self, request: "Request", fault: Mapping[str, Any]) -> "Case":
+        """Bring back the moment before the request's stage, and run the job from there with that request failing."""
+        run = self.restore(request.stage)
+        faults = self.scene.github.faults
+        facts = {"method": request.method, "path_regex": f"^{re.escape(request.path)}$", "nth": request.number}
+        added = faults.add(**{"times": 10_000, **facts, **fault})
+        try:
+            end = run_job(run, begin=request.stage)
+        finally:
+            faults.clear()
+        return Case(self, run, end, struck=added.hits > 0)
 
     def judge_publication(self) -> Iterator[str]:
         """Say what a complete publication lacks, or has too much of."""
@@ -444,7 +492,7 @@ class Case:
     bench: Workbench
     run: Run
     end: JobEnd
-    injector: Injector | None = None
+    struck: bool
 
     def find_status(self) -> Any:
         """Return what the thread's comment remembers, None where there is none."""
@@ -485,7 +533,7 @@ class Case:
             status = parse_marker(comment.body)
             if status is None:
                 yield "a comment without a marker"
-            elif status.state == "published":
+            elif status.state == "published" and status.task.run_id == self.bench.RUN_ID:
                 yield from self.bench.judge_publication()
             elif "nothing was published" in comment.body and self.bench.scene.branches() != self._branches_before():
                 yield "the comment says that nothing was published, and the branch has moved"

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from coven_action.cli.stage import find_folder, start_stage
-from coven_action.core.stage_environment import FOLDER, OUTCOME_SHA256, PLAN_SHA256
+from coven_action.core.stage_environment import FOLDER, OUTCOME_SHA256, PLAN_SHA256, RUNTIME_PATH
+from tests import coven_code_standin
 from tests.scenario import CONFIGURATION, PATCH, Scene, ScriptedRuntime, build_patch, read_outputs
 from tests.seeded_github import SeededGitHub
 from tests.stages.fault_injection import (
@@ -86,14 +87,17 @@ def _coven_code(scene):
     scene.commit({".github/coven.yml": "version: 1\nfamiliars: {cody: {model: anthropic/claude-sonnet-4-6}}\n"})
     issue = scene.open_issue()
     facts = {"runtime": _CovenCode(), "model_key": "sk-ant-" + "0" * 40, "isolation": "none"}
-    return issue, scene.label(issue), facts
+    return issue, scene.label(issue), {**facts, "environment": {RUNTIME_PATH: "/opt/coven-code"}}
 
 
 class _CovenCode(ScriptedRuntime):
     """Answers as coven-code does when it is asked what it is."""
 
     def __call__(self, argv, **named):
-        answers = {"--version": b"coven-code 0.6.1\n", "--help": b"--headless --context --output --hosted-repair\n"}
+        answers = {
+            "--version": b"coven-code 0.6.1\n",
+            "--help": coven_code_standin.build_help(coven_code_standin.RELEASES["head"]).encode(),
+        }
         if argv[1] in answers:
             report = ScriptedRuntime(work=lambda _: None, result=None, report={"stdout_tail": answers[argv[1]]})
             return report((*argv, "--output", "unused"), **named)
@@ -178,7 +182,7 @@ def _judge(case: Case, call: Call, kind: str) -> list[str]:
     is_harmless, is_published = _applies(HARMLESS, call, kind), _applies(PUBLISHED_ALL_THE_SAME, call, kind)
     code, wrong = case.end.code, case.judge()
     status = case.find_status()
-    if not case.injector.has_struck:
+    if not case.struck:
         wrong.append("the fault did not strike: the task is not the same each time")
     if code == 0 and not is_harmless and case.bench.ending != "fault":
         wrong.append("the job ended well")
@@ -223,3 +227,131 @@ def _break(bench: Workbench, calls: list[Call], kind: str) -> dict[str, list[str
 
 def _calls_of(bench: Workbench, stage: str) -> list[Call]:
     return [call for call in bench.calls if call.stage == stage]
+
+
+def _is_first(call: Call) -> bool:
+    return call.number == 1
+
+
+def _is_deed(call: Call) -> bool:
+    """Whether the call changes something at GitHub."""
+    return call.port == "GitHubWriter" or call.method == "push"
+
+
+# What the ordinary suite breaks: kind -> which calls. All calls in all ways are `slow`.
+QUICK = {
+    "error": lambda _call: True,
+    "bug": _is_first,
+    "disk full": lambda call: _is_first(call) and call.port in {"Documents", "Log"},
+    "killed": _is_deed,
+    "killed afterwards": _is_deed,
+    "answer lost": _is_deed,
+}
+
+
+@pytest.mark.parametrize("kind", QUICK)
+@pytest.mark.parametrize("stage", STAGES)
+def test_whatever_call_fails_nothing_is_called_done_and_a_rerun_mends_it(benches, stage, kind):
+    bench = benches(ORDINARY)
+    calls = [call for call in _calls_of(bench, stage) if QUICK[kind](call)]
+
+    assert bench.ending == "published"
+    assert calls or kind not in {"error", "bug"}
+    assert _break(bench, calls, kind) == {}
+
+
+@pytest.mark.parametrize("course", [course for course in COURSES if course != ORDINARY])
+def test_calls_that_only_other_tasks_make_can_fail_as_well(benches, course):
+    known = {(call.stage, call.port, call.method) for call in benches(ORDINARY).calls}
+    bench = benches(course)
+    others = [call for call in bench.calls if (call.stage, call.port, call.method) not in known]
+
+    assert _break(bench, others, "error") == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("course", COURSES)
+def test_every_call_of_every_task_in_every_way(benches, course, kind):
+    bench = benches(course)
+
+    assert _break(bench, bench.calls, kind) == {}
+
+
+def test_no_method_of_a_port_is_left_out(benches):
+    touched = {place for course in COURSES for place in benches(course).ordinary.touched}
+
+    assert list_port_methods() - touched == set(NEVER_CALLED)
+
+
+def test_the_tables_of_exceptions_name_calls_that_exist(benches):
+    made = set(benches(ORDINARY).calls)
+
+    assert {*HARMLESS, *PUBLISHED_ALL_THE_SAME, *OTHER_STAGE, *UNTOLD} <= made
+
+
+# The same through the real client and real git: what GitHub, or the way to it, can do.
+
+HTTP_FAULTS = {
+    "500": {"status": 500},
+    "no connection": {"drop": True},
+    "answer lost": {"drop_after": True, "times": 1},
+    "missing permission": {"status": 403, "body": {"message": "Resource not accessible by integration"}},
+    "JSON cut off": {"status": 200, "body": b'{"id": 1, "na'},
+    "another shape": {"status": 200, "body": b"{}"},
+    "not an object": {"status": 200, "body": b"[1]"},
+    "a page of a proxy": {"status": 502, "body": b"<html>Bad Gateway</html>", "headers": {"content-type": "text/html"}},
+}
+QUICK_HTTP = ("500", "answer lost", "missing permission", "JSON cut off", "another shape")
+
+
+def _judge_http(case: Case, stage: str, path: str) -> list[str]:
+    wrong, status = case.judge(), case.find_status()
+    if not case.struck:
+        wrong.append("the fault did not strike")
+    if BUG in case.end.codes.values():
+        wrong.append(f"an answer of GitHub's counts as a bug: {case.end.exceptions}")
+    if case.end.code == 0:
+        missing = list(case.bench.judge_publication()) if case.run.outputs.get("decision") == "proceed" else []
+        declined = status is None or status.state in {"declined", "published"}
+        wrong += missing if declined else [f"the job ended well, and the comment says {status.state}"]
+    elif stage == "publish" and "/issues/comments/" not in path:
+        wrong += case.judge_telling("publish")
+    return wrong + case.bench.repeat()
+
+
+def _break_requests(bench: Workbench, fault: str) -> dict[str, list[str]]:
+    found = {}
+    for request in [request for stage in ("plan", "publish") for request in bench.list_requests(stage)]:
+        # What a proxy or a cut line does to git's own protocol is git's to notice; it answers with its own words.
+        if request.kind == "git" and isinstance(HTTP_FAULTS[fault].get("body"), bytes):
+            continue
+        wrong = _judge_http(bench.break_request(request, HTTP_FAULTS[fault]), request.stage, request.path)
+        if wrong:
+            found[f"{fault} at {request}"] = wrong
+    return found
+
+
+@pytest.mark.parametrize("fault", QUICK_HTTP)
+def test_whatever_github_answers_nothing_is_called_done_and_a_rerun_mends_it(benches, fault):
+    assert _break_requests(benches(ORDINARY), fault) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("fault", HTTP_FAULTS)
+@pytest.mark.parametrize("course", ["a label again", "a command on the pull request", "a dispatch", ORDINARY])
+def test_every_request_of_every_task_in_every_way(benches, course, fault):
+    assert _break_requests(benches(course), fault) == {}
+
+
+@pytest.mark.slow
+def test_an_answer_that_never_comes_ends_as_unavailable(benches, monkeypatch):
+    bench = benches(ORDINARY)
+    monkeypatch.setitem(bench.facts, "timeout", 1)
+    for request in [request for stage in ("plan", "publish") for request in bench.list_requests(stage)]:
+        if request.kind == "rest":
+            case = bench.break_request(request, {"delay": 1.5, "drop": True})
+            assert case.end.code == 1
+            assert _judge_http(case, request.stage, request.path) == []

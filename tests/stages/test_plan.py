@@ -40,7 +40,8 @@ def test_every_mistake_of_the_configuration_is_told_with_its_place(github, tmp_p
 
     assert scene.start(scene.label(issue)).finish() == 1
     body = scene.comments(issue)[0].body
-    assert ".github/coven.yml:5:5" in body and ".github/coven.yml:6:5" in body
+    assert ".github/coven.yml:5:5" in body
+    assert ".github/coven.yml:6:5" in body
     assert "did you mean `mode`?" in body
 
 
@@ -211,7 +212,8 @@ def test_the_plan_says_everything_it_decided(scene):
 
     assert run.outputs == {"decision": "proceed", "plan-sha256": run.digest("plan.json")}
     assert decided.work.target.base_sha == scene.git("rev-parse", "main").strip()
-    assert "Cody works on #1" in run.summary and "Memory: off" in run.summary
+    assert "Cody works on #1" in run.summary
+    assert "Memory: off" in run.summary
     assert scene.github.token not in run.read("plan.json").decode()
 
 
@@ -285,7 +287,8 @@ def test_a_command_on_a_pull_request_that_asks_nothing_is_declined(scene):
 
 
 def test_several_familiars_and_no_rule_for_a_command_take_the_first_rule(github, tmp_path):
-    routing = "  nova: {runtime: patch}\nrouting:\n  - {when: {label: a}, familiar: nova}\n  - {when: {label: b}, familiar: cody}\n"
+    rules = "routing:\n  - {when: {label: a}, familiar: nova}\n  - {when: {label: b}, familiar: cody}\n"
+    routing = f"  nova: {{runtime: patch}}\n{rules}"
     scene = Scene(github, tmp_path, configuration=CONFIGURATION + routing)
     issue = scene.open_issue()
 

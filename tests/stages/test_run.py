@@ -12,7 +12,7 @@ import pytest
 
 from coven_action.core.platforms import describe_platform
 from coven_action.errors import DocumentError
-from tests.scenario import CONFIGURATION, MENDED, PATCH, Run, Scene, ScriptedRuntime, build_patch, run_git, run_process
+from tests.scenario import MENDED, PATCH, Run, Scene, ScriptedRuntime, build_patch, run_git, run_process
 
 
 def _worked(scene: Scene, **facts) -> Run:
@@ -94,7 +94,8 @@ def test_a_patch_that_does_not_apply_is_explained_to_who_asked(scene):
     assert run.outcome.verdict == "failed"
     assert run.publish() == 1
     comment = scene.comments(scene.repository.issues[1])[0].body
-    assert "could not do it" in comment and "src/tax.py" in comment
+    assert "could not do it" in comment
+    assert "src/tax.py" in comment
     assert scene.branches() == {}
 
 
@@ -204,7 +205,7 @@ def _plant(folder: Path, canary: Path) -> None:
             f'[filter "evil"]\n\tclean = {program}\n\tsmudge = {program}\n\tprocess = {program}\n\trequired = true\n'
             f'[diff "evil"]\n\ttextconv = {program}\n\tcommand = {program}\n[diff]\n\texternal = {program}\n'
             f"[include]\n\tpath = {folder / 'included'}\n[uploadpack]\n\tpackObjectsHook = {program}\n"
-            f'[credential]\n\thelper = {program}\n[gpg]\n\tprogram = {program}\n[commit]\n\tgpgSign = true\n'
+            f"[credential]\n\thelper = {program}\n[gpg]\n\tprogram = {program}\n[commit]\n\tgpgSign = true\n"
         )
     (folder / "included").write_text(f"[core]\n\tfsmonitor = {program}\n")
     (folder / "planted").write_text("* filter=evil diff=evil\n")

@@ -25,14 +25,18 @@ class Program:
     def __init__(self, version=b"coven-code 0.7.0\n", helped=b"", code=0):
         switches = ("--headless", "--context", "--output", "--model", "--max-turns", "--output-format", "--hosted-repair",
                     "--api-base")  # fmt: skip
-        self.answers = {"--version": version, "--help": helped or b"".join(b"      %b\n" % s.encode() for s in switches)}
+        self.answers = {
+            "--version": version,
+            "--help": helped or b"".join(b"      %b\n" % s.encode() for s in switches),
+        }
         self.code = code
         self.asked = []
 
     def __call__(self, argv, *, environment, cwd, limits, write):
         self.asked.append((tuple(argv), dict(environment), limits))
-        write(self.answers[argv[1]])
-        done = ScriptedRuntime(lambda _: None, None, {"exit_code": self.code})
+        answer = self.answers[argv[1]]
+        write(answer)
+        done = ScriptedRuntime(lambda _: None, None, {"exit_code": self.code, "stdout_tail": answer})
         return done((*argv, "--output", "/nonexistent"), environment=environment, cwd=cwd, limits=limits, write=len)
 
 
@@ -141,9 +145,7 @@ def test_the_evidence_can_say_how_it_was_launched(folder):
 
 def test_the_coven_code_runtime_makes_a_pull_request_and_leaves_no_key(github, tmp_path):
     scene = Scene(github, tmp_path, configuration=CONFIGURED)
-    run = scene.start(
-        scene.label(scene.open_issue()), runtime=run_process, isolation="none", model_key=KEY
-    )
+    run = scene.start(scene.label(scene.open_issue()), runtime=run_process, isolation="none", model_key=KEY)
     run.environment["COVEN_INPUT_RUNTIME_PATH"] = str(install_standin(tmp_path, "head", "edits"))
 
     assert run.finish() == 0

@@ -16,7 +16,9 @@ def test_a_label_becomes_a_draft_pull_request_a_check_and_one_comment(scene):
 
     (pull_request,), (check,), (comment,) = scene.pull_requests, scene.check_runs, scene.comments(issue)
     head = scene.branches()["coven/issue-1"]
-    assert pull_request.draft and pull_request.head_ref == "coven/issue-1" and pull_request.base_ref == "main"
+    assert pull_request.draft
+    assert pull_request.head_ref == "coven/issue-1"
+    assert pull_request.base_ref == "main"
     assert pull_request.issue.body.startswith("Closes #1.")
     assert pull_request.issue.title == "Fix: total() rounds wrong (#1)"
     assert scene.git("show", f"{head}:src/tax.py") == MENDED

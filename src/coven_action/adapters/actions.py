@@ -46,7 +46,7 @@ class ActionsJob:
             return
         try:
             toolkit.set_output(name, str(value))
-        except Exception as error:  # noqa: BLE001 - the toolkit raises bare `Exception`; see its file_command.py
+        except Exception as error:
             raise EnvironmentFault("job-file-unwritable", f"The output {name} cannot be set: {error}.") from error
 
     def append_summary(self, markdown: Redacted) -> None:

@@ -195,6 +195,16 @@ def _list_changes(git: Git, cwd: Path, base: str, tip: str) -> tuple[ChangedFile
     return parse_changes(raw, numstat, targets)
 
 
+def _read_patch(git: Git, cwd: Path, base: str, tip: str, limit: int) -> bytes:
+    """Return the patch from `base` to `tip`, at most `limit` + 1 bytes.
+
+    Everything is shown as text: one NUL byte would otherwise have git pack a file's content, and a secret in it would pass
+    the search for secrets unseen.
+    """
+    options = ("--no-renames", "--no-ext-diff", "--no-textconv", "--text", "--full-index", "-p", "-r")
+    return git.read("diff-tree", *options, base, tip, "--", cwd=cwd, limit=limit)
+
+
 class GitWorkspaces:
     """Makes the folder the runtime works in."""
 
@@ -206,8 +216,8 @@ class GitWorkspaces:
     ) -> "GitWorkspace":
         """Clone `checkout` into `folder` at the target's base.
 
-        The runtime gets an ordinary repository with history and the names it expects. We watch its files through a
-        second git directory beside it, so that nothing the runtime does to its own `.git` decides what we see.
+        The runtime gets an ordinary repository with history and the names it expects. We read its files through a
+        second git directory, made once the runtime has ended, so that nothing it does to any `.git` decides what we see.
 
         Raises:
             GitError: The checkout lacks the base commit, or git failed.
@@ -224,11 +234,7 @@ class GitWorkspaces:
         # Only what the runtime works on stays named: no other branch or tag of the checkout is handed over by name.
         names = self._git.run("for-each-ref", "--format=delete %(refname)", "refs/coven-checkout", cwd=root)
         self._git.run("update-ref", "--stdin", cwd=root, stdin=names)
-        self._git.run("init", "--quiet", "--bare", str(watch))
-        self._git.run(
-            "fetch", "--quiet", "--no-tags", "--update-shallow", str(root), f"+{target.base_sha}:{BASE_REF}", cwd=watch
-        )
-        return GitWorkspace(self._git, root, watch, target.base_sha)
+        return GitWorkspace(self._git, root, watch, target.base_sha, checkout.resolve())
 
     def _check_base(self, checkout: Path, base_sha: str) -> None:
         try:
@@ -244,14 +250,19 @@ class GitWorkspaces:
         Raises:
             GitError: `io-failed`: something is left.
         """
-        try:
-            if folder.is_symlink():
-                folder.unlink()
-            elif folder.exists():
-                _make_removable(folder)
-                shutil.rmtree(folder)
-        except OSError as error:
-            raise GitError("io-failed", f"The run's folder could not be removed: {error.strerror}.") from error
+        remove_folder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder as `GitWorkspaces.destroy` does."""
+    try:
+        if folder.is_dir() and not folder.is_symlink():
+            _make_removable(folder)
+            shutil.rmtree(folder)
+        else:
+            folder.unlink(missing_ok=True)
+    except OSError as error:
+        raise GitError("io-failed", f"The run's folder could not be removed: {error.strerror}.") from error
 
 
 def _make_removable(folder: Path) -> None:
@@ -264,13 +275,22 @@ def _make_removable(folder: Path) -> None:
 
 
 class GitWorkspace:
-    """A workspace and the git directory through which we watch it."""
+    """A workspace and the git directory through which we watch it.
 
-    def __init__(self, git: Git, root: Path, watch: Path, base_sha: str) -> None:
+    Args:
+        git: The git program.
+        root: The folder the runtime works in.
+        watch: Where our git directory is to be made.
+        base_sha: The commit the work starts from.
+        checkout: A repository that holds that commit.
+    """
+
+    def __init__(self, git: Git, root: Path, watch: Path, base_sha: str, checkout: Path) -> None:
         self._git = git
         self._root = root
         self._watch = watch
         self._base_sha = base_sha
+        self._checkout = checkout
 
     @property
     def root(self) -> Path:
@@ -303,6 +323,7 @@ class GitWorkspace:
 
     def commit_tree(self) -> str | None:
         """Record the tree as it is now; None where nothing differs from the base."""
+        self._make_watch()
         self._run("read-tree", self._base_sha)
         excluded = [f":(exclude,top,literal){name}" for name in UNPUBLISHED_FOLDERS]
         self._run("add", "--all", "--", ":(top)", *excluded)
@@ -317,6 +338,13 @@ class GitWorkspace:
         self._run("update-ref", RESULT_REF, tip.strip())
         return tip.strip()
 
+    def _make_watch(self) -> None:
+        """Make the git directory anew: a filter that somebody has put into its configuration would be executed by us."""
+        remove_folder(self._watch)
+        self._git.run("init", "--quiet", "--bare", "--template=", str(self._watch))
+        fetch = ("fetch", "--quiet", "--no-tags", "--update-shallow", str(self._checkout))
+        self._git.run(*fetch, f"+{self._base_sha}:{BASE_REF}", cwd=self._watch, timeout=NETWORK_TIMEOUT)
+
     def write_bundle(self, tip: str, path: Path) -> None:
         """Write the commits from the base to `tip` as a bundle."""
         del tip  # RESULT_REF names it; a bundle carries names
@@ -325,6 +353,10 @@ class GitWorkspace:
     def list_changes(self, tip: str) -> tuple[ChangedFile, ...]:
         """Return what differs between the base and `tip`."""
         return _list_changes(self._git, self._watch, self._base_sha, tip)
+
+    def read_patch(self, tip: str, limit: int) -> bytes:
+        """Return the patch from the base to `tip`, at most `limit` + 1 bytes."""
+        return _read_patch(self._git, self._watch, self._base_sha, tip, limit)
 
     def _run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes:
         place = {"GIT_DIR": str(self._watch), "GIT_WORK_TREE": str(self._root)}
@@ -400,8 +432,7 @@ class GitPublicationRepository:
 
     def read_patch(self, tip: str, limit: int) -> bytes:
         """Return the patch from the base to `tip`, at most `limit` + 1 bytes."""
-        options = ("--no-renames", "--no-ext-diff", "--no-textconv", "--binary", "--full-index", "-p", "-r")
-        return self._git.read("diff-tree", *options, self._base_sha, tip, "--", cwd=self._root, limit=limit)
+        return _read_patch(self._git, self._root, self._base_sha, tip, limit)
 
     def list_parents(self, commit: str) -> tuple[str, ...]:
         """Return a commit's parents."""

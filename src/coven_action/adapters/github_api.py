@@ -8,6 +8,7 @@ the deed, and a second comment, pull request or check is something people see.
 import base64
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -18,7 +19,8 @@ from github.GithubException import GithubException
 from github.GithubRetry import GithubRetry
 from pydantic import ValidationError
 
-from coven_action.core.events import Thread
+from coven_action.core.edits import Edits
+from coven_action.core.events import Actor, Thread
 from coven_action.core.github_errors import explain, find_wait, read_answer
 from coven_action.core.publication import Annotation
 from coven_action.core.redaction import Redacted
@@ -34,6 +36,22 @@ RETRIES: Final = 4
 _LIMITED: Final = frozenset({403, 429})
 MAXIMUM_PAGES: Final = 100
 T = TypeVar("T")
+
+# https://docs.github.com/en/graphql/reference/objects#issue: the REST API does not say when a text was edited.
+_TIMES: Final = """
+    lastEditedAt
+    timelineItems(itemTypes: [RENAMED_TITLE_EVENT], last: 1) { nodes { ... on RenamedTitleEvent { createdAt } } }
+"""
+_THREAD: Final = f"""
+  repository(owner: $owner, name: $name) {{
+    issueOrPullRequest(number: $number) {{ ... on Issue {{ {_TIMES} }} ... on PullRequest {{ {_TIMES} }} }}
+  }}
+"""
+_EDITS_OF_THREAD: Final = f"query($owner: String!, $name: String!, $number: Int!) {{ {_THREAD} }}"
+_EDITS_OF_THREAD_AND_COMMENT: Final = (
+    f"query($owner: String!, $name: String!, $number: Int!, $comment: ID!) {{ {_THREAD} "
+    "comment: node(id: $comment) { ... on IssueComment { lastEditedAt } } }"
+)
 
 
 class GitHubAPI:
@@ -61,7 +79,7 @@ class GitHubAPI:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._path = f"/repos/{repository}"
-        self._owner = repository.split("/")[0]
+        self._owner, self._name = repository.split("/")
         self._backoff = backoff
         self._maximum_wait = maximum_wait
         self._sleep = sleep
@@ -109,6 +127,20 @@ class GitHubAPI:
     def get_thread(self, number: int) -> Thread:
         """Return an issue, or a pull request seen as one."""
         return _read(_parse_thread, self._call("GET", f"{self._path}/issues/{number}"))
+
+    def find_edits(self, number: int, comment_node_id: str) -> Edits:
+        """Return when title, body and, where its id is not empty, a comment were last edited."""
+        variables = {"owner": self._owner, "name": self._name, "number": number}
+        if comment_node_id:
+            answer = self._query(_EDITS_OF_THREAD_AND_COMMENT, {**variables, "comment": comment_node_id})
+        else:
+            answer = self._query(_EDITS_OF_THREAD, variables)
+        return _read(_parse_edits, answer)
+
+    def get_triggering_actor(self, run_id: int) -> Actor:
+        """Return who started the newest attempt of a run; the payload of a re-run still names the first one."""
+        run = self._call("GET", f"{self._path}/actions/runs/{run_id}")
+        return _read(lambda data: Actor.model_validate(data["triggering_actor"]), run)
 
     def fetch_comments(self, number: int) -> Iterator[ThreadComment]:
         """Yield all comments of a thread, oldest first, over all pages."""
@@ -295,6 +327,30 @@ class GitHubAPI:
     def _call(self, verb: str, path: str, values: dict[str, Any] | None = None) -> Any:
         return self._request(verb, path, values)[1]
 
+    def _query(self, query: str, variables: dict[str, Any]) -> Mapping[str, Any]:
+        """Ask the GraphQL API. It reads only, so it may be asked again like any GET."""
+        for attempt in range(CREATION_ATTEMPTS):
+            try:
+                return self._ask_once(query, variables)
+            except GitHubError as error:
+                if attempt == CREATION_ATTEMPTS - 1:
+                    raise
+                self._wait_before_retry(error, attempt)
+        raise AssertionError("the loop returns or raises")
+
+    def _ask_once(self, query: str, variables: dict[str, Any]) -> Mapping[str, Any]:
+        try:
+            answer: Mapping[str, Any] = self._client.requester.graphql_query(query, variables)[1]["data"]
+        except GithubException as error:
+            raise _map_error(error, "POST", "/graphql") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise GitHubError(
+                "github-unavailable",
+                f"GitHub did not answer POST /graphql: {type(error).__name__}.",
+                place="POST /graphql",
+            ) from error
+        return answer
+
     def _request(self, verb: str, path: str, values: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
         try:
             return self._client.requester.requestJsonAndCheck(verb, path, input=values)
@@ -308,7 +364,9 @@ class GitHubAPI:
             ) from error
         except ValueError as error:  # what PyGithub lets through of an answer that was cut off
             request = f"{verb} {path.partition('?')[0]}"
-            raise GitHubError("unexpected-answer", f"GitHub's answer to {request} is no JSON.", place=request) from error
+            raise GitHubError(
+                "unexpected-answer", f"GitHub's answer to {request} is no JSON.", place=request
+            ) from error
 
 
 class _BoundedRetry(GithubRetry):
@@ -374,6 +432,21 @@ def _parse_head(commit: Mapping[str, Any]) -> Head:
     )
 
 
+def _parse_edits(answer: Mapping[str, Any]) -> Edits:
+    thread = answer["repository"]["issueOrPullRequest"]
+    renames = thread["timelineItems"]["nodes"]
+    comment = answer.get("comment")
+    return Edits(
+        renamed_at=_parse_time(renames[0]["createdAt"]) if renames else None,
+        body_edited_at=_parse_time(thread["lastEditedAt"]),
+        comment_edited_at=_parse_time(comment["lastEditedAt"]) if comment else None,
+    )
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
 def _parse_thread(issue: Mapping[str, Any]) -> Thread:
     is_pull_request = issue.get("pull_request") is not None
     return Thread.model_validate({**issue, "is_pull_request": is_pull_request})
@@ -391,6 +464,9 @@ def _annotation(annotation: Annotation, message: Redacted) -> dict[str, Any]:
 
 
 def _find_next_page(headers: Mapping[str, Any]) -> str | None:
-    """Return the address of the next page. https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api"""
+    """Return the address of the next page.
+
+    https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
+    """
     links = requests.utils.parse_header_links(str(headers.get("link", "")))
     return next((link["url"] for link in links if link.get("rel") == "next"), None)

@@ -70,7 +70,10 @@ def _say(text: str, error: Error) -> None:
 
 
 def _escape(text: str) -> str:
-    """Escape a workflow command's message. https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts"""
+    """Escape a workflow command's message.
+
+    https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts
+    """
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

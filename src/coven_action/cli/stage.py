@@ -222,7 +222,9 @@ def _demanded_isolation(environment: Mapping[str, str]) -> IsolationLevel:
     for level in LEVELS:
         if demanded == level:
             return level
-    raise EnvironmentFault("isolation-unknown", f"The input isolation is {demanded[:40]!r}, not one of {', '.join(LEVELS)}.")
+    raise EnvironmentFault(
+        "isolation-unknown", f"The input isolation is {demanded[:40]!r}, not one of {', '.join(LEVELS)}."
+    )
 
 
 def _load_event(environment: Mapping[str, str]) -> Any:

@@ -189,6 +189,15 @@ def _fold_segment(segment: str) -> str:
 _SHORT_NAME: Final = re.compile(r"([^.~]{1,6})~[1-9](?:\.[^.]{0,3})?")
 
 
+# How the bytes of a name that is not UTF-8 are written in `ChangedFile.path`.
+_ESCAPED_BYTE: Final = re.compile(r"\\x[89a-f][0-9a-f]")
+
+
+def find_unreadable(files: Iterable[ChangedFile]) -> tuple[str, ...]:
+    """Return the changed paths that are not UTF-8: no interface of GitHub can say them, and they could split a secret."""
+    return tuple(file.path for file in files if file.after != "absent" and _ESCAPED_BYTE.search(file.path))
+
+
 def find_protected(files: Iterable[ChangedFile]) -> tuple[str, ...]:
     """Return the changed paths that a familiar may not touch, in the order given."""
     return tuple(file.path for file in files if _is_protected(file))

@@ -13,8 +13,8 @@ from coven_action.core.contract import Brief
 from coven_action.core.events import Actor, Repository
 from coven_action.core.records import Record, canonical_json
 from coven_action.core.refusals import Refusal
+from coven_action.core.run_trust import RunTrust
 from coven_action.core.runtime_usage import Usage
-from coven_action.core.trust import Trust
 from coven_action.errors import DocumentError
 
 MAXIMUM_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
@@ -58,6 +58,7 @@ class FrozenText(Record):
     sha256: Sha256
     read_at: str
     removed: str = ""
+    note: str = ""
 
 
 class PlannedFamiliar(Record):
@@ -102,7 +103,7 @@ class Work(Record):
     asked_by: Actor
     text: FrozenText
     familiar: PlannedFamiliar
-    trust: Trust
+    trust: RunTrust
     limits: PlannedLimits
     target: Target
     labels: tuple[str, ...]
@@ -185,7 +186,11 @@ class HandOff(Record):
 
 
 class Outcome(Record):
-    """`outcome.json`: what happened while the runtime worked. All of it is untrusted: it may have been written by the agent."""
+    """`outcome.json`: what happened while the runtime worked. All of it is untrusted: it may have been written by the agent.
+
+    `secrets` are the kinds of secrets that `run` alone knows and has found in the change or in a text of the agent's. A change
+    that holds one goes no further: there is no bundle then.
+    """
 
     kind: Literal["coven-action/outcome"] = "coven-action/outcome"
     version: Literal[1] = 1
@@ -206,6 +211,7 @@ class Outcome(Record):
     tip_sha: Sha | None = None
     bundle_sha256: Sha256 | None = None
     files_changed: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
     usage: Usage | None = None
     log_sha256: Sha256 | None = None
     log_bytes: int = 0

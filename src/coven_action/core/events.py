@@ -6,9 +6,10 @@ Payload shapes: https://docs.github.com/en/webhooks/webhook-events-and-payloads
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from coven_action.core.records import Payload, Record
 from coven_action.core.refusals import Refusal
@@ -54,6 +55,14 @@ class Repository(Payload):
         return f"{self.owner.login}/{self.name}"
 
 
+def _parse_moment(value: object) -> object:
+    """Read a time as GitHub writes it; anything else is left for the model to refuse."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+Moment = Annotated[datetime, BeforeValidator(_parse_moment)]
+
+
 class Thread(Payload):
     """An issue, or a pull request seen as one, with its text as of the event."""
 
@@ -62,6 +71,7 @@ class Thread(Payload):
     body: str = ""
     user: Actor
     is_pull_request: bool = False
+    updated_at: Moment
 
     @field_validator("body", "title", mode="before")
     @classmethod
@@ -75,7 +85,8 @@ class Comment(Payload):
     id: Identifier = Field(gt=0, lt=2**63)
     body: str
     user: Actor
-    created_at: str
+    created_at: Moment
+    node_id: str = ""
 
 
 class Command(Record):
@@ -98,6 +109,13 @@ class TriggerEvent(Record):
     assignee: Actor | None = None
     comment: Comment | None = None
     command: Command | None = None
+
+    @property
+    def triggered_at(self) -> datetime | None:
+        """When the text was frozen: a comment's creation, else the moment of the issue's event; None for a dispatch."""
+        if self.comment is not None:
+            return self.comment.created_at
+        return self.thread.updated_at if self.thread is not None else None
 
     @property
     def assignee_login(self) -> str | None:
@@ -217,7 +235,15 @@ def _read_dispatch(payload: Mapping[str, Any]) -> TriggerEvent | Refusal:
             reason="The workflow was dispatched without the number of an issue.",
             remedy="Run the workflow again and fill in the input `issue`, for example 42.",
         )
-    return TriggerEvent(event_name="workflow_dispatch", thread_number=int(str(number)), **_common(payload))
+    event = TriggerEvent(event_name="workflow_dispatch", thread_number=int(str(number)), **_common(payload))
+    if payload.get("ref") != f"refs/heads/{event.repository.default_branch}":
+        # On another branch the workflow itself is that branch's text, which nobody has reviewed.
+        return Refusal(
+            code="not-default-branch",
+            reason="The workflow was dispatched on another branch than the default one.",
+            remedy=f"Run it again on {event.repository.default_branch}.",
+        )
+    return event
 
 
 class _Label(Payload):

@@ -87,7 +87,7 @@ def build_rows(
 
 def _asked(work: Work) -> str:
     text = f"#{work.thread_number} {work.text.title} (text as of {work.text.read_at})"
-    removed = f"; {work.text.removed}" if work.text.removed else ""
+    removed = "".join(f"; {part}" for part in (work.text.removed, work.text.note) if part)
     return f"{text}, {work.trust.reason}, with {work.asked_with}{removed}"
 
 

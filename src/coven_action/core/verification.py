@@ -7,7 +7,14 @@ step's verdict is recorded; the first refusal decides.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from coven_action.core.changes import ChangedFile, DiffStatistics, find_broken_limits, find_protected, find_straying_links
+from coven_action.core.changes import (
+    ChangedFile,
+    DiffStatistics,
+    find_broken_limits,
+    find_protected,
+    find_straying_links,
+    find_unreadable,
+)
 from coven_action.core.documents import PlannedLimits, Verdict
 from coven_action.core.records import Record
 
@@ -46,6 +53,9 @@ def _check_tree(facts: Facts) -> str:
     unknown = [file.path for file in facts.files if "unknown" in (file.before, file.after)]
     if unknown:
         return f"entries of an unknown kind: {_named(unknown)}"
+    unreadable = find_unreadable(facts.files)
+    if unreadable:
+        return f"names that are not UTF-8: {_named(unreadable)}"
     straying = find_straying_links(facts.files)
     return f"links lead out of the repository, or to protected paths: {_named(straying)}" if straying else ""
 
@@ -61,7 +71,12 @@ def _check_protected_paths(facts: Facts) -> str:
 
 
 def _check_secrets(facts: Facts) -> str:
-    return f"what looks like a secret was found: {_named(facts.secrets)}" if facts.secrets else ""
+    return describe_secrets(facts.secrets)
+
+
+def describe_secrets(kinds: tuple[str, ...]) -> str:
+    """Return the finding for these kinds of secrets, never the secrets; "" for none."""
+    return f"what looks like a secret was found: {_named(kinds)}" if kinds else ""
 
 
 def _check_freshness(facts: Facts) -> str:

@@ -22,12 +22,21 @@ from coven_action.core.documents import (
     Work,
     write_document,
 )
-from coven_action.core.events import Thread, TriggerEvent, parse_event
+from coven_action.core.edits import decide_late_edits, describe_late_edits, find_late_edits
+from coven_action.core.events import Actor, Thread, TriggerEvent, parse_event
 from coven_action.core.isolation import IsolationLevel
 from coven_action.core.records import sha256_hex
 from coven_action.core.redaction import Redactor
 from coven_action.core.refusals import Refusal
 from coven_action.core.routing import PRODUCT_COMMAND, VERBS, Route, decide_route
+from coven_action.core.run_trust import (
+    Contribution,
+    RunTrust,
+    decide_run_trust,
+    judge_author,
+    judge_rerun,
+    judge_trigger,
+)
 from coven_action.core.status_marker import Status, StatusComment, find_status_comment, render_marker
 from coven_action.core.targets import (
     Branch,
@@ -118,10 +127,13 @@ class _Session:
         published = self._find_published()
         if published is not None:
             return self._write(self._build("published", published=published))
+        late = self._check_edits(event)
         thread = event.thread or self.ports.reader.get_thread(event.thread_number)
         text = _accepted(freeze_text(event, thread, route.familiar, read_at=_iso(self.started)))
+        text = text.model_copy(update={"note": describe_late_edits(late)})
+        run_trust = _accepted(self._decide_run_trust(event, trust, text, config))
         target = _accepted(self._decide_target(event, thread, sha))
-        work = self._build_work(event, thread, config, route, trust, text, target, isolation, digest)
+        work = self._build_work(event, thread, config, route, run_trust, text, target, isolation, digest)
         comment_id = self._acknowledge(work)
         if event.label is not None:
             self.ports.writer.remove_label(event.thread_number, event.label)
@@ -155,6 +167,39 @@ class _Session:
             return trust_listed_bot()
         answer = self.ports.reader.find_permission(event.sender.login)
         return decide_trust(event.sender, answer, event.repository)
+
+    def _decide_run_trust(
+        self, event: TriggerEvent, trust: Trust, text: FrozenText, config: Config
+    ) -> RunTrust | Refusal:
+        """Return what everything that feeds this run is trusted with together."""
+        contributions = [judge_trigger(trust), self._judge_author(event, trust, text.author)]
+        if self.context.task.run_attempt > 1:
+            contributions.append(self._judge_rerun(event, trust, config))
+        return decide_run_trust(contributions)
+
+    def _judge_author(self, event: TriggerEvent, trust: Trust, author: Actor) -> Contribution:
+        if author.id == event.sender.id:
+            return Contribution(part="text", scope=trust.scope, may_start=False, reason=trust.reason)
+        # What a bot wrote is a stranger's text whatever GitHub would answer, so it is not asked.
+        answer = None if author.is_bot else self.ports.reader.find_permission(author.login)
+        return judge_author(author, answer, event.repository)
+
+    def _judge_rerun(self, event: TriggerEvent, trust: Trust, config: Config) -> Contribution:
+        actor = self.ports.reader.get_triggering_actor(self.context.task.run_id)
+        if actor.id == event.sender.id:
+            return Contribution(part="re-run", scope=trust.scope, may_start=trust.may_start, reason=trust.reason)
+        _refuse(decide_sender(actor, allow_bots=config.allow_bots))
+        answer = None if actor.is_bot else self.ports.reader.find_permission(actor.login)
+        return judge_rerun(actor, answer, event.repository)
+
+    def _check_edits(self, event: TriggerEvent) -> tuple[str, ...]:
+        """Return what was edited since the trigger; a re-run after an edit is declined."""
+        if event.triggered_at is None:
+            return ()
+        comment_node_id = event.comment.node_id if event.comment else ""
+        late = find_late_edits(self.ports.reader.find_edits(event.thread_number, comment_node_id), event)
+        _refuse(decide_late_edits(late, run_attempt=self.context.task.run_attempt))
+        return late
 
     def _read_status_comment(self, event: TriggerEvent) -> None:
         if not self.comment_was_read:
@@ -219,7 +264,7 @@ class _Session:
         thread: Thread,
         config: Config,
         route: Route,
-        trust: Trust,
+        trust: RunTrust,
         text: FrozenText,
         target: Target,
         isolation: IsolationLevel,
@@ -375,7 +420,7 @@ def _is_addressed(event: TriggerEvent, error: Error) -> bool:
         return True
     if event.command is not None:
         return event.command.addressee == PRODUCT_COMMAND or event.command.verb in VERBS
-    return event.label is None and event.assignee is None or (event.label or "").startswith(LABEL_PREFIX)
+    return (event.label is None and event.assignee is None) or (event.label or "").startswith(LABEL_PREFIX)
 
 
 def _decode(data: bytes) -> str:

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from coven_action.core.changes import ChangedFile
 from coven_action.core.documents import Measure, Target
-from coven_action.core.events import Thread
+from coven_action.core.edits import Edits
+from coven_action.core.events import Actor, Thread
 from coven_action.core.process_output import ProcessLimits
 from coven_action.core.process_report import ProcessReport
 from coven_action.core.publication import Annotation
@@ -47,6 +48,14 @@ class GitHubReader(Protocol):
 
     def get_thread(self, number: int) -> Thread:
         """Return an issue, or a pull request seen as one."""
+        ...
+
+    def find_edits(self, number: int, comment_node_id: str) -> Edits:
+        """Return when title, body and, where its id is not empty, a comment were last edited."""
+        ...
+
+    def get_triggering_actor(self, run_id: int) -> Actor:
+        """Return who started the newest attempt of a run."""
         ...
 
     def fetch_comments(self, number: int) -> Iterator[ThreadComment]:
@@ -143,6 +152,10 @@ class Workspace(Protocol):
 
     def list_changes(self, tip: str) -> tuple[ChangedFile, ...]:
         """Return what differs between the base and `tip`."""
+        ...
+
+    def read_patch(self, tip: str, limit: int) -> bytes:
+        """Return the patch from the base to `tip`, at most `limit` + 1 bytes."""
         ...
 
 

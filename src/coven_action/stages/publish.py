@@ -23,7 +23,6 @@ from coven_action.core.documents import (
     Work,
     parse_outcome,
     parse_plan,
-    write_document,
 )
 from coven_action.core.endings import ENDINGS, Ending, EndingRule, decide_ending
 from coven_action.core.platform_limits import (
@@ -43,11 +42,12 @@ from coven_action.core.publication import (
     decide_title,
 )
 from coven_action.core.records import sha256_hex
+from coven_action.core.redacted_values import find_kinds, redact_record, render_redacted
 from coven_action.core.redaction import Redacted, Redactor
 from coven_action.core.sanitising import cut_text
 from coven_action.core.status_marker import Status, render_marker
 from coven_action.core.targets import PullRequest, find_thread_number
-from coven_action.core.verification import Facts, find_added_text, find_refusal, verify
+from coven_action.core.verification import Facts, describe_secrets, find_added_text, find_refusal, verify
 from coven_action.errors import DocumentError, GitError, GitHubError
 from coven_action.stages.documents import (
     BUNDLE_FILE,
@@ -161,6 +161,8 @@ class _Session:
         self.ports = ports
         self.started = ports.clock.now()
         self.outcome: Outcome | None = None
+        self.said_secrets: frozenset[str] = frozenset()
+        self.kept_patch = b""
         self.outcome_sha256: str | None = None
         self.observed = _Observed()
         self.pushed = _Pushed()
@@ -172,8 +174,8 @@ class _Session:
 
     def publish(self, outcome_digest: str | None) -> int:
         try:
-            for name in (EVIDENCE_DOCUMENT, PATCH_FILE):
-                self.ports.documents.remove(name)
+            self.ports.documents.remove(EVIDENCE_DOCUMENT)
+            self.kept_patch = self._take_patch()
             ending, self.fault = self._proceed(outcome_digest)
             # The Check Run names the digest of the evidence it was rendered from: that evidence stands unless a fault followed.
             self._tell(self.evidence or self._build_evidence(ending, self.fault), ENDINGS[ending])
@@ -191,7 +193,7 @@ class _Session:
             return Ending.FAULT, fault
         repository = self._observe(outcome)
         refusal = find_refusal(self.observed.verdicts)
-        ending = decide_ending(outcome, outcome.fault, has_changes=self.observed.tip is not None, refusal=refusal)
+        ending = decide_ending(outcome, outcome.fault, has_changes=self._has_changes(outcome), refusal=refusal)
         if ending is Ending.PUBLISHED and repository is not None:
             if self._push(repository):
                 self._open_pull_request()
@@ -213,8 +215,14 @@ class _Session:
             self._check_plan(outcome)
         except DocumentError as error:
             return Fault(stage="run", code=error.code, message=error.message, remedy=error.remedy)
-        self.outcome, self.outcome_sha256 = outcome, sha256_hex(data)
-        return outcome.fault
+        self.outcome_sha256 = sha256_hex(data)
+        said = [outcome.hand_off.title, outcome.hand_off.body]
+        self.said_secrets = find_kinds(said, self.ports.redactor) | frozenset(outcome.secrets)
+        self.outcome = redact_record(outcome, self.ports.redactor)
+        return self.outcome.fault
+
+    def _has_changes(self, outcome: Outcome) -> bool:
+        return self.observed.tip is not None or bool(outcome.secrets)
 
     def _check_plan(self, outcome: Outcome) -> None:
         if outcome.plan_sha256 != self.plan_sha256:
@@ -223,6 +231,10 @@ class _Session:
     def _observe(self, outcome: Outcome) -> PublicationRepository | None:
         """Look at the result in a clone of our own, and verify it."""
         if outcome.tip_sha is None or outcome.bundle_sha256 is None:
+            if outcome.secrets:
+                # `run` knows secrets that this stage does not; it kept the change, and left its patch, redacted.
+                verdict = Verdict(step="secrets", passed=False, finding=describe_secrets(outcome.secrets))
+                self.observed = replace(self.observed, verdicts=(verdict,), patch=self.kept_patch)
             return None
         if self.ports.documents.measure(BUNDLE_FILE).sha256 != outcome.bundle_sha256:
             raise DocumentError("document-altered", "The bundle is not the one the run wrote.", place=BUNDLE_FILE)
@@ -240,7 +252,7 @@ class _Session:
             limits=limits,
             tip_parents=repository.list_parents(tip),
             base_sha=target.base_sha,
-            secrets=self._find_secrets(patch, files, outcome),
+            secrets=self._find_secrets(patch, files),
             target_moved=self._find_movement(repository),
         )
         self.observed = _Observed(
@@ -248,15 +260,10 @@ class _Session:
         )
         return repository
 
-    def _find_secrets(self, patch: bytes, files: tuple[ChangedFile, ...], outcome: Outcome) -> tuple[str, ...]:
+    def _find_secrets(self, patch: bytes, files: tuple[ChangedFile, ...]) -> tuple[str, ...]:
         """Return the kinds of secrets in what would be published: added lines, file names, and the agent's texts."""
-        texts = (
-            find_added_text(patch.decode("utf-8", "replace")),
-            "\n".join(file.path for file in files),
-            f"{outcome.hand_off.title}\n\n{outcome.hand_off.body}",
-        )
-        kinds = {finding.kind for text in texts for finding in self.ports.redactor.find(text)}
-        return tuple(sorted(kinds))
+        texts = (find_added_text(patch.decode("utf-8", "replace")), "\n".join(file.path for file in files))
+        return tuple(sorted(self.said_secrets | find_kinds(texts, self.ports.redactor)))
 
     def _find_movement(self, repository: PublicationRepository) -> str | None:
         target = self.work.target
@@ -264,6 +271,15 @@ class _Session:
 
     def _describe_movement(self) -> str:
         return f"the branch {self.work.target.branch} was changed by somebody else during the run"
+
+    def _take_patch(self) -> bytes:
+        """Return the patch that `run` kept, if any. What lies there is not uploaded unless it has been covered by us too."""
+        try:
+            return self.ports.documents.read(PATCH_FILE, 2 * self.work.limits.patch_bytes)
+        except DocumentError:
+            return b""
+        finally:
+            self.ports.documents.remove(PATCH_FILE)
 
     def _keep_patch(self) -> None:
         """Leave the work for a maintainer, redacted, where it is not published."""
@@ -341,14 +357,18 @@ class _Session:
         self._supersede(head_sha)
 
     def _supersede(self, head_sha: str) -> None:
-        """Conclude the checks of the head that was replaced: they speak of a commit that is no longer the newest."""
-        before = self.work.target.expected_sha
-        if before is None or before == head_sha:
-            return
+        """Conclude the checks of the heads that were replaced: they speak of commits that are no longer the newest.
+
+        These are the head that this push moved and, after an attempt that failed between its push and this point, the one
+        below it.
+        """
+        target, writer = self.work.target, self.ports.writer
+        heads = {target.expected_sha, target.base_sha if target.pull_request is not None else None}
         title = self._redact(f"superseded by {head_sha[:12]}")
-        for check_run_id in self.ports.writer.find_check_runs(before, CHECK_RUN_NAME):
-            summary = self._redact(f"A later task pushed {head_sha} to this branch. Its Check Run has the evidence.")
-            self.ports.writer.supersede_check_run(check_run_id, title=title, summary=summary)
+        summary = self._redact(f"A later task pushed {head_sha} to this branch. Its Check Run has the evidence.")
+        for replaced in sorted(head for head in heads if head is not None and head != head_sha):
+            for check_run_id in writer.find_check_runs(replaced, CHECK_RUN_NAME):
+                writer.supersede_check_run(check_run_id, title=title, summary=summary)
 
     def _build_evidence(self, ending: Ending, fault: Fault | None) -> Evidence:
         rule, outcome, pushed, target = ENDINGS[ending], self.outcome, self.pushed, self.work.target
@@ -427,7 +447,7 @@ class _Session:
         self.ports.documents.remove(EVIDENCE_DOCUMENT)
 
     def _leave_evidence(self, evidence: Evidence) -> None:
-        self.ports.documents.write(EVIDENCE_DOCUMENT, self._redact(write_document(evidence).decode()).encode())
+        self.ports.documents.write(EVIDENCE_DOCUMENT, render_redacted(evidence, self.ports.redactor).encode())
 
     def _annotate(self, evidence: Evidence) -> None:
         if evidence.fault is not None:
@@ -480,7 +500,7 @@ class _Session:
             "work": self.work,
             "outcome": self.outcome,
             "evidence": evidence,
-            "evidence_sha256": sha256_hex(self._redact(write_document(evidence).decode()).encode()),
+            "evidence_sha256": sha256_hex(render_redacted(evidence, self.ports.redactor).encode()),
             "refusal": find_refusal(evidence.verdicts),
             "is_draft": self.pushed.pull_request is not None and self.pushed.pull_request.draft,
             "closes": find_thread_number(self.work.target.branch),

@@ -28,14 +28,17 @@ from coven_action.core.platforms import Platform
 from coven_action.core.process_output import ProcessLimits
 from coven_action.core.process_report import ProcessReport
 from coven_action.core.records import canonical_json, sha256_hex
+from coven_action.core.redacted_values import find_kinds, redact_record
 from coven_action.core.redaction import Redactor
 from coven_action.core.runtime_usage import parse_usage
 from coven_action.core.runtime_verdict import RuntimeVerdict, judge_runtime
+from coven_action.core.secret_encodings import KIND as REGISTERED
 from coven_action.errors import EnvironmentFault, RuntimeFault
 from coven_action.stages.documents import (
     BUNDLE_FILE,
     LOG_FILE,
     OUTCOME_DOCUMENT,
+    PATCH_FILE,
     PLAN_DOCUMENT,
     check_digest,
     check_task,
@@ -91,10 +94,11 @@ def run(
     check_task(plan.task, task, PLAN_DOCUMENT)
     if plan.work is None:
         return None
-    for name in (OUTCOME_DOCUMENT, BUNDLE_FILE, LOG_FILE):
+    for name in (OUTCOME_DOCUMENT, BUNDLE_FILE, PATCH_FILE, LOG_FILE):
         ports.documents.remove(name)
     session = _Session(task, plan.work, sha256_hex(data), ports)
     outcome = session.work_within_bounds(checkout, platform, isolation)
+    outcome = _cover(outcome, ports.redactor)
     written = write_document(outcome)
     ports.documents.write(OUTCOME_DOCUMENT, written)
     ports.job.set_output("outcome-sha256", ports.redactor.redact(sha256_hex(written)))
@@ -103,6 +107,13 @@ def run(
     if session.bug is not None:
         raise session.bug
     return outcome
+
+
+def _cover(outcome: Outcome, redactor: Redactor) -> Outcome:
+    """Cover the values that this stage alone knows. What else looks like a secret stays, for `publish` to refuse."""
+    if REGISTERED not in find_kinds(outcome.model_dump(mode="json"), redactor):
+        return outcome
+    return redact_record(outcome, redactor).model_copy(update={"secrets": (REGISTERED,)})
 
 
 class _Session:
@@ -237,12 +248,19 @@ class _Session:
 
     def _record_changes(self, tip: str, workspace: Workspace) -> None:
         """Keep the work done, even after a fault: a maintainer may want it, and `publish` decides."""
+        files = tuple(file.path for file in workspace.list_changes(tip))
+        patch = workspace.read_patch(tip, self.work.limits.patch_bytes)
+        # `publish` is never given the model's key, so what holds that goes no further than this.
+        if REGISTERED in find_kinds([patch.decode("utf-8", "replace"), *files], self.ports.redactor):
+            self.ports.documents.write(PATCH_FILE, self.ports.redactor.redact(patch).encode())
+            self.parts |= {"secrets": (REGISTERED,)}
+            return
         path = self.ports.documents.folder / BUNDLE_FILE
         workspace.write_bundle(tip, path)
         self.parts |= {
             "tip_sha": tip,
             "bundle_sha256": self.ports.documents.measure(BUNDLE_FILE).sha256,
-            "files_changed": tuple(file.path for file in workspace.list_changes(tip)),
+            "files_changed": files,
         }
 
     def _record_fault(self, code: str, message: str, remedy: str | None) -> None:

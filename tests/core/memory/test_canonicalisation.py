@@ -31,7 +31,9 @@ def test_text_and_literals_are_written_as_in_section_3_2_2():
         '{"string": "\\u20ac$\\u000F\\u000aA\'\\u0042\\u0022\\u005c\\\\\\"\\/", "literals": [null, true, false]}'
     )
 
-    assert canonicalise(value) == b'{"literals":[null,true,false],"string":"\xe2\x82\xac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
+    assert (
+        canonicalise(value) == b'{"literals":[null,true,false],"string":"\xe2\x82\xac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,9 @@ def test_values_have_one_form(value, expected):
     assert canonicalise(value) == expected
 
 
-@pytest.mark.parametrize("value", [1.5, 2**53, -(2**53), "\ud83d", {"\udc00": 1}, {1: 2}, {True: 1}, b"x", {1, 2}, [1.0]])
+@pytest.mark.parametrize(
+    "value", [1.5, 2**53, -(2**53), "\ud83d", {"\udc00": 1}, {1: 2}, {True: 1}, b"x", {1, 2}, [1.0]]
+)
 def test_what_has_no_certain_form_is_refused(value):
     with pytest.raises(ValueError, match=r"canonical form|larger than"):
         canonicalise(value)

@@ -50,7 +50,9 @@ def cite(path="src/tax.py", start=4, end=5):
     return f'{{path: {path}, start: {start}, end: {end}, sha256: "{hash_cited_lines(TREE[path], start, end)}"}}'
 
 
-def entry(text="Totals are rounded to two places.", *, head="", citation=None, kind="convention", source="{person: ada}"):
+def entry(
+    text="Totals are rounded to two places.", *, head="", citation=None, kind="convention", source="{person: ada}"
+):
     return (
         f"---\nkind: {kind}\nsource: {source}\ncitations:\n  - {citation or cite()}\n{head and head + chr(10)}---\n\n{text}\n"
     ).encode()

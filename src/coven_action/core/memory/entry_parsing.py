@@ -4,7 +4,7 @@ The file is an ordinary file of the repository that a pull request may have brou
 it was read to the end: size, encoding, front matter, text.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
@@ -80,7 +80,7 @@ def _parse_text(text: str, path: str, key: str, redactor: Redactor) -> EntryFile
     if lines[0].rstrip() != DELIMITER or end is None:
         message = "the file begins with front matter between two lines of three hyphens"
         return EntryFile(path, key, None, (Mistake("memory-front-matter", 1, 1, message),))
-    written, mistakes = _parse_front_matter("\n".join(lines[1:end]))
+    written, mistakes = _parse_front_matter("\n".join(lines[:end]))
     body = "\n".join(lines[end + 1 :])
     mistakes = [*mistakes, *_check_body(body, end + 2, redactor)]
     if written is None or mistakes:
@@ -89,15 +89,14 @@ def _parse_text(text: str, path: str, key: str, redactor: Redactor) -> EntryFile
 
 
 def _parse_front_matter(text: str) -> tuple[WrittenEntry | None, list[Mistake]]:
+    # The first delimiter is also how a YAML document may begin: it stays, and so every line has the file's number.
     tree = read_yaml(text)
     written, findings = _validate(tree) if tree.readable else (None, [])
     # What YAML itself refused is told once; what follows from it stands at the same place.
     told = {(mistake.line, mistake.column) for mistake in tree.mistakes}
     further = [_build_mistake(finding, tree) for finding in findings]
     mistakes = [*tree.mistakes, *(mistake for mistake in further if (mistake.line, mistake.column) not in told)]
-    # The first line of the file is the delimiter, so the front matter's lines count from the second.
-    moved = [replace(mistake, line=mistake.line + 1) for mistake in mistakes]
-    return written, sorted(moved, key=lambda mistake: (mistake.line, mistake.column))
+    return written, sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column))
 
 
 def _validate(tree: YAMLDocument) -> tuple[WrittenEntry | None, list[Finding]]:

@@ -36,7 +36,7 @@ class ProposedCitation(Record):
 
 
 class Proposal(Record):
-    """An entry that the agent would like to see remembered, by its line in the file."""
+    """An entry that the agent would like to see remembered, by its place among the lines that say something."""
 
     line: _LineNumber
     key: Annotated[str, Field(max_length=_MAX_NAME)]
@@ -47,7 +47,7 @@ class Proposal(Record):
 
 
 class Use(Record):
-    """An entry that the agent says influenced its work, by its line in the file."""
+    """An entry that the agent says influenced its work, by its place among the lines that say something."""
 
     line: _LineNumber
     used: Annotated[str, Field(max_length=_MAX_NAME)]

@@ -1,0 +1,134 @@
+"""The hand-off file of an agent about memory: bounded, strict, and never trusted."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from coven_action.core.memory.hand_off import MAX_LINES, MemoryHandOff, Proposal, Use, parse_memory_hand_off
+
+PROPOSAL = {
+    "key": "conventions/rounding",
+    "kind": "fact",
+    "text": "Totals are rounded.",
+    "citations": [{"path": "src/tax.py", "start": 4, "end": 5}],
+    "why": "It cost an hour.",
+}
+USE = {"used": "mem_0123456789abcdef", "why": "It named the helper."}
+
+
+def _lines(*documents):
+    return b"\n".join(
+        document if isinstance(document, bytes) else json.dumps(document).encode() for document in documents
+    )
+
+
+def test_no_file_says_nothing():
+    assert (
+        parse_memory_hand_off(None) == parse_memory_hand_off(b"") == parse_memory_hand_off(b"\n \n") == MemoryHandOff()
+    )
+
+
+def test_proposals_and_uses_are_read_in_their_order():
+    hand_off = parse_memory_hand_off(b"\xef\xbb\xbf" + _lines(USE, b"", PROPOSAL) + b"\r\n")
+
+    assert hand_off.uses == (Use(line=1, used="mem_0123456789abcdef", why="It named the helper."),)
+    assert [(proposal.line, proposal.key) for proposal in hand_off.proposals] == [(2, "conventions/rounding")]
+    assert hand_off.faults == ()
+
+
+def test_what_need_not_be_said_has_a_default():
+    hand_off = parse_memory_hand_off(_lines({"key": "a/b", "kind": "fact", "text": "T"}, {"used": "x"}))
+
+    assert hand_off.proposals == (Proposal(line=1, key="a/b", kind="fact", text="T", citations=(), why=""),)
+    assert hand_off.uses == (Use(line=2, used="x", why=""),)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (b"{", "line 1: it is not JSON: Expecting property name enclosed in double quotes at line 1 column 2"),
+        (b"[]", "line 1: it is not a JSON object"),
+        (b"\xff", "line 1: byte 0 is not UTF-8"),
+        (b'{"used": "x", "used": "y"}', "line 1: a key occurs twice in the same object"),
+        (b'{"used": "\\ud800"}', "line 1: it holds half of a surrogate pair"),
+        (b'{"a":{"a":{"a":{"a":{}}}}}', "line 1: it is nested deeper than 4 levels"),
+        ({**USE, "line": 7}, "line 1: `line` is no key of a hand-off"),
+        ({**USE, "secret key": 1}, "line 1: a key: Extra inputs are not permitted"),
+        ({"used": 1}, "line 1: used: Input should be a valid string"),
+        ({"used": "x" * 401}, "line 1: used: String should have at most 400 characters"),
+        ({**USE, "why": "x" * 501}, "line 1: why: String should have at most 500 characters"),
+        ({**PROPOSAL, "kind": "rule"}, "line 1: kind: Input should be 'convention', 'fact', 'pitfall' or 'command'"),
+        ({**PROPOSAL, "text": None}, "line 1: text: Input should be a valid string"),
+        ({**PROPOSAL, "scope": "tenant_shared"}, "line 1: a key: Extra inputs are not permitted"),
+        ({**PROPOSAL, "approved": True}, "line 1: a key: Extra inputs are not permitted"),
+        ({**PROPOSAL, "used": "mem_0"}, "line 1: a key: Extra inputs are not permitted"),
+        (
+            {**PROPOSAL, "citations": [{"path": "a", "start": 0, "end": 1}]},
+            "line 1: citations: Input should be greater than or equal to 1",
+        ),
+        (
+            {**PROPOSAL, "citations": [{"path": "a", "start": 1, "end": 1}] * 11},
+            "line 1: citations: Tuple should have at most 10 items after validation, not 11",
+        ),
+        ({"key": "a/b"}, "line 1: kind: Field required"),
+        ({}, "line 1: key: Field required"),
+    ],
+)
+def test_a_line_that_is_neither_is_malformed(line, sentence):
+    hand_off = parse_memory_hand_off(_lines(line))
+
+    assert (hand_off.proposals, hand_off.uses) == ((), ())
+    assert [(fault.line, fault.reason, fault.sentence) for fault in hand_off.faults] == [(1, "malformed", sentence)]
+
+
+def test_a_bad_line_spoils_only_itself():
+    hand_off = parse_memory_hand_off(_lines(b"?", USE, b"?", PROPOSAL))
+
+    assert (len(hand_off.uses), len(hand_off.proposals)) == (1, 1)
+    assert [fault.line for fault in hand_off.faults] == [1, 3]
+
+
+def test_a_file_that_is_too_large_is_left_aside():
+    hand_off = parse_memory_hand_off(_lines(USE) + b"\n" * 65_536)
+
+    assert (hand_off.proposals, hand_off.uses) == ((), ())
+    assert [(fault.line, fault.reason) for fault in hand_off.faults] == [(0, "too_large")]
+
+
+def test_lines_beyond_the_bound_are_told_and_not_read():
+    hand_off = parse_memory_hand_off(_lines(*[USE] * (MAX_LINES + 2)))
+
+    assert len(hand_off.uses) == MAX_LINES
+    assert [(fault.line, fault.reason) for fault in hand_off.faults] == [(0, "too_many")]
+    assert hand_off.faults[0].sentence == "the file has 52 lines; the first 50 were read"
+
+
+@pytest.mark.parametrize("name", ["proposals", "uses", "faults"])
+def test_a_forged_document_cannot_hold_more_than_the_file_could(name):
+    """An outcome is untrusted: whoever reads it there meets the bounds again."""
+    item = {
+        "proposals": {"line": 1, **PROPOSAL},
+        "uses": {"line": 1, **USE},
+        "faults": {"line": 1, "reason": "malformed", "sentence": "x"},
+    }[name]
+
+    with pytest.raises(ValidationError, match="too_long"):
+        MemoryHandOff.model_validate_json(json.dumps({name: [item] * (MAX_LINES + 2)}))
+
+
+def test_the_document_is_read_back():
+    hand_off = parse_memory_hand_off(_lines(USE, PROPOSAL, b"?"))
+
+    assert MemoryHandOff.model_validate_json(hand_off.model_dump_json()) == hand_off
+
+
+@given(st.binary(max_size=200) | st.lists(st.dictionaries(st.sampled_from([*PROPOSAL, "used", "line"]), st.none() | st.text(max_size=5) | st.integers(-1, 3) | st.lists(st.none(), max_size=2)), max_size=4).map(lambda items: _lines(*items)))  # fmt: skip # noqa: E501
+@settings(max_examples=120, deadline=None, derandomize=True)
+def test_any_bytes_give_items_or_faults(data):
+    hand_off = parse_memory_hand_off(data)
+
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    assert len(hand_off.proposals) + len(hand_off.uses) + len(hand_off.faults) == len(lines)
