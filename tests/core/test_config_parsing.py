@@ -414,6 +414,15 @@ def test_other_values_are_told_too(lines, expected):
 
 
 @pytest.mark.parametrize(
+    "scopes", ["read: [repo], write: [repo]", "read: [repo], write: []", "write: [repo]", "read: []"]
+)
+def test_what_may_be_proposed_may_be_read(scopes):
+    memory = parse_config(_with(f"memory: {{{scopes}}}")).memory
+
+    assert memory.read == (() if scopes == "read: []" else ("repo",))
+
+
+@pytest.mark.parametrize(
     ("memory", "expected"),
     [
         ("", "6:8 wrong-type memory is empty; write a mapping"),

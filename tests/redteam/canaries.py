@@ -13,6 +13,7 @@ import string
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from urllib.parse import unquote_to_bytes
 
 PIECE = 12
@@ -20,6 +21,7 @@ DEPTH = 2
 ALPHABET = string.ascii_letters + string.digits
 _VISIBLE = bytes(range(0x21, 0x7F))
 _INVISIBLE = bytes(sorted(set(range(256)) - set(_VISIBLE)))
+_QUOTED = re.compile(rb"^[ >+|]+", re.MULTILINE)
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
 _HEXADECIMAL_RUN = re.compile(rb"[0-9A-Fa-f]{24,}")
 _ESCAPED_BYTE = re.compile(rb"\\x([0-9a-fA-F]{2})|\\u00([0-9a-fA-F]{2})|\\([0-3][0-7]{2})")
@@ -67,7 +69,7 @@ def find_escapes(left: Mapping[str, bytes], canaries: Mapping[str, Canary]) -> l
     pieces = {name: canary.pieces for name, canary in canaries.items()}
     found = set()
     for channel, data in left.items():
-        for view in iterate_views(data):
+        for view in chain(iterate_views(data), iterate_views(_QUOTED.sub(b"", data))):
             for name, wanted in pieces.items():
                 if any(piece in view for piece in wanted):
                     found.add(f"{name} in {channel}")

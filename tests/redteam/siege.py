@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -334,11 +334,23 @@ class Aftermath:
 
 
 def _speak(body: bytes) -> bytes:
-    """Return a JSON body as the texts in it: escapes of JSON are none of the attacker's."""
+    """Return the texts in a JSON body, one after the other: its escapes are none of the attacker's."""
     try:
-        return json.dumps(json.loads(body), ensure_ascii=False).encode() if body else b""
+        return "\n".join(_iterate_texts(json.loads(body))).encode("utf-8", "surrogatepass") if body else b""
     except ValueError:
         return body
+
+
+def _iterate_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield name
+            yield from _iterate_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _iterate_texts(item)
 
 
 def read_objects(repository: Path, known: frozenset[str]) -> bytes:

@@ -50,10 +50,12 @@ WAYS = {
     "through a symbolic link to a folder": [
         {"do": "symlink", "path": "harmless", "to": ".github"},
         {**WRITE, "path": "harmless/CODEOWNERS"},
+        {"do": "remove", "path": "harmless"},
     ],
     "through a symbolic link to a file": [
         {"do": "symlink", "path": "harmless", "to": ".github/coven.yml"},
         {**WRITE, "path": "harmless"},
+        {"do": "remove", "path": "harmless"},
     ],
     "a protected folder replaced by a symbolic link": [
         {"do": "rename", "path": ".github", "to": "elsewhere"},

@@ -437,6 +437,13 @@ class Workbench:
         if not failed and any(status is None or status.state in {"working", "failed"} for status in found):
             yield f"the comment says {found}"
 
+    def count(self, what: str) -> int:
+        """Return how many there are: `comments`, `pull requests`, `checks`, or comments that say `published`."""
+        if what == "published":
+            found = [parse_marker(comment.body) for comment in self.scene.comments(self.issue)]
+            return sum(status is not None and status.state == "published" for status in found)
+        return self.scene.counts(self.issue)[what]
+
     def describe(self) -> str:
         """Return what a re-run could see of GitHub, without times and without the digits of commits that vary."""
         scene, branches = self.scene, self.scene.branches()

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from coven_action.cli.stage import find_folder, start_stage
-from coven_action.core.stage_environment import FOLDER, OUTCOME_SHA256, PLAN_SHA256, RUNTIME_PATH
+from coven_action.core.stage_environment import FOLDER, OUTCOME_SHA256, PLAN_SHA256, RUNTIME_PATH, filter_environment
 from tests import coven_code_standin
-from tests.scenario import CONFIGURATION, PATCH, Scene, ScriptedRuntime, build_patch, read_outputs
+from tests.scenario import CONFIGURATION, Scene, ScriptedRuntime
 from tests.seeded_github import SeededGitHub
 from tests.stages.fault_injection import (
     BUG,
@@ -26,6 +25,7 @@ from tests.stages.fault_injection import (
     KINDS,
     Call,
     Case,
+    JobEnd,
     Workbench,
     list_port_methods,
     run_job,
@@ -104,6 +104,15 @@ class _CovenCode(ScriptedRuntime):
         return super().__call__(argv, **named)
 
 
+def _waiting(scene):
+    """Where the process waits, the scripted runtime of the bench has long finished."""
+    command = '["sh", "-c", "touch started && sleep 60"]'
+    scene.commit({".github/coven.yml": f"version: 1\nfamiliars: {{cody: {{runtime: {{command: {command}}}, model: a/b}}}}\n"})
+    issue = scene.open_issue()
+    return issue, scene.label(issue), {"isolation": "none"}
+
+
+WAITING = "a runtime that waits"
 COURSES = {
     "a label": _label,
     "a label again": _label_again,
@@ -163,7 +172,7 @@ def benches(tmp_path_factory):
             server = SeededGitHub(folder / "github")
             servers.append(server.start())
             scene = Scene(server, folder)
-            issue, event, facts = COURSES[course](scene)
+            issue, event, facts = {**COURSES, WAITING: _waiting}[course](scene)
             made[course] = Workbench(scene, folder / "saved", issue, event, **facts)
         return made[course]
 
@@ -355,3 +364,102 @@ def test_an_answer_that_never_comes_ends_as_unavailable(benches, monkeypatch):
             case = bench.break_request(request, {"delay": 1.5, "drop": True})
             assert case.end.code == 1
             assert _judge_http(case, request.stage, request.path) == []
+
+
+# The real processes: killed from outside at the moments that matter, and on a disk that is really full.
+
+
+class Process:
+    """One stage as the process that action.yml starts, on a bench brought back to where the stage begins."""
+
+    def __init__(self, bench: Workbench, stage: str, *, limit: int | None = None) -> None:
+        self.bench, self.stage = bench, stage
+        self.run = bench.restore(stage)
+        if stage == "run":
+            self.run._clone()
+        self.process = subprocess.Popen(
+            (sys.executable, "-I", "-m", "coven_action", "stage", stage),
+            env=filter_environment(stage, self._build_environment()),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # A write beyond the limit fails with EFBIG; for the programs that the stage starts it is a signal.
+            preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+
+    def _build_environment(self) -> dict[str, str]:
+        outputs = self.run.outputs
+        digests = {PLAN_SHA256: outputs.get("plan-sha256", ""), OUTCOME_SHA256: outputs.get("outcome-sha256", "")}
+        places = {FOLDER: str(self.run.documents), "GITHUB_WORKSPACE": str(self.run.checkout)}
+        return {**self.run.environment, **digests, **places}
+
+    def wait(self) -> int:
+        self.said = self.process.communicate(timeout=60)[0].decode()
+        return self.process.returncode
+
+    def kill_when(self, is_time) -> int:
+        """Kill the process without warning as soon as something is so."""
+        _wait_until(lambda: is_time() or self.process.poll() is not None)
+        self.process.kill()
+        return self.wait()
+
+    def go_on(self, code: int) -> Case:
+        """Let the rest of the job run as action.yml has it."""
+        end = JobEnd({self.stage: code})
+        if self.stage == "run":
+            end.codes |= run_job(self.run, begin="publish").codes
+        return Case(self.bench, self.run, end, struck=True)
+
+
+# Where a stage is killed: (stage, the request whose answer it waits for, how to see that GitHub did what was asked; None
+# where it does not).
+MOMENTS = {
+    "plan, before the comment": ("plan", "POST", "/issues/[0-9]+/comments$", None),
+    "plan, after the comment": ("plan", "POST", "/issues/[0-9]+/comments$", lambda bench: bench.count("comments")),
+    "plan, before the label is removed": ("plan", "DELETE", "/labels/", None),
+    "publish, before the push": ("publish", "POST", "/git-receive-pack$", None),
+    "publish, between push and pull request": ("publish", "POST", "/pulls$", None),
+    "publish, after the pull request": ("publish", "POST", "/pulls$", lambda bench: bench.count("pull requests")),
+    "publish, between pull request and check": ("publish", "POST", "/check-runs$", None),
+    "publish, after the check": ("publish", "POST", "/check-runs$", lambda bench: bench.count("checks")),
+    "publish, between check and comment": ("publish", "PATCH", "/issues/comments/", None),
+    "publish, after the comment": ("publish", "PATCH", "/issues/comments/", lambda bench: bench.count("published")),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_stage_that_is_killed_leaves_nothing_that_a_rerun_does_not_mend(benches, moment):
+    stage, method, path, is_done = MOMENTS[moment]
+    bench = benches(ORDINARY)
+    process = Process(bench, stage)
+    # The answer waits while the process is killed; then GitHub does what was asked, or never does.
+    way = {"delay": 30.0, "drop": True} if is_done is None else {"delay": 0.3, "drop_after": True}
+    fault = bench.scene.github.faults.add(method=method, path_regex=path, times=1000, **way)
+    code = process.kill_when(lambda: fault.hits)
+    bench.scene.github.faults.clear()
+    if is_done is not None:
+        _wait_until(lambda: is_done(bench))
+    case = process.go_on(code)
+
+    assert code == -signal.SIGKILL
+    assert case.judge() == []
+    assert bench.repeat() == []
+
+
+def _wait_until(is_so) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_run_that_is_killed_is_told_by_publish(benches):
+    bench = benches(WAITING)
+    process = Process(bench, "run")
+    code = process.kill_when(lambda: (process.run.documents / "run/workspace/started").exists())
+    case = process.go_on(code)
+
+    assert code == -signal.SIGKILL
+    assert case.end.code
+    assert [*case.judge(), *case.judge_telling("run")] == []
+    assert case.run.evidence.fault.stage == "run"
+    assert bench.repeat() == []

@@ -294,3 +294,19 @@ def test_several_familiars_and_no_rule_for_a_command_take_the_first_rule(github,
 
     assert scene.start(scene.comment(issue, "/coven fix")).plan().work.familiar.id == "nova"
     assert scene.start(scene.comment(issue, "/cody fix")).plan().work.familiar.id == "cody"
+
+
+def test_a_job_that_may_not_write_on_issues_fails_naming_the_permission(scene):
+    from coven_action.emulator.world import ALL_PERMISSIONS
+
+    issue = scene.open_issue()
+    token = scene.world.add_actions_token(
+        scene.repository, {**ALL_PERMISSIONS, "issues": "read", "pull_requests": "read"}
+    )
+    run = scene.start(scene.label(issue), token=token)
+
+    assert run.finish() == 1
+    assert run.error.code == "missing-permission"
+    assert "issues: write" in run.error.remedy
+    assert scene.comments(issue) == []
+    assert scene.branches() == {}

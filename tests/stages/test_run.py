@@ -95,6 +95,7 @@ def test_a_patch_that_does_not_apply_is_explained_to_who_asked(scene):
     assert run.publish() == 1
     comment = scene.comments(scene.repository.issues[1])[0].body
     assert "could not do it" in comment
+    assert "::error::Cody could not do it: The patch does not apply" in run.log
     assert "src/tax.py" in comment
     assert scene.branches() == {}
 

@@ -8,6 +8,7 @@ the deed, and a second comment, pull request or check is something people see.
 import base64
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -191,8 +192,10 @@ class GitHubAPI:
         return _read(_parse_id, self._create(path, {"body": str(body)}, find))
 
     def update_comment(self, comment_id: int, body: Redacted) -> None:
-        """Replace a comment's text."""
-        self._call("PATCH", f"{self._path}/issues/comments/{comment_id}", {"body": str(body)})
+        """Replace a comment's text. The answer has to name the comment: it is what people are told that a task has ended."""
+        answer = self._call("PATCH", f"{self._path}/issues/comments/{comment_id}", {"body": str(body)})
+        if _read(_parse_id, answer) != comment_id:
+            raise GitHubError("unexpected-answer", f"GitHub changed another comment than {comment_id}.")
 
     def remove_label(self, number: int, name: str) -> None:
         """Remove a label; one that is no longer there is no error."""
@@ -339,34 +342,13 @@ class GitHubAPI:
         raise AssertionError("the loop returns or raises")
 
     def _ask_once(self, query: str, variables: dict[str, Any]) -> Mapping[str, Any]:
-        try:
-            answer: Mapping[str, Any] = self._client.requester.graphql_query(query, variables)[1]["data"]
-        except GithubException as error:
-            raise _map_error(error, "POST", "/graphql") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise GitHubError(
-                "github-unavailable",
-                f"GitHub did not answer POST /graphql: {type(error).__name__}.",
-                place="POST /graphql",
-            ) from error
-        return answer
+        with _explaining("POST", "/graphql"):
+            answer = self._client.requester.graphql_query(query, variables)[1]
+        return _read(_parse_data, answer)
 
     def _request(self, verb: str, path: str, values: dict[str, Any] | None) -> tuple[dict[str, Any], Any]:
-        try:
+        with _explaining(verb, path):
             return self._client.requester.requestJsonAndCheck(verb, path, input=values)
-        except GithubException as error:
-            raise _map_error(error, verb, path) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise GitHubError(
-                "github-unavailable",
-                f"GitHub did not answer {verb} {path}: {type(error).__name__}.",
-                place=f"{verb} {path}",
-            ) from error
-        except ValueError as error:  # what PyGithub lets through of an answer that was cut off
-            request = f"{verb} {path.partition('?')[0]}"
-            raise GitHubError(
-                "unexpected-answer", f"GitHub's answer to {request} is no JSON.", place=request
-            ) from error
 
 
 class _BoundedRetry(GithubRetry):
@@ -397,6 +379,22 @@ class _BoundedRetry(GithubRetry):
         if wait is not None and self.max_rate_limit_wait is not None and wait > self.max_rate_limit_wait:
             message = {"message": f"rate limit: GitHub asks to wait {wait:.0f} s"}
             raise GithubException(response.status, message, dict(response.headers))
+
+
+@contextmanager
+def _explaining(verb: str, path: str) -> Iterator[None]:
+    """Turn what PyGithub and the libraries below it raise into our error."""
+    request = f"{verb} {path.partition('?')[0]}"
+    try:
+        yield
+    except GithubException as error:
+        raise _map_error(error, verb, path) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        said = f"GitHub did not answer {request}: {type(error).__name__}."
+        raise GitHubError("github-unavailable", said, place=request) from error
+    except (ValueError, KeyError, TypeError) as error:  # what PyGithub lets through of an answer that was cut off
+        said = f"GitHub's answer to {request} is not what its API description says."
+        raise GitHubError("unexpected-answer", said, place=request) from error
 
 
 def _map_error(error: GithubException, verb: str, path: str) -> GitHubError:
@@ -450,6 +448,13 @@ def _parse_time(text: str | None) -> datetime | None:
 def _parse_thread(issue: Mapping[str, Any]) -> Thread:
     is_pull_request = issue.get("pull_request") is not None
     return Thread.model_validate({**issue, "is_pull_request": is_pull_request})
+
+
+def _parse_data(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the data of a GraphQL answer."""
+    if not isinstance(answer["data"], Mapping):
+        raise TypeError("data is no object")
+    return answer["data"]
 
 
 def _decode_content(answer: Any) -> bytes:

@@ -13,6 +13,7 @@ from coven_action.cli.boundary import INTERRUPTED, error_boundary
 COMMANDS: Final = {
     "init": "write .github/coven.yml and the workflow into a repository",
     "check": "validate a repository's configuration and workflows",
+    "memory": "keep what familiars remember of a repository",
     "demo": "watch a labelled issue become a draft pull request, on this machine",
     "stage": "run a stage of the action (what a workflow calls)",
     "doctor": "say what is missing here, and how to mend it",

@@ -42,6 +42,7 @@ from coven_action.core.publication import (
     decide_title,
 )
 from coven_action.core.records import sha256_hex
+from coven_action.core.redacted_patch import redact_patch
 from coven_action.core.redacted_values import find_kinds, redact_record, render_redacted
 from coven_action.core.redaction import Redacted, Redactor
 from coven_action.core.sanitising import cut_text
@@ -73,6 +74,7 @@ PUBLICATION_FOLDER: Final = "publication"
 CUT_NOTE: Final = "\n\n*Cut here: GitHub shows no more. The rest is in the run's artifacts.*\n"
 # Room for our own last lines when a text has to be cut.
 MARGIN: Final = 2_000
+LOGGED_SUMMARY: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class _Session:
         self.pushed = _Pushed()
         self.notes: list[str] = []
         self.evidence: Evidence | None = None
+        self.rendered: tuple[Evidence, bytes] | None = None
         self.fault: Fault | None = None
         # From the moment of the push on, nobody can say that nothing was published: its answer may be lost.
         self.has_pushed = False
@@ -283,7 +286,7 @@ class _Session:
 
     def _keep_patch(self) -> None:
         """Leave the work for a maintainer, redacted, where it is not published."""
-        self.ports.documents.write(PATCH_FILE, self.ports.redactor.redact(self.observed.patch).encode())
+        self.ports.documents.write(PATCH_FILE, redact_patch(self.observed.patch, self.ports.redactor).encode())
         self.notes.append(f"The patch was not published; it is kept, redacted, as {PATCH_FILE} in the run's artifacts.")
 
     def _push(self, repository: PublicationRepository) -> bool:
@@ -447,12 +450,22 @@ class _Session:
         self.ports.documents.remove(EVIDENCE_DOCUMENT)
 
     def _leave_evidence(self, evidence: Evidence) -> None:
-        self.ports.documents.write(EVIDENCE_DOCUMENT, render_redacted(evidence, self.ports.redactor).encode())
+        self.ports.documents.write(EVIDENCE_DOCUMENT, self._render_evidence(evidence))
+
+    def _render_evidence(self, evidence: Evidence) -> bytes:
+        """Return the bytes of `evidence.json`: kept, because every rendering names their digest."""
+        if self.rendered is None or self.rendered[0] is not evidence:
+            self.rendered = evidence, render_redacted(evidence, self.ports.redactor).encode()
+        return self.rendered[1]
 
     def _annotate(self, evidence: Evidence) -> None:
         if evidence.fault is not None:
             fault = evidence.fault
             self.ports.job.error(self._redact(f"{fault.stage}: [{fault.code}] {fault.message} {fault.remedy}"))
+        elif ENDINGS[Ending(evidence.ending)].exit_code and self.outcome is not None:
+            # The job fails without a fault of anything around the work: its log says so too.
+            said = cut_text(self.outcome.summary, LOGGED_SUMMARY)
+            self.ports.job.error(self._redact(f"{self.work.familiar.display_name} {evidence.title}: {said}"))
 
     def _summarise(self, evidence: Evidence) -> None:
         values = self._values(evidence)
@@ -500,7 +513,7 @@ class _Session:
             "work": self.work,
             "outcome": self.outcome,
             "evidence": evidence,
-            "evidence_sha256": sha256_hex(render_redacted(evidence, self.ports.redactor).encode()),
+            "evidence_sha256": sha256_hex(self._render_evidence(evidence)),
             "refusal": find_refusal(evidence.verdicts),
             "is_draft": self.pushed.pull_request is not None and self.pushed.pull_request.draft,
             "closes": find_thread_number(self.work.target.branch),

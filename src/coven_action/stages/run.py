@@ -28,11 +28,13 @@ from coven_action.core.platforms import Platform
 from coven_action.core.process_output import ProcessLimits
 from coven_action.core.process_report import ProcessReport
 from coven_action.core.records import canonical_json, sha256_hex
+from coven_action.core.redacted_patch import redact_patch
 from coven_action.core.redacted_values import find_kinds, redact_record
 from coven_action.core.redaction import Redactor
 from coven_action.core.runtime_usage import parse_usage
 from coven_action.core.runtime_verdict import RuntimeVerdict, judge_runtime
 from coven_action.core.secret_encodings import KIND as REGISTERED
+from coven_action.core.verification import find_added_text
 from coven_action.errors import EnvironmentFault, RuntimeFault
 from coven_action.stages.documents import (
     BUNDLE_FILE,
@@ -251,8 +253,9 @@ class _Session:
         files = tuple(file.path for file in workspace.list_changes(tip))
         patch = workspace.read_patch(tip, self.work.limits.patch_bytes)
         # `publish` is never given the model's key, so what holds that goes no further than this.
-        if REGISTERED in find_kinds([patch.decode("utf-8", "replace"), *files], self.ports.redactor):
-            self.ports.documents.write(PATCH_FILE, self.ports.redactor.redact(patch).encode())
+        texts = (find_added_text(patch.decode("utf-8", "replace")), *files)
+        if REGISTERED in find_kinds(texts, self.ports.redactor):
+            self.ports.documents.write(PATCH_FILE, redact_patch(patch, self.ports.redactor).encode())
             self.parts |= {"secrets": (REGISTERED,)}
             return
         path = self.ports.documents.folder / BUNDLE_FILE

@@ -141,8 +141,8 @@ def test_text_of_exactly_the_largest_size_is_kept():
         ("kind:", "2:6 wrong-type kind is empty; write text"),
         (
             "kind: fact\nscope: tenant_shared",
-            '3:8 not-yet scope is "tenant_shared", which this version does not act on / '
-            "planned: entries shared by an account's repositories, kept by the endpoint",
+            ('3:8 not-yet scope is "tenant_shared", which this version does not act on / '
+            "planned: entries shared by an account's repositories, kept by the endpoint"),
         ),
         ("kind: fact\nscope: global", '3:8 invalid-value scope is "global" / allowed: repo'),
         ("kind: fact\nshareable: yes", '3:12 wrong-type shareable is "yes"; write true or false'),

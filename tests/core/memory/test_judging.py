@@ -12,6 +12,7 @@ from coven_action.core.memory.evidence import build_memory_evidence, describe_me
 from coven_action.core.memory.grants import MEMORY_GRANTS, MemorySettings
 from coven_action.core.memory.hand_off import Proposal, ProposedCitation, Use, parse_memory_hand_off
 from coven_action.core.memory.judging import RejectionCode, judge_proposals, judge_uses
+from coven_action.core.memory.keys import REVOKED_PATH
 from coven_action.core.memory.proposed_file import render_proposed_file
 from coven_action.core.memory.selection import select_entries
 from tests.core.memory.values import REDACTOR, TODAY, TOKEN, TREE, entry, path, policy
@@ -185,10 +186,9 @@ def _planned():
         path("a/other"): entry(head="branches: [other]"),
         path("a/revoked"): entry(),
         path("a/broken"): b"x",
+        REVOKED_PATH: b"repo/9/a/revoked",
     }
-    return select_entries(
-        files, b"repo/9/a/revoked", policy(), today=TODAY, read_file=build_reader(TREE), redactor=REDACTOR
-    ).planned
+    return select_entries(files, policy(), today=TODAY, read_file=build_reader(TREE), redactor=REDACTOR).planned
 
 
 def _judge_uses(*names):
@@ -262,7 +262,7 @@ def test_once_committed_it_is_what_the_next_run_reads():
     name, text = render_proposed_file(judged, policy=policy(), run_id=1, pull_request=2, today=TODAY)
 
     planned = select_entries(
-        {name: text.encode()}, None, policy(), today=TODAY, read_file=build_reader(TREE), redactor=REDACTOR
+        {name: text.encode()}, policy(), today=TODAY, read_file=build_reader(TREE), redactor=REDACTOR
     ).planned
 
     assert [item.text for item in planned.manifest] == ["Totals are rounded once."]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from coven_action.core.memory.entries import build_reader
 from coven_action.core.memory.grants import MEMORY_GRANTS, MemorySettings
-from coven_action.core.memory.keys import build_entry_id
+from coven_action.core.memory.keys import REVOKED_PATH, build_entry_id
 from coven_action.core.memory.materialising import MAX_MATERIALISED_BYTES, render_agents_md
 from coven_action.core.memory.selection import MAX_ENTRIES, PlannedMemory, Selection, select_entries
 from tests.core.memory.values import REDACTOR, TODAY, TOKEN, TREE, cite, entry, path, policy
@@ -17,9 +17,9 @@ KEY = "conventions/rounding"
 
 
 def _select(files, *, revoked=None, tree=TREE, today=TODAY, **changes):
+    listed = {**files, **({REVOKED_PATH: revoked} if revoked is not None else {})}
     return select_entries(
-        files,
-        revoked,
+        listed,
         policy(**changes),
         today=today,
         read_file=tree if callable(tree) else build_reader(tree),
@@ -131,14 +131,14 @@ def test_the_policys_own_denials_count():
     denied = policy().model_copy(update={"denied": ("repo/9/conventions",)})
     arguments = {"today": TODAY, "read_file": build_reader(TREE), "redactor": REDACTOR}
 
-    assert _withheld(select_entries({path(KEY): entry()}, None, denied, **arguments)) == [(KEY, "revoked")]
+    assert _withheld(select_entries({path(KEY): entry()}, denied, **arguments)) == [(KEY, "revoked")]
 
 
 def test_a_scope_that_may_not_be_read_is_not_read():
     tenant = policy().model_copy(update={"read_scopes": ("tenant_shared",), "write_scopes": ()})
     arguments = {"today": TODAY, "read_file": build_reader(TREE), "redactor": REDACTOR}
 
-    assert _withheld(select_entries({path(KEY): entry()}, None, tenant, **arguments)) == [(KEY, "out_of_scope")]
+    assert _withheld(select_entries({path(KEY): entry()}, tenant, **arguments)) == [(KEY, "out_of_scope")]
 
 
 def test_a_bad_file_withholds_only_itself():
@@ -162,8 +162,15 @@ def test_mistakes_of_the_revocations_are_told_by_their_file():
     assert set(selection.mistakes) == {".github/coven/memory/revoked.txt"}
 
 
+@pytest.mark.parametrize("name", ["revoked.txt", "Revoked.txt"])
+def test_a_list_of_revocations_that_is_no_plain_file_withholds_everything(name):
+    selection = _select({path(KEY): entry(), f".github/coven/memory/{name}": None})
+
+    assert _withheld(selection) == [(KEY, "revocations_unreadable")]
+
+
 def test_other_files_of_the_folder_are_no_entries():
-    assert _select({".github/coven/memory/revoked.txt": b"x", ".github/coven.yml": b"y"}) == Selection()
+    assert _select({".github/coven/memory/revoked.txt": b"", ".github/coven.yml": b"y"}) == Selection()
 
 
 def test_each_cited_file_is_read_once():

@@ -5,10 +5,11 @@ of a repository has another id and brings the file along: a line counts for the 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from coven_action.core.memory.keys import is_revocable
+from coven_action.core.memory.keys import REVOKED_PATH, is_revocable
 from coven_action.core.mistakes import Mistake, quote
 
 MAX_BYTES: Final = 64 * 1024
@@ -33,6 +34,20 @@ class Revocations:
         """Return what is denied in a repository: every line as written, and as if it named this repository."""
         own = (re.sub(r"\Arepo/[0-9]+", f"repo/{repository_id}", key) for key in self.keys)
         return tuple(sorted({*self.keys, *own}))
+
+
+def find_revocations(files: Mapping[str, bytes | None]) -> Revocations:
+    """Return the revocations among the files of the memory folder. Never raises.
+
+    Args:
+        files: Every file below the folder by path, None where there is no ordinary file. A link in place of the list, or a
+            list whose name differs in case, might mean any entry too.
+    """
+    if REVOKED_PATH in files and files[REVOKED_PATH] is None:
+        return _refuse("it is a link, or no ordinary file")
+    if any(path != REVOKED_PATH and path.casefold() == REVOKED_PATH for path in files):
+        return _refuse("another file differs from it in nothing but case; keep this name")
+    return parse_revocations(files.get(REVOKED_PATH))
 
 
 def parse_revocations(data: bytes | None) -> Revocations:

@@ -30,7 +30,7 @@ from coven_action.core.memory.keys import (
     parse_entry_path,
 )
 from coven_action.core.memory.materialising import MAX_MATERIALISED_BYTES, PREAMBLE_BYTES, measure_section
-from coven_action.core.memory.revocations import Revocations, parse_revocations
+from coven_action.core.memory.revocations import Revocations, find_revocations
 from coven_action.core.memory_policy import MemoryPolicy
 from coven_action.core.mistakes import Mistake
 from coven_action.core.records import Record
@@ -106,7 +106,6 @@ class Selection:
 
 def select_entries(
     files: Mapping[str, bytes | None],
-    revoked: bytes | None,
     policy: MemoryPolicy,
     *,
     today: date,
@@ -116,9 +115,8 @@ def select_entries(
     """Return what the policy lets a run read. Never raises for anything a file says.
 
     Args:
-        files: The files below the memory folder at the base commit, by path; None where there is no ordinary file: a
-            link, an executable, a submodule.
-        revoked: The content of `revoked.txt` there; None where there is none.
+        files: Every file below the memory folder at the base commit by path, `revoked.txt` among them; None where there
+            is no ordinary file: a link, an executable, a submodule.
         policy: Of this run; names the repository and the base branch. Where it is off, nothing is looked at.
         today: The day the run was planned.
         read_file: Reads the tree of the base commit, for the citations.
@@ -127,8 +125,9 @@ def select_entries(
     repository_id = policy.repo_scope.repository_id
     if not policy.enabled or repository_id is None:
         return Selection()
-    revocations = parse_revocations(revoked)
-    situation = _Situation(policy, repository_id, revocations, today, _remember(read_file))
+    revocations = find_revocations(files)
+    denied = (*policy.denied, *revocations.list_denied(repository_id))
+    situation = _Situation(policy, repository_id, revocations, denied, today, _remember(read_file))
     parsed, left_out = _parse_files(files, redactor)
     chosen, withheld = _divide(parsed, situation)
     mistakes = {file.path: file.mistakes for file in parsed if file.mistakes}
@@ -156,12 +155,9 @@ class _Situation:
     policy: MemoryPolicy
     repository_id: int
     revocations: Revocations
+    denied: tuple[str, ...]
     today: date
     read_file: ReadFile
-
-    @property
-    def denied(self) -> tuple[str, ...]:
-        return (*self.policy.denied, *self.revocations.list_denied(self.repository_id))
 
 
 def _remember(read_file: ReadFile) -> ReadFile:
