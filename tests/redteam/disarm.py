@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from coven_action.core import verification
+from coven_action.core.events import _read_labeled
 from coven_action.core.redaction import Redactor
+from coven_action.core.run_trust import judge_trigger
+from coven_action.core.sanitising import Sanitised
+from coven_action.core.trust import Trust, TrustScope
 
 Patch = tuple[str, Any]
 
@@ -43,6 +47,39 @@ def nothing_found(self: Redactor, text: str | bytes) -> tuple[()]:
 NO_FINDING: Final[Patch] = ("coven_action.core.redaction.Redactor.find", nothing_found)
 NO_COVERING: Final[Patch] = ("coven_action.core.redaction.Redactor.find_spans", lambda self, view: [])
 
+TRUSTED: Final = Trust(scope=TrustScope.MAINTAINER, may_start=True, reason="not asked")
+ALL_TRUSTED: Final[tuple[Patch, ...]] = (
+    ("coven_action.stages.plan.decide_trust", lambda *_: TRUSTED),
+    ("coven_action.stages.plan.judge_author", lambda *_: judge_trigger(TRUSTED)),
+)
+
+
+class Anybody(frozenset[int]):
+    """A set that every id is in."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
+def forget_thread(parse: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """Return a reader of events that forgets the text as it stood, so that it is read when the run begins."""
+    return lambda name, payload: parse(name, payload).model_copy(update={"thread": None})
+
+
+class Permissive(dict[tuple[str, str], Any]):
+    """A table that has an answer for everything."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        del key, default
+        return _read_labeled
+
+
+def unchanged(text: str, **_: Any) -> Sanitised:
+    return Sanitised(text)
+
+
+NO_SANITISING: Final[Patch] = ("coven_action.adapters.templates.sanitise_output", unchanged)
+
 DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s10_protected_paths_hold_in_any_spelling": (
         ("coven_action.core.changes.fold_path", lambda path: tuple(path.split("/"))),
@@ -58,6 +95,22 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s28_a_failing_scanner_stops_the_push": (
         ("coven_action.stages.publish.find_kinds", lambda *_: frozenset()),
     ),
+    "test_s2_outsiders_stop_in_plan": ALL_TRUSTED,
+    "test_s2_allow_lists_hold_ids": (("coven_action.core.config_types.WholeNumber.parse", lambda self, value: 1),),
+    "test_s4_only_permission_of_the_id_counts": (("coven_action.core.trust._denied", lambda *_: TRUSTED),),
+    "test_s4_bots_are_known_by_id": (("coven_action.core.events.Actor.is_bot", False),),
+    "test_s4_an_error_denies": (*ALL_TRUSTED, ("coven_action.adapters.github_api.GitHubAPI.find_permission", lambda *_: None)),
+    "test_s7_the_text_at_the_trigger_is_used": (("coven_action.stages.plan.parse_event", Made(forget_thread)),),
+    "test_s7_later_comments_are_not_read": Reason("no code of this version reads comments into a brief"),
+    "test_s8_unknown_events_start_nothing": (("coven_action.core.events.READERS", Permissive()),),
+    "test_s30_own_events_start_nothing": (("coven_action.core.trust.OWN_IDS", frozenset()),),
+    "test_s30_our_comments_give_no_command": (NO_SANITISING,),
+    "test_s32_a_copied_marker_is_not_ours": (("coven_action.stages.plan.OWN_IDS", Anybody()),),
+    "test_s32_a_name_like_ours_is_not_ours": (("coven_action.stages.plan.OWN_IDS", Anybody()),),
+    "test_s32_all_pages_are_searched": (
+        ("coven_action.adapters.github_api.GitHubAPI.fetch_comments", lambda self, number: iter(())),
+    ),
+    "test_s32_a_marker_in_words_is_no_marker": (NO_SANITISING,),
     "test_s20_workflows_and_owners_are_refused_with_their_patch": (without("protected-paths"),),
 }
 

@@ -6,6 +6,7 @@ case. What is listed is what may differ, each with its reason.
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from coven_action.core.stage_environment import FOLDER, OUTCOME_SHA256, PLAN_SHA256, RUNTIME_PATH, filter_environment
 from tests import coven_code_standin
-from tests.scenario import CONFIGURATION, Scene, ScriptedRuntime
+from tests.scenario import CONFIGURATION, Run, Scene, ScriptedRuntime
 from tests.seeded_github import SeededGitHub
 from tests.stages.fault_injection import (
     BUG,
@@ -372,9 +373,13 @@ def test_an_answer_that_never_comes_ends_as_unavailable(benches, monkeypatch):
 class Process:
     """One stage as the process that action.yml starts, on a bench brought back to where the stage begins."""
 
-    def __init__(self, bench: Workbench, stage: str, *, limit: int | None = None) -> None:
+    def __init__(
+        self, bench: Workbench, stage: str, *, limit: int | None = None, disk: Path | None = None, room: int = 0
+    ) -> None:
         self.bench, self.stage = bench, stage
         self.run = bench.restore(stage)
+        if disk is not None:
+            _move(self.run, disk, room)
         if stage == "run":
             self.run._clone()
         self.process = subprocess.Popen(
@@ -431,18 +436,27 @@ def test_a_stage_that_is_killed_leaves_nothing_that_a_rerun_does_not_mend(benche
     stage, method, path, is_done = MOMENTS[moment]
     bench = benches(ORDINARY)
     process = Process(bench, stage)
-    # The answer waits while the process is killed; then GitHub does what was asked, or never does.
-    way = {"delay": 30.0, "drop": True} if is_done is None else {"delay": 0.3, "drop_after": True}
+    # The process waits for an answer that does not come, be the deed done or not, and is killed meanwhile.
+    way = {"delay": 30.0, "drop": True} if is_done is None else {"drop_after": True}
     fault = bench.scene.github.faults.add(method=method, path_regex=path, times=1000, **way)
-    code = process.kill_when(lambda: fault.hits)
+    code = process.kill_when(lambda: fault.hits if is_done is None else is_done(bench))
     bench.scene.github.faults.clear()
-    if is_done is not None:
-        _wait_until(lambda: is_done(bench))
     case = process.go_on(code)
 
     assert code == -signal.SIGKILL
     assert case.judge() == []
     assert bench.repeat() == []
+
+
+def _move(run: Run, disk: Path, room: int) -> None:
+    """Put a run's documents onto a disk of its own, and leave so many bytes of room there."""
+    documents = disk / "documents"
+    shutil.rmtree(documents, ignore_errors=True)
+    (disk / "filler").unlink(missing_ok=True)
+    shutil.copytree(run.documents, documents, symlinks=True) if run.documents.exists() else documents.mkdir()
+    run.documents = documents
+    left = shutil.disk_usage(disk).free - room
+    (disk / "filler").write_bytes(b"\0" * max(left, 0))
 
 
 def _wait_until(is_so) -> None:
@@ -463,3 +477,52 @@ def test_a_run_that_is_killed_is_told_by_publish(benches):
     assert [*case.judge(), *case.judge_telling("run")] == []
     assert case.run.evidence.fault.stage == "run"
     assert bench.repeat() == []
+
+
+def _judge_disk(process: Process) -> list[str]:
+    """Return what is wrong with a stage that had no room: it may have had enough of it, else it says so."""
+    case = process.go_on(process.wait())
+    wrong = case.judge()
+    if "Traceback" in process.said:
+        wrong.append(process.said)
+    if case.end.code == 0 and process.stage == "publish":
+        wrong += [*process.bench.judge_publication()]
+    elif case.end.code and process.stage == "publish":
+        wrong += case.judge_telling("publish")
+    return [f"{case.end.codes}: {one}" for one in wrong] + process.bench.repeat()
+
+
+# Bytes a file may have: none at all, and so many that the stage gets as far as its own documents, or its log, or git's.
+LIMITS = (0, 700, 2500, 6000, 20_000)
+QUICK_LIMITS = {"plan": (0, 2500), "run": (700,), "publish": (0, 2500)}
+
+
+@pytest.mark.parametrize(("stage", "limit"), [(stage, limit) for stage, limits in QUICK_LIMITS.items() for limit in limits])
+def test_files_that_may_not_grow_are_told_and_mended(benches, stage, limit):
+    assert _judge_disk(Process(benches(ORDINARY), stage, limit=limit)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_files_that_may_not_grow_at_all_limits(benches, stage, limit):
+    assert _judge_disk(Process(benches(ORDINARY), stage, limit=limit)) == []
+
+
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory):
+    """A file system of one MiB; only root can make one."""
+    folder = tmp_path_factory.mktemp("small")
+    mount = ("mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(folder))
+    tried = shutil.which("mount") and os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False)
+    if not tried or tried.returncode:
+        reason = "a small disk can be mounted by root alone: " + (tried.stderr.decode().strip() if tried else "not root")
+        pytest.fail(reason) if os.environ.get("REQUIRE_ALL") and os.geteuid() == 0 else pytest.skip(reason)
+    yield folder
+    subprocess.run(("umount", "--lazy", str(folder)), check=True)
+
+
+@pytest.mark.parametrize("room", [0, 16 * 1024])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_is_full_is_told_and_mended(benches, small_disk, stage, room):
+    assert _judge_disk(Process(benches(ORDINARY), stage, disk=small_disk, room=room)) == []
