@@ -404,7 +404,16 @@ class Run:
     def plan(self) -> Plan:
         """Run `plan`; an expected error goes through to the caller."""
         api = self.build_api()
-        ports = PlanPorts(self.clock, self._folder(), api, api, _TEMPLATES, ActionsJob(), self.redactor)
+        ports = PlanPorts(
+            clock=self.clock,
+            documents=self._folder(),
+            reader=api,
+            writer=api,
+            renderer=_TEMPLATES,
+            job=ActionsJob(),
+            redactor=self.redactor,
+            trees=self.build_repositories(),
+        )
         with self._recorded("plan"):
             decided = plan(self.context, self.payload, isolation=self.isolation, ports=self.wrap("plan", ports))
         self.digests["plan"] = self.digest("plan.json")
@@ -438,14 +447,18 @@ class Run:
     def publish(self) -> int:
         """Run `publish` and return its exit code; an expected error goes through to the caller."""
         folder = self._folder()
-        git = Git(self.documents / "git", self.environment["PATH"])
-        remote = f"{self.context.server.server_url}/{self.context.repository}.git"
-        repositories = GitPublicationRepositories(git, remote, self.environment[TOKEN])
+        repositories = self.build_repositories()
         ports = PublishPorts(
             self.clock, folder, repositories, self.build_api(), _TEMPLATES, ActionsJob(), self.redactor
         )
         with self._recorded("publish"):
             return publish(self.context.task, digests=Digests(**self.digests), ports=self.wrap("publish", ports))
+
+    def build_repositories(self) -> GitPublicationRepositories:
+        """Return the real adapter to the server's repositories."""
+        git = Git(self.documents / "git", self.environment["PATH"])
+        remote = f"{self.context.server.server_url}/{self.context.repository}.git"
+        return GitPublicationRepositories(git, remote, self.environment[TOKEN])
 
     def build_api(self) -> GitHubAPI:
         """Return the real client, with waits short enough for a test."""

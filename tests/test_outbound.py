@@ -27,6 +27,8 @@ OURS = {
     ("list_changes", "tip"): "a commit",
     ("read_patch", "tip"): "a commit",
     ("list_parents", "commit"): "a commit",
+    ("read_file", "commit"): "a commit",
+    ("read_file", "path"): "read in our own clone, not sent",
     ("commit", "tip"): "a commit",
     ("commit", "author"): "a familiar's name from the configuration, of the default branch",
     ("find_remote_sha", "branch"): "a branch name of ours",

@@ -395,10 +395,6 @@ CODES: Final[Mapping[str, Code]] = {
         "Install coven-action again, or run it from a complete checkout.",
     ),
     # the files of memory, .github/coven/memory; each mistake is told with its line and column
-    "memory-mistakes": Code(
-        "The memory of the repository has at least one mistake; every one is listed with its place.",
-        "Mend the lines that are listed. A run withholds an entry that has a mistake and goes on without it.",
-    ),
     "memory-path": Code(
         "An entry does not stand where its path gives its key, or is no ordinary file.",
         "Put it at .github/coven/memory/<namespace>/<name>.md.",

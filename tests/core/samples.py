@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from coven_action.core.brief import build_brief, freeze_text
+from coven_action.core.brief import build_brief, build_memory_facts, freeze_text
 from coven_action.core.changes import ChangedFile, DiffStatistics
 from coven_action.core.config import Familiar
 from coven_action.core.documents import (
@@ -19,7 +19,9 @@ from coven_action.core.documents import (
     Work,
 )
 from coven_action.core.events import TriggerEvent, parse_event
-from coven_action.core.memory.grants import MEMORY_GRANTS
+from coven_action.core.memory.grants import MEMORY_GRANTS, MemorySettings
+from coven_action.core.memory.policy import decide_memory_policy
+from coven_action.core.memory_policy import MemoryPolicy
 from coven_action.core.refusals import Refusal
 from coven_action.core.run_trust import RunTrust
 from coven_action.core.trust import TrustScope
@@ -63,6 +65,11 @@ def dispatched(**facts: Any) -> TriggerEvent:
     return read_event("workflow_dispatch", payloads.build_workflow_dispatch(**facts))
 
 
+def build_policy(event: TriggerEvent) -> MemoryPolicy:
+    facts = build_memory_facts(event.repository, TARGET, TrustScope.MAINTAINER)
+    return decide_memory_policy(facts, settings=MemorySettings(), trust=MEMORY_GRANTS["maintainer"])
+
+
 def build_work(*, familiar: Familiar = CODY, **changes: Any) -> Work:
     event = labeled()
     thread = event.thread
@@ -74,9 +81,8 @@ def build_work(*, familiar: Familiar = CODY, **changes: Any) -> Work:
         thread,
         text,
         familiar,
-        TARGET,
         clone_url="https://github.example/acme/billing.git",
-        trust_scope=TrustScope.MAINTAINER,
+        memory_policy=build_policy(event),
         audit_instruction=None,
     )
     work = Work(
@@ -137,7 +143,7 @@ def build_outcome(**changes: Any) -> Outcome:
 def build_evidence(**changes: Any) -> Evidence:
     parts = dict.fromkeys(
         (
-            "outcome_sha256", "bundle_sha256", "isolation", "fault", "base_sha", "head_sha", "branch", "pull_request",
+            "outcome_sha256", "bundle_sha256", "isolation", "memory", "fault", "base_sha", "head_sha", "branch", "pull_request",
             "pull_request_url",
         )
     )  # fmt: skip

@@ -7,10 +7,19 @@ from coven_action.core.documents import FrozenText
 from coven_action.core.memory_policy import MemoryPolicy
 from coven_action.core.records import sha256_hex
 from coven_action.core.refusals import Refusal
-from coven_action.core.trust import TrustScope
 from coven_action.errors import CODES
 from tests import payloads
-from tests.core.samples import CODY, PATCH, READ_AT, TARGET, build_work, commented, dispatched, labeled, read_event
+from tests.core.samples import (
+    CODY,
+    PATCH,
+    READ_AT,
+    build_policy,
+    build_work,
+    commented,
+    dispatched,
+    labeled,
+    read_event,
+)
 
 DIFF = "```diff\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n```\n"
 
@@ -115,9 +124,8 @@ def build(event, thread, **further):
         thread,
         freeze(event, thread=thread),
         CODY,
-        TARGET,
         clone_url="https://github.example/acme/billing.git",
-        trust_scope=TrustScope.MAINTAINER,
+        memory_policy=build_policy(event),
         audit_instruction=further.get("audit_instruction"),
     )
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from coven_action.core.changes import DiffStatistics
 from coven_action.core.documents import HandOff, Isolation, Verdict
+from coven_action.core.memory.evidence import MemoryEvidence
 from coven_action.core.platform_limits import ANNOTATIONS_PER_REQUEST, CHECK_TITLE, PULL_REQUEST_TITLE
 from coven_action.core.publication import (
     TITLE_LENGTH,
@@ -113,8 +114,8 @@ def test_a_commit_says_who_asked_and_its_task_stands_last():
     assert message.splitlines()[-1] == "Coven-Task: 301/issues/1001"
 
 
-def rows(outcome=None, statistics=STATISTICS, verdicts=(PASSED,), work=WORK):
-    return {row.name: row.text for row in build_rows(work, outcome, statistics, verdicts)}
+def rows(outcome=None, statistics=STATISTICS, verdicts=(PASSED,), work=WORK, memory=None):
+    return {row.name: row.text for row in build_rows(work, outcome, statistics, verdicts, memory)}
 
 
 def test_the_table_answers_the_questions_in_their_order():
@@ -129,7 +130,11 @@ def test_the_table_answers_the_questions_in_their_order():
     )
     assert table["what we observed"] == "no checks were run; the familiar claims none"
     assert table["boundary"].startswith("isolation none (demanded: none); the familiar could read")
-    assert table["memory"] == "off"
+    assert table["memory"] == WORK.brief.memory_policy.reason
+
+
+def test_memory_is_told_as_it_was_judged():
+    assert rows(memory=MemoryEvidence(enabled=True, reason="on"))["memory"] == "used: none · read: 0 · proposed: 0"
 
 
 def test_what_was_removed_before_the_familiar_read_it_is_said():

@@ -44,6 +44,7 @@ def nothing_found(self: Redactor, text: str | bytes) -> tuple[()]:
     return ()
 
 
+FIXED: Final = "ghadelimiter_fixed"
 NO_FINDING: Final[Patch] = ("coven_action.core.redaction.Redactor.find", nothing_found)
 NO_COVERING: Final[Patch] = ("coven_action.core.redaction.Redactor.find_spans", lambda self, view: [])
 
@@ -78,6 +79,21 @@ def unchanged(text: str, **_: Any) -> Sanitised:
     return Sanitised(text)
 
 
+def plainly(text: str, **_: Any) -> str:
+    return text
+
+
+def render_twice(render: Callable[..., str]) -> Callable[..., str]:
+    """Return a renderer that takes what it has rendered for a template."""
+    return lambda self, template, values: self._environment.from_string(render(self, template, values)).render(values)
+
+
+PLAIN_TITLES: Final[Patch] = ("coven_action.core.publication.sanitise_title", plainly)
+PLAIN_CELLS: Final[tuple[Patch, ...]] = (
+    ("coven_action.adapters.templates.escape_markdown", plainly),
+    ("coven_action.adapters.templates.render_code_span", lambda text: f"`{text}`"),
+)
+PLAIN_LOG: Final[Patch] = ("coven_action.adapters.actions.quote_for_log", plainly)
 NO_SANITISING: Final[Patch] = ("coven_action.adapters.templates.sanitise_output", unchanged)
 
 DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
@@ -96,7 +112,10 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
         ("coven_action.stages.publish.find_kinds", lambda *_: frozenset()),
     ),
     "test_s2_outsiders_stop_in_plan": ALL_TRUSTED,
-    "test_s2_allow_lists_hold_ids": (("coven_action.core.config_types.WholeNumber.parse", lambda self, value: 1),),
+    "test_s2_allow_lists_hold_ids": (
+        # The document's model holds the method itself, so its body is what is replaced.
+        ("coven_action.core.config_types.WholeNumber.parse.__code__", (lambda self, value: 1).__code__),
+    ),
     "test_s4_only_permission_of_the_id_counts": (("coven_action.core.trust._denied", lambda *_: TRUSTED),),
     "test_s4_bots_are_known_by_id": (("coven_action.core.events.Actor.is_bot", False),),
     "test_s4_an_error_denies": (*ALL_TRUSTED, ("coven_action.adapters.github_api.GitHubAPI.find_permission", lambda *_: None)),
@@ -111,6 +130,21 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
         ("coven_action.adapters.github_api.GitHubAPI.fetch_comments", lambda self, number: iter(())),
     ),
     "test_s32_a_marker_in_words_is_no_marker": (NO_SANITISING,),
+    "test_s13_hidden_text_is_not_read": (("coven_action.core.brief.sanitise_input", unchanged),),
+    "test_s14_the_log_holds_no_command": (PLAIN_LOG,),
+    "test_s14_annotations_are_one_command": (("actions_toolkit.command.escape_data", plainly),),
+    "test_s14_outputs_are_set_one_by_one": (
+        ("actions_toolkit.core.prepare_key_value_message", lambda name, value: f"{name}<<{FIXED}\n{value}\n{FIXED}"),
+    ),
+    "test_s14_a_hostile_run_sets_nothing": (PLAIN_LOG, PLAIN_TITLES, *PLAIN_CELLS, NO_SANITISING),
+    "test_s17_images_and_links_are_inert": (NO_SANITISING,),
+    "test_s17_a_pull_request_loads_nothing": (NO_SANITISING,),
+    "test_s18_words_do_not_act": (NO_SANITISING,),
+    "test_s18_a_commit_message_does_what_we_say": (PLAIN_TITLES,),
+    "test_x1_templates_are_not_evaluated": (
+        ("coven_action.adapters.templates.MarkdownTemplates.render", Made(render_twice)),
+    ),
+    "test_x5_a_cell_stays_a_cell": PLAIN_CELLS,
     "test_s20_workflows_and_owners_are_refused_with_their_patch": (without("protected-paths"),),
 }
 

@@ -38,6 +38,7 @@ from tests.scenario import CHECKS, Event, Run, Scene
 
 PORTS = {"plan": PlanPorts, "run": RunPorts, "publish": PublishPorts}
 KILLED = 137
+SHA = 40
 BUG = 3
 # What the calls of one port hand out that is a port itself, or is used like one.
 PRODUCTS = {
@@ -52,15 +53,23 @@ class Killed(BaseException):
 
 @dataclass(frozen=True, order=True)
 class Call:
-    """One call of a stage to the outside: the `number`th of this method in this stage, counted from 1."""
+    """One call of a stage to the outside: the `number`th of its kind in this stage, counted from 1.
+
+    `about` is what it names: the document, the output, the template.
+    """
 
     stage: str
     port: str
     method: str
+    about: str = ""
     number: int = 1
 
     def __str__(self) -> str:
-        return f"{self.stage}: {self.port}.{self.method} #{self.number}"
+        return f"{self.stage}: {self.port}.{self.method}({self.about}) #{self.number}"
+
+
+# The calls whose first argument names something; any other text could be anybody's.
+_NAMING = ("Documents", "Renderer", "Workspace")
 
 
 def _known_error(port: str) -> Exception:
@@ -127,7 +136,7 @@ class Injector:
         self.calls: list[Call] = []
         self.touched: set[tuple[str, str]] = set()
         self.has_struck = False
-        self._numbers: Counter[tuple[str, str, str]] = Counter()
+        self._numbers: Counter[Call] = Counter()
 
     def wrap(self, stage: str, ports: Any) -> Any:
         """Return a stage's ports with a proxy before each; what is no protocol (the redactor, plain values) stays."""
@@ -140,10 +149,13 @@ class Injector:
                 names[part.name] = Proxy(self, stage, kind.__name__, value)
         return dataclasses.replace(ports, **names)
 
-    def call(self, stage: str, port: str, method: str, do: Callable[[], Any]) -> Any:
+    def call(self, stage: str, port: str, method: str, do: Callable[[], Any], *arguments: Any) -> Any:
         """Do what was asked, or fail."""
-        self._numbers[stage, port, method] += 1
-        call = Call(stage, port, method, self._numbers[stage, port, method])
+        names = port in _NAMING or method == "set_output"
+        about = arguments[0] if names and arguments and isinstance(arguments[0], str) and len(arguments[0]) < SHA else ""
+        kind = Call(stage, port, method, about)
+        self._numbers[kind] += 1
+        call = dataclasses.replace(kind, number=self._numbers[kind])
         self.calls.append(call)
         self.touched.add((port, method))
         if self.kind is not None and self._strikes(call):
@@ -174,7 +186,7 @@ class Proxy:
             return value
 
         def call(*arguments: Any, **named: Any) -> Any:
-            made = self._injector.call(self._stage, self._port, name, lambda: value(*arguments, **named))
+            made = self._injector.call(self._stage, self._port, name, lambda: value(*arguments, **named), *arguments)
             if (self._port, name) in PRODUCTS:
                 return Proxy(self._injector, self._stage, PRODUCTS[self._port, name], made)
             return ProxiedLog(self._injector, self._stage, made) if name == "open_log" else made
@@ -295,7 +307,7 @@ class Workbench:
         scene: Where; it belongs to the bench from now on.
         folder: For the copies of the job's folder.
         event: What is asked.
-        facts: Further arguments of `Run`, and `environment`, further variables of the job.
+        facts: Further arguments of `Run`, the `attempt` that is broken, and `environment`, further variables of the job.
     """
 
     RUN_ID = 7
@@ -303,6 +315,7 @@ class Workbench:
     def __init__(self, scene: Scene, folder: Path, issue: Issue, event: Event, **facts: Any) -> None:
         self.scene, self.folder, self.event, self.facts = scene, folder, event, facts
         self.environment: dict[str, str] = facts.pop("environment", {})
+        self.attempt: int = facts.pop("attempt", 1)
         self.thread = issue.number
         self.ordinary = Injector()
         self.saved = {"plan": self._save("plan", None)}
@@ -327,8 +340,9 @@ class Workbench:
         """The thread, as it is now."""
         return self.scene.repository.issues[self.thread]
 
-    def start(self, attempt: int = 1) -> Run:
-        """Return an attempt of the task that has not begun."""
+    def start(self, *, again: bool = False) -> Run:
+        """Return the attempt of the task that is broken, or the one after it; it has not begun."""
+        attempt = self.attempt + again
         run = self.scene.start(self.event, run_id=self.RUN_ID, attempt=attempt, **self.facts)
         run.environment |= self.environment
         scene = self.scene
@@ -367,8 +381,8 @@ class Workbench:
         """
         seen = self.describe()
         if seen not in self._repeated:
-            shutil.rmtree(self.scene.folder / f"job-{self.RUN_ID}-2", ignore_errors=True)
-            run = self.start(attempt=2)
+            shutil.rmtree(self.scene.folder / f"job-{self.RUN_ID}-{self.attempt + 1}", ignore_errors=True)
+            run = self.start(again=True)
             end = run_job(run)
             self._repeated[seen] = [f"re-run: {wrong}" for wrong in self._judge_repetition(run, end)]
         return self._repeated[seen]

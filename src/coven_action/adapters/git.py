@@ -13,7 +13,7 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -391,11 +391,59 @@ class GitPublicationRepositories:
         repository.fetch_base()
         return repository
 
+    def fetch(self, folder: Path, commits: Sequence[str]) -> "GitTrees":
+        """Fetch commits from the server into a new repository."""
+        root = folder / "trees.git"
+        self._git.run("init", "--quiet", "--bare", str(root))
+        for commit in commits:
+            GitPublicationRepository(
+                self._git, root, commit, self._remote_url, self._authorization(), self._sleep
+            ).fetch_base()
+        return GitTrees(self._git, root)
+
     def _authorization(self) -> Settings:
         if self._token is None:
             return ()
         credential = base64.b64encode(f"x-access-token:{self._token}".encode()).decode()
         return ((f"http.{self._remote_url}.extraHeader", f"Authorization: Basic {credential}"),)
+
+
+class GitTrees:
+    """Commits in a bare repository of ours."""
+
+    def __init__(self, git: Git, root: Path) -> None:
+        self._git = git
+        self._root = root
+
+    def list_files(self, commit: str, folder: str) -> tuple[tuple[str, bool], ...]:
+        """Return each path below a folder, and whether it is an ordinary file (no link, executable or submodule)."""
+        listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", f"{folder}/", cwd=self._root)
+        return tuple((path, mode == _FILE_MODE) for mode, _, path in _parse_tree(listed))
+
+    def read_file(self, commit: str, path: str, limit: int) -> bytes | None:
+        """Return an ordinary file's content, at most `limit` + 1 bytes; None where there is none."""
+        return _read_file(self._git, self._root, commit, path, limit)
+
+
+_FILE_MODE: Final = "100644"
+_READABLE_MODES: Final = frozenset({_FILE_MODE, "100755"})
+
+
+def _parse_tree(listed: bytes) -> Iterator[tuple[str, str, str]]:
+    """Yield mode, object and path of each line of `git ls-tree -z`."""
+    for entry in listed.decode("utf-8", "backslashreplace").split("\0")[:-1]:
+        header, _, path = entry.partition("\t")
+        mode, _, sha = header.split(" ")
+        yield mode, sha, path
+
+
+def _read_file(git: Git, root: Path, commit: str, path: str, limit: int) -> bytes | None:
+    # ls-tree takes the path as it is; `commit:path` would let a path with a colon or a caret say something else.
+    listed = git.run("ls-tree", "-z", "--full-tree", commit, "--", path, cwd=root)
+    for mode, sha, found in _parse_tree(listed):
+        if found == path and mode in _READABLE_MODES:
+            return git.read("cat-file", "blob", sha, cwd=root, limit=limit)
+    return None
 
 
 class GitPublicationRepository:
@@ -433,6 +481,10 @@ class GitPublicationRepository:
     def read_patch(self, tip: str, limit: int) -> bytes:
         """Return the patch from the base to `tip`, at most `limit` + 1 bytes."""
         return _read_patch(self._git, self._root, self._base_sha, tip, limit)
+
+    def read_file(self, commit: str, path: str, limit: int) -> bytes | None:
+        """Return an ordinary file's content, at most `limit` + 1 bytes; None where there is none."""
+        return _read_file(self._git, self._root, commit, path, limit)
 
     def list_parents(self, commit: str) -> tuple[str, ...]:
         """Return a commit's parents."""

@@ -183,7 +183,8 @@ def _tell_plan(plan: Plan) -> None:
     if work is not None:
         asked = f'{work.trigger} #{work.thread_number} "{work.text.title}" by {work.asked_by.login} → {work.familiar.id}'
         _say("plan", asked, plan.seconds)
-        _say("", f"{work.trust.reason} · memory: off · branch {work.target.branch}")
+        _say("", f"{work.trust.reason} · branch {work.target.branch}")
+        _say("", f"memory: {work.brief.memory_policy.reason}")
 
 
 def _tell_outcome(outcome: Outcome) -> None:

@@ -64,20 +64,25 @@ def plan() -> None:
     """Decide whether a run goes on, and write plan.json."""
     from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415 - each stage pays only for its own imports
     from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
+    from coven_action.adapters.git import Git, GitPublicationRepositories  # noqa: PLC0415
     from coven_action.adapters.templates import MarkdownTemplates  # noqa: PLC0415
     from coven_action.stages.plan import PlanPorts  # noqa: PLC0415
     from coven_action.stages.plan import plan as plan_stage  # noqa: PLC0415
 
     context, job = parse_job_context(os.environ), ActionsJob()
     api = _LazyGitHub(context, os.environ)
+    documents = DocumentFolder(find_folder(os.environ, context))
+    git = Git(documents.folder / "git", os.environ.get("PATH", os.defpath))
+    remote_url = f"{context.server.server_url}/{context.repository}.git"
     ports = PlanPorts(
         clock=SystemClock(),
-        documents=DocumentFolder(find_folder(os.environ, context)),
+        documents=documents,
         reader=api,
         writer=api,
         renderer=MarkdownTemplates(),
         job=job,
         redactor=build_redactor(os.environ),
+        trees=GitPublicationRepositories(git, remote_url, get_token(os.environ)),
     )
     decided = plan_stage(context, _load_event(os.environ), isolation=_demanded_isolation(os.environ), ports=ports)
     refusal = decided.refusal

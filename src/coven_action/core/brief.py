@@ -14,13 +14,8 @@ from coven_action.core.contract import (
 from coven_action.core.diff_extraction import extract_diffs
 from coven_action.core.documents import FrozenText, Target
 from coven_action.core.events import Repository, Thread, TriggerEvent
-from coven_action.core.memory_policy import (
-    BranchScope,
-    MemoryPolicy,
-    RepositoryScope,
-    TenantScope,
-    disabled_memory_policy,
-)
+from coven_action.core.memory.policy import MemoryFacts
+from coven_action.core.memory_policy import BranchScope, MemoryPolicy, RepositoryScope, TenantScope
 from coven_action.core.records import sha256_hex
 from coven_action.core.refusals import Refusal
 from coven_action.core.sanitising import sanitise_input
@@ -89,10 +84,9 @@ def build_brief(
     thread: Thread,
     text: FrozenText,
     familiar: Familiar,
-    target: Target,
     *,
     clone_url: str,
-    trust_scope: TrustScope,
+    memory_policy: MemoryPolicy,
     audit_instruction: str | None,
 ) -> Brief:
     """Return the brief, with the workspace's place left open for `run`."""
@@ -115,21 +109,21 @@ def build_brief(
             id=familiar.id, display_name=familiar.display_name, model=familiar.model, skills=familiar.skills
         ),
         audit_instruction=audit_instruction,
-        memory_policy=_memory_policy(repository, target, trust_scope),
+        memory_policy=memory_policy,
     )
 
 
-def _memory_policy(repository: Repository, target: Target, trust_scope: TrustScope) -> MemoryPolicy:
-    return disabled_memory_policy(
-        tenant_scope=TenantScope(account_id=repository.owner.id, account_login=repository.owner.login),
-        repo_scope=RepositoryScope(
+def build_memory_facts(repository: Repository, target: Target, trust_scope: TrustScope) -> MemoryFacts:
+    """Return what the memory policy of a run is decided from: ids, names, the branch, and the lowest trust."""
+    return MemoryFacts(
+        tenant=TenantScope(account_id=repository.owner.id, account_login=repository.owner.login),
+        repository=RepositoryScope(
             repository_id=repository.id,
             owner=repository.owner.login,
             name=repository.name,
             visibility=repository.visibility,
             default_branch=repository.default_branch,
         ),
-        branch_scope=BranchScope(base_ref=target.base_ref, head_ref=target.branch, same_repository=True),
+        branch=BranchScope(base_ref=target.base_ref, head_ref=target.branch, same_repository=True),
         trust_scope=trust_scope.value,
-        reason="Memory is off: this version keeps none.",
     )

@@ -11,6 +11,9 @@ from pydantic import Field, ValidationError
 from coven_action.core.changes import ChangedFile, DiffStatistics
 from coven_action.core.contract import Brief
 from coven_action.core.events import Actor, Repository
+from coven_action.core.memory.evidence import MemoryEvidence
+from coven_action.core.memory.hand_off import MemoryHandOff
+from coven_action.core.memory.selection import PlannedMemory
 from coven_action.core.records import Record, canonical_json
 from coven_action.core.refusals import Refusal
 from coven_action.core.run_trust import RunTrust
@@ -108,6 +111,7 @@ class Work(Record):
     target: Target
     labels: tuple[str, ...]
     brief: Brief
+    memory: PlannedMemory = PlannedMemory()
     isolation_demanded: Literal["enforced", "partial", "none"]
     configuration_sha256: Sha256
     status_comment_id: int | None
@@ -208,6 +212,7 @@ class Outcome(Record):
     unknown_result_fields: tuple[str, ...] = ()
     hand_off: HandOff = HandOff()
     hand_off_notes: tuple[str, ...] = ()
+    memory_hand_off: MemoryHandOff = MemoryHandOff()
     tip_sha: Sha | None = None
     bundle_sha256: Sha256 | None = None
     files_changed: tuple[str, ...] = ()
@@ -266,6 +271,7 @@ class Evidence(Record):
     files: tuple[ChangedFile, ...]
     statistics: DiffStatistics
     isolation: Isolation | None
+    memory: MemoryEvidence | None
     fault: Fault | None
     notes: tuple[str, ...]
     base_sha: Sha | None

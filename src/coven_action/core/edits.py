@@ -23,12 +23,15 @@ class Edits(Record):
 def find_late_edits(edits: Edits, event: TriggerEvent) -> tuple[str, ...]:
     """Return what was changed after the trigger: "title", "body", "comment".
 
-    A dispatch carries no text: it is read when the run begins, so nothing can be later.
+    A dispatch carries no text: it is read when the run begins, so nothing can be later. The body of a pull request is what
+    this action itself writes: counted, an attempt that failed after that would keep its own re-run from going on.
     """
     since = event.triggered_at
     if since is None:
         return ()
-    times = (("title", edits.renamed_at), ("body", edits.body_edited_at), ("comment", edits.comment_edited_at))
+    on_pull_request = event.thread is not None and event.thread.is_pull_request
+    body_edited_at = None if on_pull_request else edits.body_edited_at
+    times = (("title", edits.renamed_at), ("body", body_edited_at), ("comment", edits.comment_edited_at))
     return tuple(name for name, at in times if at is not None and at > since)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from coven_action.core.changes import ChangedFile, DiffStatistics
 from coven_action.core.documents import EvidenceRow, HandOff, Isolation, Outcome, TaskIdentity, Verdict, Work
+from coven_action.core.memory.evidence import MemoryEvidence, describe_memory
 from coven_action.core.platform_limits import ANNOTATIONS_PER_REQUEST, CHECK_TITLE
 from coven_action.core.records import Record
 from coven_action.core.runtime_usage import Usage
@@ -71,6 +72,7 @@ def build_rows(
     outcome: Outcome | None,
     statistics: DiffStatistics,
     verdicts: tuple[Verdict, ...],
+    memory: MemoryEvidence | None,
 ) -> tuple[EvidenceRow, ...]:
     """Return the table that people see, in the order of the questions they ask."""
     rows = [
@@ -78,7 +80,7 @@ def build_rows(
         EvidenceRow(name="what was done", text=_done(work, statistics, verdicts)),
         EvidenceRow(name="what we observed", text=_observed(outcome)),
         EvidenceRow(name="boundary", text=_boundary(outcome.isolation if outcome else None)),
-        EvidenceRow(name="memory", text="off"),
+        EvidenceRow(name="memory", text=describe_memory(memory) if memory else work.brief.memory_policy.reason),
     ]
     if outcome is not None and outcome.usage is not None:
         rows.append(EvidenceRow(name="cost", text=_cost(outcome.usage)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from coven_action.core.brief import build_brief, freeze_text
+from coven_action.core.brief import build_brief, build_memory_facts, freeze_text
 from coven_action.core.config import Config
 from coven_action.core.config_parsing import parse_config
 from coven_action.core.context import JobContext
@@ -25,6 +25,7 @@ from coven_action.core.documents import (
 from coven_action.core.edits import decide_late_edits, describe_late_edits, find_late_edits
 from coven_action.core.events import Actor, Thread, TriggerEvent, parse_event
 from coven_action.core.isolation import IsolationLevel
+from coven_action.core.mistakes import render_mistakes
 from coven_action.core.records import sha256_hex
 from coven_action.core.redaction import Redactor
 from coven_action.core.refusals import Refusal
@@ -50,7 +51,8 @@ from coven_action.core.trust import OWN_IDS, Trust, decide_sender, decide_trust,
 from coven_action.errors import ConfigError, Error
 from coven_action.stages.documents import PLAN_DOCUMENT
 from coven_action.stages.faults import explain_exception
-from coven_action.stages.ports import Clock, Documents, GitHubReader, GitHubWriter, Job, Renderer
+from coven_action.stages.memory import PlannedPolicy, plan_memory
+from coven_action.stages.ports import Clock, Documents, GitHubReader, GitHubWriter, Job, Renderer, TreeSource
 
 CONFIG_PATH: Final = ".github/coven.yml"
 LABEL_PREFIX: Final = "coven:"
@@ -68,6 +70,7 @@ class PlanPorts:
     renderer: Renderer
     job: Job
     redactor: Redactor
+    trees: TreeSource
 
 
 class _Declined(Exception):  # carries an answer, not an error, out of the sequence below
@@ -107,6 +110,19 @@ def plan(context: JobContext, payload: Any, *, isolation: IsolationLevel, ports:
     return decided
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What was decided about a run that goes on."""
+
+    config: Config
+    config_sha256: str
+    route: Route
+    trust: RunTrust
+    text: FrozenText
+    target: Target
+    memory: PlannedPolicy
+
+
 class _Session:
     """One call of `plan`: what it has learned so far."""
 
@@ -133,7 +149,9 @@ class _Session:
         text = text.model_copy(update={"note": describe_late_edits(late)})
         run_trust = _accepted(self._decide_run_trust(event, trust, text, config))
         target = _accepted(self._decide_target(event, thread, sha))
-        work = self._build_work(event, thread, config, route, run_trust, text, target, isolation, digest)
+        memory = self._plan_memory(event, run_trust, config, target, sha)
+        chosen = _Decided(config, digest, route, run_trust, text, target, memory)
+        work = self._build_work(event, thread, chosen, isolation)
         comment_id = self._acknowledge(work)
         if event.label is not None:
             self.ports.writer.remove_label(event.thread_number, event.label)
@@ -258,57 +276,65 @@ class _Session:
                 )
         return tuple(branches)
 
-    def _build_work(
-        self,
-        event: TriggerEvent,
-        thread: Thread,
-        config: Config,
-        route: Route,
-        trust: RunTrust,
-        text: FrozenText,
-        target: Target,
-        isolation: IsolationLevel,
-        config_sha256: str,
-    ) -> Work:
-        familiar = route.familiar
+    def _plan_memory(
+        self, event: TriggerEvent, trust: RunTrust, config: Config, target: Target, default_sha: str
+    ) -> PlannedPolicy:
+        planned = plan_memory(
+            build_memory_facts(event.repository, target, trust.scope),
+            trust,
+            config,
+            target,
+            default_sha=default_sha,
+            today=self.started.date(),
+            source=self.ports.trees,
+            documents=self.ports.documents,
+            redactor=self.ports.redactor,
+        )
+        for path, mistakes in planned.selection.mistakes.items():
+            said = render_mistakes(mistakes, path=path)
+            self.ports.job.warning(self.ports.redactor.redact(said))
+        return planned
+
+    def _build_work(self, event: TriggerEvent, thread: Thread, decided: _Decided, isolation: IsolationLevel) -> Work:
+        config, familiar, memory = decided.config, decided.route.familiar, decided.memory
         brief = build_brief(
             event,
             thread,
-            text,
+            decided.text,
             familiar,
-            target,
             clone_url=f"{self.context.server.server_url}/{event.repository.full_name}.git",
-            trust_scope=trust.scope,
-            audit_instruction=None if familiar.runtime == "patch" else audit_instruction(),
+            memory_policy=memory.policy,
+            audit_instruction=None if familiar.runtime == "patch" else audit_instruction(memory=memory.policy.enabled),
         )
         return Work(
             repository=event.repository,
             thread_number=thread.number,
             thread_is_pull_request=thread.is_pull_request,
             trigger=event.described,
-            asked_with=route.asked_with,
+            asked_with=decided.route.asked_with,
             asked_by=event.sender,
-            text=text,
+            text=decided.text,
             familiar=PlannedFamiliar(
                 id=familiar.id,
                 display_name=familiar.display_name,
                 model=familiar.model,
                 runtime=familiar.runtime,
                 mode=familiar.mode,
-                why=route.why,
+                why=decided.route.why,
             ),
-            trust=trust,
+            trust=decided.trust,
             limits=PlannedLimits(
                 time_seconds=config.limits.time,
                 turns=config.limits.turns,
                 files=config.limits.files,
                 patch_bytes=config.limits.patch,
             ),
-            target=target,
+            target=decided.target,
             labels=config.publish.labels,
             brief=brief,
+            memory=memory.selection.planned,
             isolation_demanded=isolation,
-            configuration_sha256=config_sha256,
+            configuration_sha256=decided.config_sha256,
             status_comment_id=None,
             published_tasks=self._published_tasks(),
         )

@@ -79,6 +79,26 @@ class GitHubReader(Protocol):
         ...
 
 
+class Trees(Protocol):
+    """Commits of the repository, fetched but not checked out: nothing in them takes effect."""
+
+    def list_files(self, commit: str, folder: str) -> tuple[tuple[str, bool], ...]:
+        """Return each path below a folder, and whether it is an ordinary file (no link, executable or submodule)."""
+        ...
+
+    def read_file(self, commit: str, path: str, limit: int) -> bytes | None:
+        """Return an ordinary file's content, at most `limit` + 1 bytes; None where there is none."""
+        ...
+
+
+class TreeSource(Protocol):
+    """Fetches commits."""
+
+    def fetch(self, folder: Path, commits: Sequence[str]) -> Trees:
+        """Fetch commits from the server into a new repository."""
+        ...
+
+
 class GitHubWriter(Protocol):
     """What `plan` and `publish` change at GitHub. A repeated call after a lost answer does not act twice."""
 
@@ -210,6 +230,10 @@ class PublicationRepository(Protocol):
 
     def read_patch(self, tip: str, limit: int) -> bytes:
         """Return the patch from the base to `tip`, at most `limit` + 1 bytes."""
+        ...
+
+    def read_file(self, commit: str, path: str, limit: int) -> bytes | None:
+        """Return an ordinary file's content, at most `limit` + 1 bytes; None where there is none."""
         ...
 
     def list_parents(self, commit: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from coven_action.core.documents import (
     parse_plan,
 )
 from coven_action.core.endings import ENDINGS, Ending, EndingRule, decide_ending
+from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES
 from coven_action.core.platform_limits import (
     CHECK_SUMMARY,
     COMMENT_BODY,
@@ -60,6 +61,7 @@ from coven_action.stages.documents import (
     check_task,
 )
 from coven_action.stages.faults import build_fault, explain_exception, is_bug
+from coven_action.stages.memory import JudgedMemory, judge_memory, write_proposed_files
 from coven_action.stages.ports import (
     Clock,
     Documents,
@@ -163,6 +165,8 @@ class _Session:
         self.ports = ports
         self.started = ports.clock.now()
         self.outcome: Outcome | None = None
+        self.said_memory: Outcome | None = None
+        self.memory: JudgedMemory | None = None
         self.said_secrets: frozenset[str] = frozenset()
         self.kept_patch = b""
         self.outcome_sha256: str | None = None
@@ -195,11 +199,13 @@ class _Session:
         if outcome is None or fault is not None:
             return Ending.FAULT, fault
         repository = self._observe(outcome)
+        self._judge_memory(repository)
         refusal = find_refusal(self.observed.verdicts)
         ending = decide_ending(outcome, outcome.fault, has_changes=self._has_changes(outcome), refusal=refusal)
         if ending is Ending.PUBLISHED and repository is not None:
             if self._push(repository):
                 self._open_pull_request()
+                self._propose_memory()
                 self.evidence = self._build_evidence(ending, None)
                 self._write_check_run(self.evidence)
                 return ending, None
@@ -219,10 +225,35 @@ class _Session:
         except DocumentError as error:
             return Fault(stage="run", code=error.code, message=error.message, remedy=error.remedy)
         self.outcome_sha256 = sha256_hex(data)
+        self.said_memory = outcome
         said = [outcome.hand_off.title, outcome.hand_off.body]
         self.said_secrets = find_kinds(said, self.ports.redactor) | frozenset(outcome.secrets)
         self.outcome = redact_record(outcome, self.ports.redactor)
         return self.outcome.fault
+
+    def _judge_memory(self, repository: PublicationRepository | None) -> None:
+        """Judge the memory part. Whatever is rejected there changes nothing of how the task ends."""
+        said, tip = self.said_memory, self.observed.tip
+        if said is None:
+            return
+
+        def read_file(path: str) -> bytes | None:
+            return repository.read_file(tip, path, MAX_CITED_FILE_BYTES) if repository and tip else None
+
+        self.memory = judge_memory(self.work, said, read_file, self.ports.redactor)
+
+    def _propose_memory(self) -> None:
+        number = self.pushed.pull_request.number if self.pushed.pull_request else self.work.target.pull_request
+        if self.memory is not None:
+            write_proposed_files(
+                self.memory,
+                self.work,
+                run_id=self.plan.task.run_id,
+                pull_request=number,
+                today=self.started.date(),
+                documents=self.ports.documents,
+                redactor=self.ports.redactor,
+            )
 
     def _has_changes(self, outcome: Outcome) -> bool:
         return self.observed.tip is not None or bool(outcome.secrets)
@@ -387,10 +418,17 @@ class _Session:
             outcome_sha256=self.outcome_sha256,
             bundle_sha256=outcome.bundle_sha256 if outcome else None,
             verdicts=self.observed.verdicts,
-            rows=build_rows(self.work, outcome, self.observed.statistics, self.observed.verdicts),
+            rows=build_rows(
+                self.work,
+                outcome,
+                self.observed.statistics,
+                self.observed.verdicts,
+                self.memory.evidence if self.memory else None,
+            ),
             files=self.observed.files,
             statistics=self.observed.statistics,
             isolation=outcome.isolation if outcome else None,
+            memory=self.memory.evidence if self.memory else None,
             fault=fault,
             notes=(*(outcome.hand_off_notes if outcome else ()), *self.notes),
             base_sha=target.base_sha,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from coven_action.core.contract import MAX_RESULT_BYTES, RuntimeResult, parse_result
+from coven_action.core.coven_code import CONFIG_HOME_NAME
 from coven_action.core.documents import (
     MAXIMUM_DOCUMENT_BYTES,
     Attempt,
@@ -46,6 +47,7 @@ from coven_action.stages.documents import (
     check_task,
 )
 from coven_action.stages.faults import explain_exception, is_bug
+from coven_action.stages.memory import materialise, take_hand_off
 from coven_action.stages.ports import Clock, Documents, Job, Workspace, Workspaces
 from coven_action.stages.runtimes import RunFolder, Runtime, RuntimePorts, prepare_runtime, runtime_kind
 
@@ -177,6 +179,7 @@ class _Session:
             ports=self.ports.runtimes,
         )
         self.parts |= {"runtime_version": runtime.version, "capabilities": dict(runtime.capabilities)}
+        materialise(self.work, folder.home / CONFIG_HOME_NAME)
         brief = canonical_json(self.work.brief.at(str(workspace.root)).document())
         folder.brief.write_text(brief, encoding="utf-8")
         report = self._start(runtime, workspace)
@@ -237,6 +240,7 @@ class _Session:
         verdict = judge_runtime(report, result, tree_changed=tip is not None)
         hand_off, notes = parse_pull_request_hand_off(workspace.read_hand_off(PULL_REQUEST_FILE, HAND_OFF_LIMIT))
         self.parts |= {"verdict": verdict.kind, "hand_off": hand_off, "hand_off_notes": notes}
+        self.parts["memory_hand_off"] = take_hand_off(workspace, self._knows)
         self.parts["summary"] = _summarise(verdict, result)
         if isinstance(result, RuntimeResult):
             self.parts |= {
@@ -247,6 +251,10 @@ class _Session:
             self._record_fault(verdict.code or "runtime-crashed", verdict.sentence, None)
         if tip is not None:
             self._record_changes(tip, workspace)
+
+    def _knows(self, text: str) -> bool:
+        """Whether a text holds a value that this stage alone was given."""
+        return REGISTERED in find_kinds(text, self.ports.redactor)
 
     def _record_changes(self, tip: str, workspace: Workspace) -> None:
         """Keep the work done, even after a fault: a maintainer may want it, and `publish` decides."""

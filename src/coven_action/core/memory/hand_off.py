@@ -4,6 +4,7 @@ A line is a proposal or a use. Here only the form is read, within bounds; what a
 in a later stage, which gets these values from a document that the agent may have forged and reads the bounds again.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
@@ -58,7 +59,7 @@ class HandOffFault(Record):
     """A line, or the whole file, that cannot be read. Line 0 is the file."""
 
     line: Annotated[int, Field(ge=0, le=MAX_LINES)]
-    reason: Literal["malformed", "too_large", "too_many"]
+    reason: Literal["malformed", "too_large", "too_many", "secret"]
     sentence: Annotated[str, Field(max_length=300)]
 
 
@@ -92,6 +93,32 @@ def parse_memory_hand_off(data: bytes | None) -> MemoryHandOff:
         uses=tuple(item for item in read if isinstance(item, Use)),
         faults=tuple(faults),
     )
+
+
+def drop_secrets(hand_off: MemoryHandOff, finds: Callable[[str], bool]) -> MemoryHandOff:
+    """Return the hand-off without the lines that hold a secret; each becomes a fault that does not repeat it.
+
+    Args:
+        hand_off: As read.
+        finds: Whether a text holds a secret that only the stage which reads the file can know.
+    """
+    items: tuple[Proposal | Use, ...] = (*hand_off.proposals, *hand_off.uses)
+    spoiled = frozenset(item.line for item in items if any(finds(text) for text in _iterate_texts(item)))
+    return MemoryHandOff(
+        proposals=tuple(item for item in hand_off.proposals if item.line not in spoiled),
+        uses=tuple(item for item in hand_off.uses if item.line not in spoiled),
+        faults=(
+            *hand_off.faults,
+            *(HandOffFault(line=line, reason="secret", sentence="the line holds a secret") for line in sorted(spoiled)),
+        ),
+    )
+
+
+def _iterate_texts(item: Proposal | Use) -> Iterator[str]:
+    if isinstance(item, Use):
+        yield from (item.used, item.why)
+    else:
+        yield from (item.key, item.text, item.why, *(citation.path for citation in item.citations))
 
 
 def _parse_line(number: int, line: bytes) -> Proposal | Use | HandOffFault:
