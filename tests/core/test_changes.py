@@ -1,22 +1,15 @@
-"""What changed, as git's records say it, and which paths a familiar may not touch under any spelling."""
-
-import unicodedata
+"""What changed, as git's records say it, and how large it is."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coven_action.core.changes import (
-    PROTECTED_FOLDERS,
-    PROTECTED_NAMES,
     DiffStatistics,
     find_broken_limits,
-    find_protected,
-    fold_path,
     measure,
     parse_changes,
 )
-from tests.core.samples import changed
 
 ZERO, ONE, TWO = "0" * 40, "1" * 40, "2" * 40
 
@@ -120,82 +113,6 @@ def test_any_path_survives_and_the_size_is_the_sum(files):
 )
 def test_a_size_is_told_in_a_persons_words(statistics, said):
     assert statistics.described == said
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        ".github/workflows/ci.yml", ".github", ".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", "AGENTS.md",
-        "packages/api/AGENTS.md", "CLAUDE.md", "sub/.claude/settings.json", ".mcp.json", ".cursor/rules/x.mdc",
-        ".coven/handoff/x", ".coven-code/x", ".gitattributes", "deep/down/.gitattributes", ".gitmodules", ".git/config",
-        "vendor/.git/hooks/pre-commit", ".husky/pre-commit", ".lfsconfig",
-        # case
-        ".GitHub/workflows/ci.yml", ".GITHUB/x", "codeowners", "agents.MD", ".GitModules",
-        # compatibility forms: full-width, small forms, ligatures, the Kelvin sign, the long s
-        "\uff0egithub/x", ".\uff47ithub/x", "\ufe52github/x", ".\u210aithub/x", "AGENT\u017f.md", ".\u24d6ithub/x",
-        ".cur\u017for/x", ".hus\u212ay/x", "\uff23\uff2f\uff24\uff25\uff2f\uff37\uff2e\uff25\uff32\uff33",
-        # trailing dots and spaces, which Windows drops
-        ".github./x", ".github /x", ".github. . /x", ".github\u00a0/x", "CODEOWNERS.", "AGENTS.md ", ".github\u3000/x",
-        # invisible characters, which HFS+ and readers drop
-        ".g\u200cithub/x", ".github\u200b/x", "\ufeff.github/x", ".git\u2060hub/x", ".gi\u00adthub/x", "AGENTS\u200d.md",
-        ".g\ufe0fithub/x", ".gith\u034fub/x", ".git\U000e0061hub/x", "AGENTS.md\u3164",
-        # separators of other systems, also in full width
-        ".github\\workflows\\ci.yml", "a\\.github\\x", ".github\uff3cx", "a\\AGENTS.md", ".github\uff0fx",
-        # NTFS streams
-        ".github::$INDEX_ALLOCATION/x", "AGENTS.md::$DATA", ".git\uff1ax/config", ".github .:x/y",
-    ],
-)  # fmt: skip
-def test_a_protected_path_is_recognised_under_any_spelling(path):
-    assert find_protected((changed(path),)) == (path,)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "src/tax.py", "github/x", ".githubber/x", "docs/agents.md.txt", "my-agents.md", "CODEOWNERS.txt", "x.github",
-        ".gitignore", "coven/x", ".claude.md.bak", "src/codeowners_parser.py", "a.git/x", "...", ":", "a:b",
-    ],
-)  # fmt: skip
-def test_an_ordinary_path_is_not_protected(path):
-    assert find_protected((changed(path),)) == ()
-
-
-@pytest.mark.parametrize("facts", [{"before": "submodule"}, {"after": "submodule"}])
-def test_a_submodule_is_protected_wherever_it_is(facts):
-    assert find_protected((changed("src/a.py"), changed("vendor/lib", **facts))) == ("vendor/lib",)
-
-
-@pytest.mark.parametrize("status", ["added", "modified", "deleted", "type_changed"])
-@pytest.mark.parametrize("after", ["absent", "file", "executable", "symlink"])
-def test_no_kind_of_change_to_a_protected_path_passes(status, after):
-    assert find_protected((changed("AGENTS.md", status=status, after=after),)) == ("AGENTS.md",)
-
-
-IGNORED = [chr(code) for code in range(0x30000) if unicodedata.category(chr(code)) == "Cf"]
-
-
-@given(
-    st.sampled_from([*(f"{folder}/x" for folder in PROTECTED_FOLDERS), *sorted(PROTECTED_NAMES)]),
-    st.lists(st.tuples(st.integers(0, 30), st.sampled_from(IGNORED)), max_size=4),
-    st.lists(st.integers(0, 30), max_size=6),
-    st.sampled_from(["", "a/", "a\\", "../", "./", "A/b/"]),
-)
-@settings(derandomize=True, max_examples=300)
-def test_no_mixture_of_case_and_format_characters_opens_a_protected_path(path, inserted, raised, before):
-    letters = [letter.upper() if place in raised else letter for place, letter in enumerate(path)]
-    for place, character in inserted:
-        letters.insert(place, character)
-    spelled = before + "".join(letters)
-
-    assert find_protected((changed(spelled),)) == (spelled,)
-
-
-@given(PATHS)
-@settings(derandomize=True, max_examples=200)
-def test_case_never_matters_to_a_folded_path(path):
-    assert fold_path(path)
-    ascii_path = path.encode("ascii", "ignore").decode()
-    assert fold_path(ascii_path.upper()) == fold_path(ascii_path.lower())
 
 
 @pytest.mark.parametrize(

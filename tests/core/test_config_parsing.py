@@ -14,6 +14,8 @@ from coven_action.core.config_parsing import find_mistakes, parse_config
 from coven_action.core.config_rules import NOT_YET, find_plan
 from coven_action.core.memory.grants import MemorySettings
 from coven_action.core.mistakes import InvalidConfigError
+from coven_action.core.path_patterns import PATTERN_ADVICE
+from coven_action.core.protected_paths import Override, Protection
 from coven_action.errors import CODES, ConfigError
 
 SMALLEST = """\
@@ -42,6 +44,9 @@ routing:
 allow_bots: [49699333]
 limits: {time: 45m, turns: 60, files: 50, patch: 512KiB}
 publish: {labels: ["coven", "🧙‍♀️ magic"]}
+protect: ["migrations/**", LICENSE, "*.sql"]
+protect_override:
+  - {path: docs/AGENTS.md, reason: It is an example in the documentation.}
 memory:
   enabled: true
   read: [repo]
@@ -99,6 +104,7 @@ def test_the_smallest_configuration_gets_every_default():
         otherwise="decline",
         allow_bots=(),
         limits=Limits(time=1800, turns=40, files=100, patch=4 * 1024 * 1024),
+        protection=Protection(protect=(), overrides=()),
         publish=Publish(labels=()),
         memory=MemorySettings(
             enabled=False,
@@ -124,6 +130,10 @@ def test_a_grown_configuration_means_what_it_says():
     assert config.allow_bots == (49699333,)
     assert config.limits == Limits(time=2700, turns=60, files=50, patch=512 * 1024)
     assert config.publish.labels == ("coven", "🧙‍♀️ magic")
+    assert config.protection == Protection(
+        protect=("migrations/**", "LICENSE", "*.sql"),
+        overrides=(Override(path="docs/AGENTS.md", reason="It is an example in the documentation."),),
+    )
     assert config.memory == MemorySettings(
         enabled=True, write=(), approval="automatic", separate_approver=True, max_age_days=30, unused_days=1
     )
@@ -204,7 +214,7 @@ def test_the_path_is_the_one_that_was_given():
             [
                 (
                     "2:1 unknown-key familars is not a key here / did you mean `familiars`? "
-                    "allowed: version, familiars, routing, allow_bots, limits, publish, memory"
+                    "allowed: version, familiars, routing, allow_bots, limits, protect, protect_override, publish, memory"
                 )
             ],
         ),
@@ -410,6 +420,66 @@ def test_a_limit_is_within_bounds_that_have_a_reason(limits, expected):
     ],
 )
 def test_other_values_are_told_too(lines, expected):
+    assert _tell(_with(lines)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("protect: migrations", '6:10 wrong-type protect is "migrations"; write a list'),
+        ("protect: [1]", '6:11 wrong-type protect[0] is read by YAML as a number; write "1" in quotation marks'),
+        ('protect: [a, ""]', f"6:14 invalid-value protect[1] is empty; {PATTERN_ADVICE}"),
+        ('protect: ["!a"]', f'6:11 invalid-value protect[0] is "!a"; {PATTERN_ADVICE}'),
+        ('protect: ["a/"]', f'6:11 invalid-value protect[0] is "a/"; {PATTERN_ADVICE}'),
+        ('protect: ["src/{a,b}/**"]', f'6:11 invalid-value protect[0] is "src/{{a,b}}/**"; {PATTERN_ADVICE}'),
+        ('protect: ["**.sql"]', f'6:11 invalid-value protect[0] is "**.sql"; {PATTERN_ADVICE}'),
+        (f"protect: [{'x' * 201}]", f"6:11 invalid-value protect[0] is 201 characters long; {PATTERN_ADVICE}"),
+        (
+            'protect: ["\\uff0a.sql"]',
+            (
+                '6:11 invalid-value protect[0] is "\uff0a.sql"; it holds characters that some file systems '
+                "take for others; write them as they are compared"
+            ),
+        ),
+        (f"protect: [{', '.join(['a'] * 101)}]", "6:10 out-of-range protect has too many entries; write at most 100"),
+        ("protect_override: [AGENTS.md]", '6:20 wrong-type protect_override[0] is "AGENTS.md"; write a mapping'),
+        (
+            "protect_override: [{path: AGENTS.md}]",
+            "6:20 missing-key protect_override[0].reason is missing / add `reason`",
+        ),
+        ("protect_override: [{reason: x}]", "6:20 missing-key protect_override[0].path is missing / add `path`"),
+        (
+            "protect_override: [{path: AGENTS.md, reason: ' '}]",
+            "6:46 invalid-value protect_override[0].reason is empty; say in a line of at most 200 characters why",
+        ),
+        (
+            "protect_override: [{path: AGENTS.md, reasn: x}]",
+            (
+                "6:38 unknown-key protect_override[0].reasn is not a key here / "
+                "did you mean `reason`? allowed: path, reason"
+            ),
+        ),
+        (
+            "protect_override: [{path: .github/**, reason: x}]",
+            (
+                '6:27 invalid-value protect_override[0].path is ".github/**"; '
+                "it covers .github/coven.yml, which no override opens; name less"
+            ),
+        ),
+        (
+            "protect_override: [{path: a, reason: x}, {path: .git/config, reason: x}]",
+            (
+                '6:49 invalid-value protect_override[1].path is ".git/config"; '
+                "it covers .git, which no override opens; name less"
+            ),
+        ),
+        (
+            "protect_override: [{path: 'a/**b', reason: x}]",
+            f'6:27 invalid-value protect_override[0].path is "a/**b"; {PATTERN_ADVICE}',
+        ),
+    ],
+)
+def test_a_wrong_line_about_protected_paths_is_told(lines, expected):
     assert _tell(_with(lines)) == [expected]
 
 

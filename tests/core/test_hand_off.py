@@ -65,7 +65,7 @@ def test_any_bytes_give_a_single_line_title_or_a_note(data):
 
 
 def test_what_a_runtime_keeps_for_itself_is_protected_as_well():
-    from coven_action.core.changes import find_protected
+    from coven_action.core.protected_paths import find_protected
 
     for folder in UNPUBLISHED_FOLDERS:
         assert find_protected((changed(f"{folder}/x"),))

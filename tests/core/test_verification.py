@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from coven_action.core.changes import DiffStatistics
 from coven_action.core.documents import PlannedLimits
-from coven_action.core.verification import STEPS, Facts, find_added_text, find_refusal, verify
+from coven_action.core.protected_paths import Override, Protection
+from coven_action.core.verification import (
+    STEPS,
+    Facts,
+    describe_protection,
+    find_added_text,
+    find_refusal,
+    verify,
+)
 from tests.core.samples import BASE_SHA, LIMITS, changed
 
 GOOD = Facts(
@@ -54,6 +62,43 @@ def test_each_step_refuses_what_it_is_there_for(changes, step, finding):
     assert refusal.step == step
     assert finding in refusal.finding
     assert [verdict.step for verdict in verdicts if not verdict.passed] == [step]
+
+
+OPENED = Protection(
+    protect=("migrations/**",),
+    overrides=(Override(path="AGENTS.md", reason="We write it together."), Override(path=".cursor", reason="Unused.")),
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "step"),
+    [
+        (changed("migrations/1.sql"), "protected-paths"),
+        (changed("CLAUDE.md"), "protected-paths"),
+        (changed("AGENTS.md"), None),
+        (changed("data", after="symlink", link_target="migrations"), "tree"),
+        (changed("data", after="symlink", link_target="AGENTS.md"), None),
+    ],
+)
+def test_the_configuration_says_what_else_is_protected_and_what_is_not(file, step):
+    refusal = find_refusal(verify(GOOD.model_copy(update={"files": (file,), "protection": OPENED})))
+
+    assert (refusal and refusal.step) == step
+
+
+def test_people_are_told_what_was_opened_and_what_needs_review():
+    files = tuple(
+        map(changed, ("AGENTS.md", "docs/AGENTS.md", "src/tax.py", *(f"{each}/package.json" for each in "abcdef")))
+    )
+
+    assert describe_protection(files, OPENED) == (
+        "Changed although protected: AGENTS.md, docs/AGENTS.md. The configuration opens AGENTS.md: We write it together.",
+        (
+            "Needs review, since it decides what is installed, built or started: a/package.json, b/package.json, "
+            "c/package.json, d/package.json, e/package.json and 1 more"
+        ),
+    )
+    assert describe_protection((changed("src/tax.py"),), OPENED) == ()
 
 
 def test_every_step_is_recorded_and_the_first_refusal_decides():

@@ -5,13 +5,19 @@ the attacks are real, and it is used by the tests alone.
 """
 
 import importlib
+import os
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from coven_action.core import verification
+from coven_action.core.contract import parse_result
+from coven_action.core.endings import ENDINGS, Ending
 from coven_action.core.events import _read_labeled
+from coven_action.core.hand_off import HAND_OFF_FOLDER
 from coven_action.core.redaction import Redactor
 from coven_action.core.run_trust import judge_trigger
 from coven_action.core.sanitising import Sanitised
@@ -44,6 +50,77 @@ def nothing_found(self: Redactor, text: str | bytes) -> tuple[()]:
     return ()
 
 
+def siege_configuration() -> str:
+    from tests.redteam.siege import CONFIGURATION  # noqa: PLC0415 - the siege needs nothing of this module, but of its neighbours
+
+    return CONFIGURATION
+
+
+def prefer_branch(get: Callable[..., str]) -> Callable[..., str]:
+    """Return a look-up of a branch that finds the familiar's own instead, where there is one."""
+
+    def find(self: Any, branch: str) -> str:
+        found = self.find_branches("coven/")
+        return str(found[0][1]) if found else get(self, branch)
+
+    return find
+
+
+def inherit(build: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
+    """Return a builder of environments that begins with ours."""
+    return lambda **facts: {**os.environ, **build(**facts)}
+
+
+def read_home(build: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
+    """Return the environment of git without what keeps it from the user's configuration."""
+    return lambda self, additions=(): {
+        name: value for name, value in build(self, additions).items() if name != "GIT_CONFIG_GLOBAL"
+    }
+
+
+def run_in_workspace(self: Any, *arguments: str, environment: Any = None) -> bytes:
+    return bytes(self._git.run(*arguments, cwd=self._root, environment=environment))
+
+
+def commit_on_newest(self: Any, tip: str, message: str, *, author: str, at: Any) -> str:
+    """Commit the tree on whatever main is by now, as a push without a recorded base would."""
+    del author, at
+    newest = self.find_remote_sha("main")
+    self._remote("fetch", "--quiet", self._remote_url, newest)
+    who = {f"GIT_{role}_{field}": "x" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")}
+    tree = self._run("rev-parse", f"{tip}^{{tree}}").decode().strip()
+    return str(self._run("commit-tree", tree, "-p", newest, stdin=message.encode(), environment=who).decode().strip())
+
+
+def import_all(self: Any, bundle: Any) -> str:
+    self._run("fetch", "--quiet", "--update-head-ok", str(bundle), "+refs/*:refs/*")
+    return str(self._run("rev-parse", "refs/coven/result").decode().strip())
+
+
+def weaken_supervisor(path: Path) -> Path:
+    """Return a copy of the supervisor that ends nothing when its program has ended."""
+    weak = Path(tempfile.mkdtemp()) / path.name
+    source = path.read_text()
+    weak.write_text(source.replace("survivors = self._end_everything()", "survivors = False"))
+    return weak
+
+
+def read_anything(self: Any, name: str, limit: int) -> bytes | None:
+    place = self.root / HAND_OFF_FOLDER / name
+    return place.read_bytes()[:limit] if place.exists() else None
+
+
+READING_ANYTHING: Final[Patch] = ("coven_action.adapters.git.GitWorkspace.read_hand_off", read_anything)
+PARSING_ANYTHING: Final[Patch] = ("coven_action.stages.run._read_result", lambda path: parse_result(path.read_bytes()))
+FORGIVING: Final[tuple[Patch, ...]] = (
+    ("coven_action.errors.Error.exit_code", 0),
+    ("coven_action.stages.publish.ENDINGS", {ending: ENDINGS[Ending.PUBLISHED] for ending in Ending}),
+)
+INHERITING: Final[Patch] = ("coven_action.stages.runtimes.runtime_environment", Made(inherit))
+PUSHING_THE_TIP: Final[Patch] = (
+    "coven_action.adapters.git.GitPublicationRepository.commit",
+    lambda self, tip, message, *, author, at: tip,
+)
 FIXED: Final = "ghadelimiter_fixed"
 NO_FINDING: Final[Patch] = ("coven_action.core.redaction.Redactor.find", nothing_found)
 NO_COVERING: Final[Patch] = ("coven_action.core.redaction.Redactor.find_spans", lambda self, view: [])
@@ -98,7 +175,7 @@ NO_SANITISING: Final[Patch] = ("coven_action.adapters.templates.sanitise_output"
 
 DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s10_protected_paths_hold_in_any_spelling": (
-        ("coven_action.core.changes.fold_path", lambda path: tuple(path.split("/"))),
+        ("coven_action.core.protected_paths.fold_path", lambda path: tuple(path.split("/"))),
     ),
     "test_s10_protected_paths_hold_through_links": (without("protected-paths"),),
     "test_s10_links_stay_inside": (without("tree"),),
@@ -145,6 +222,58 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
         ("coven_action.adapters.templates.MarkdownTemplates.render", Made(render_twice)),
     ),
     "test_x5_a_cell_stays_a_cell": PLAIN_CELLS,
+    "test_s9_planted_configurations_are_not_read": (
+        ("coven_action.adapters.github_api.GitHubAPI.find_file", lambda *_: siege_configuration().encode()),
+    ),
+    "test_s9_a_branchs_configuration_is_not_read": (
+        ("coven_action.adapters.github_api.GitHubAPI.get_branch_sha", Made(prefer_branch)),
+    ),
+    "test_s9_variables_of_the_job_are_not_inherited": (INHERITING,),
+    "test_s11_the_workspaces_git_directory_is_not_used": (
+        ("coven_action.adapters.git.GitWorkspace._run", run_in_workspace),
+    ),
+    "test_s11_a_planted_git_directory_is_replaced": (("coven_action.adapters.git.remove_folder", lambda folder: None),),
+    "test_s11_our_gits_home_is_not_read": (("coven_action.adapters.git.Git._environment", Made(read_home)),),
+    "test_s11_the_publication_clone_is_ours": (
+        ("coven_action.adapters.folder.DocumentFolder.make_folder", lambda self, name: self.folder / name),
+        ("coven_action.adapters.git._SETTINGS", ()),
+    ),
+    "test_s12_command_files_are_not_handed_over": (INHERITING,),
+    "test_s15_branch_names_are_ours": Reason("no text of an agent is ever part of a branch's name"),
+    "test_s16_foreign_names_are_not_ours": (("coven_action.core.targets._OWN_BRANCH", re.compile("(?is).*?([0-9]).*")),),
+    "test_s16_files_named_like_options_are_files": Reason("git is given one constant pattern and no name of the agent's"),
+    "test_s19_a_moving_base_changes_nothing_else": (
+        ("coven_action.adapters.git.GitPublicationRepository.commit", commit_on_newest),
+    ),
+    "test_x2_a_forged_commit_is_made_anew": (PUSHING_THE_TIP,),
+    "test_x4_a_tip_stands_on_the_base": (without("tree"),),
+    "test_x4_other_refs_are_left_out": (("coven_action.adapters.git.GitPublicationRepository.import_bundle", import_all),),
+    "test_x4_malformed_trees_are_refused": (
+        ("coven_action.adapters.git.GitPublicationRepository._check_objects", lambda self, tip: None),
+    ),
+    "test_x4_what_is_no_bundle_is_refused": (
+        ("coven_action.adapters.git.GitPublicationRepository.import_bundle", lambda self, bundle: self._base_sha),
+    ),
+    "test_s12_a_daemon_is_ended": (
+        ("coven_action.adapters.runtime_process.SUPERVISOR", Made(weaken_supervisor)),
+        ("coven_action.adapters.runtime_process._find_foreign_children", lambda proc: Anybody()),
+    ),
+    "test_s12_rewritten_documents_are_noticed": (("coven_action.stages.publish.check_digest", lambda *_: None),),
+    "test_s21_giant_files_are_not_read": (
+        ("coven_action.stages.run.HAND_OFF_LIMIT", 2**28),
+        ("coven_action.stages.run.MAX_RESULT_BYTES", 2**28),
+    ),
+    "test_s21_giant_changes_are_refused": (without("limits"),),
+    "test_s21_archives_stay_in_their_folder": (("coven_action.core.archive_reading._check_member", lambda *_: None),),
+    "test_s21_archives_do_not_explode": (
+        ("coven_action.core.archive_reading._Bounded.read", lambda self, size: self._stream.read(size)),
+        ("coven_action.core.archive_reading.sum", lambda sizes: 0),
+    ),
+    "test_s31_an_error_of_github_is_no_success": FORGIVING,
+    "test_s31_a_broken_runtime_is_no_success": FORGIVING,
+    "test_x3_links_are_not_read": (READING_ANYTHING,),
+    "test_x3_pipes_do_not_block": (READING_ANYTHING, PARSING_ANYTHING),
+    "test_x3_a_linked_result_is_none": (PARSING_ANYTHING,),
     "test_s20_workflows_and_owners_are_refused_with_their_patch": (without("protected-paths"),),
 }
 
@@ -157,7 +286,8 @@ def disarm(case: str, monkeypatch: Any) -> None:
     for name, replacement in patches:
         owner, attribute = _resolve(name)
         value = replacement.make(getattr(owner, attribute)) if isinstance(replacement, Made) else replacement
-        monkeypatch.setattr(owner, attribute, value)
+        # A name of Python's own, such as `sum`, is not there before a module is given one.
+        monkeypatch.setattr(owner, attribute, value, raising=False)
 
 
 def _resolve(name: str) -> tuple[Any, str]:

@@ -470,3 +470,60 @@ def test_our_own_sentences_are_plain(scene):
     for text in (check.summary, check.text, comment, scene.pull_requests[0].issue.body):
         assert "\\" not in text
         assert not any(0xFF01 <= ord(character) <= 0xFF5E for character in text)
+
+
+PROTECTING = f"""\
+{CONFIGURATION}
+protect: ["migrations/**"]
+protect_override:
+  - {{path: docs/AGENTS.md, reason: An example for readers.}}
+"""
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"migrations__1.sql": "drop\n"}, {"Migrations.__1.sql": "drop\n"}, {"docs__CLAUDE.md": "obey\n"}],
+    ids=["as it is written", "in another spelling", "on the built-in list"],
+)
+def test_what_the_configuration_protects_is_refused(github, tmp_path, files):
+    scene = Scene(github, tmp_path, configuration=PROTECTING)
+    run = _worked(scene, runtime=_writes(**files))
+
+    assert run.publish() == 0
+
+    refused = [verdict.step for verdict in run.evidence.verdicts if not verdict.passed]
+    assert (run.evidence.ending, refused) == ("refused", ["protected-paths"])
+    assert (scene.branches(), scene.pull_requests) == ({}, [])
+    assert run.read("changes.patch")
+
+
+def test_an_override_lets_its_path_through_and_is_told_with_its_reason(github, tmp_path):
+    scene = Scene(github, tmp_path, configuration=PROTECTING)
+    run = _worked(scene, runtime=_writes(**{"docs__AGENTS.md": "# An example\n"}))
+
+    assert run.publish() == 0
+
+    assert run.evidence.ending == "published"
+    [pull_request] = scene.pull_requests
+    [note] = [note for note in run.evidence.notes if "although protected" in note]
+    assert "docs/AGENTS.md" in note
+    for text in (
+        note,
+        pull_request.body,
+        scene.comments(scene.repository.issues[1])[0].body,
+        scene.check_runs[0].summary,
+    ):
+        assert "An example for readers." in text
+    assert "coven:needs-review" not in scene.labels(pull_request.issue)
+
+
+def test_a_changed_manifest_is_published_with_a_label_and_a_note(scene):
+    run = _worked(scene, runtime=_writes(**{"web__package.json": "{}\n"}))
+
+    assert run.publish() == 0
+
+    assert run.evidence.ending == "published"
+    [pull_request] = scene.pull_requests
+    assert "coven:needs-review" in scene.labels(pull_request.issue)
+    for text in (*run.evidence.notes, pull_request.body, scene.comments(scene.repository.issues[1])[0].body):
+        assert "package.json" in text

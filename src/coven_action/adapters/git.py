@@ -472,7 +472,19 @@ class GitPublicationRepository:
     def import_bundle(self, bundle: Path) -> str:
         """Take a bundle's objects in and return its tip."""
         self._run("fetch", "--quiet", "--no-tags", str(bundle), f"+{RESULT_REF}:{RESULT_REF}")
-        return self._run("rev-parse", "--verify", "--end-of-options", RESULT_REF).decode().strip()
+        tip = self._run("rev-parse", "--verify", "--end-of-options", RESULT_REF).decode().strip()
+        self._check_objects(tip)
+        return tip
+
+    def _check_objects(self, tip: str) -> None:
+        """Refuse objects that git would not make, such as a tree with `..` in it.
+
+        `fetch.fsckObjects` does not reach bundles in every git that is still in use, so the new objects are packed and
+        indexed once more, strictly. https://git-scm.com/docs/git-index-pack#Documentation/git-index-pack.txt---strict
+        """
+        wanted = f"{tip}\n^{self._base_sha}\n".encode()
+        name = self._run("pack-objects", "--quiet", "--revs", str(self._root / "new"), stdin=wanted).decode().strip()
+        self._run("index-pack", "--strict", str(self._root / f"new-{name}.pack"))
 
     def list_changes(self, tip: str) -> tuple[ChangedFile, ...]:
         """Return what differs between the base and `tip`."""

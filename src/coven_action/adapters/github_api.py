@@ -192,10 +192,8 @@ class GitHubAPI:
         return _read(_parse_id, self._create(path, {"body": str(body)}, find))
 
     def update_comment(self, comment_id: int, body: Redacted) -> None:
-        """Replace a comment's text. The answer has to name the comment: it is what people are told that a task has ended."""
-        answer = self._call("PATCH", f"{self._path}/issues/comments/{comment_id}", {"body": str(body)})
-        if _read(_parse_id, answer) != comment_id:
-            raise GitHubError("unexpected-answer", f"GitHub changed another comment than {comment_id}.")
+        """Replace a comment's text."""
+        self._change(f"{self._path}/issues/comments/{comment_id}", comment_id, {"body": str(body)})
 
     def remove_label(self, number: int, name: str) -> None:
         """Remove a label; one that is no longer there is no error."""
@@ -259,7 +257,8 @@ class GitHubAPI:
         check_run_id = _read(_parse_id, self._create(f"{self._path}/check-runs", values, find))
         for batch in rest:
             # GitHub appends annotations on update. https://docs.github.com/en/rest/checks/runs#update-a-check-run
-            self._call("PATCH", f"{self._path}/check-runs/{check_run_id}", {"output": {**output, "annotations": batch}})
+            update = {"output": {**output, "annotations": batch}}
+            self._change(f"{self._path}/check-runs/{check_run_id}", check_run_id, update)
         return check_run_id
 
     def supersede_check_run(self, check_run_id: int, *, title: Redacted, summary: Redacted) -> None:
@@ -269,9 +268,14 @@ class GitHubAPI:
             "conclusion": "neutral",
             "output": {"title": str(title), "summary": str(summary)},
         }
-        self._call("PATCH", f"{self._path}/check-runs/{check_run_id}", values)
+        self._change(f"{self._path}/check-runs/{check_run_id}", check_run_id, values)
 
     # How it is done.
+
+    def _change(self, path: str, wanted: int, values: dict[str, Any]) -> None:
+        """Change something. The answer has to name it: any other answer is no word of GitHub's that it was changed."""
+        if _read(_parse_id, self._call("PATCH", path, values)) != wanted:
+            raise GitHubError("unexpected-answer", f"GitHub changed something else than {path}.", place=f"PATCH {path}")
 
     def _create(self, path: str, values: dict[str, Any], find: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         """Create something once: after an answer that was lost, look for it before trying again."""

@@ -1,14 +1,12 @@
-"""What changed between two trees, as git's raw records say it, and whether it may be published. Pure.
+"""What changed between two trees, as git's raw records say it, and how large it is. Pure.
 
 The records are read without rename detection: a rename is a deletion and an addition, so both of its paths are judged.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
-from coven_action.core.invisible import remove_invisible
 from coven_action.core.records import Record
 
 _MODES: Final = {
@@ -142,53 +140,6 @@ def measure(files: Iterable[ChangedFile], patch_bytes: int) -> DiffStatistics:
     )
 
 
-# Paths whose change could alter who reviews, what runs, or what the next agent is told. Compared as folded by `fold_path`.
-PROTECTED_FOLDERS: Final = (
-    ".github",
-    ".coven",
-    ".coven-code",
-    ".git",
-    ".claude",
-    ".cursor",
-    ".gemini",
-    ".codex",
-    ".husky",
-)
-PROTECTED_NAMES: Final = frozenset(
-    {
-        "codeowners",
-        "agents.md",
-        "claude.md",
-        "gemini.md",
-        ".mcp.json",
-        ".cursorrules",
-        ".gitattributes",
-        ".gitmodules",
-        ".gitconfig",
-        ".lfsconfig",
-    }
-)
-
-
-def fold_path(path: str) -> tuple[str, ...]:
-    """Return the path's segments as the most forgiving file system would see them.
-
-    Case, Unicode compatibility forms, invisible characters, trailing dots and spaces, and what follows a colon (the name
-    of an NTFS stream, as in `.git::$INDEX_ALLOCATION`) are ignored somewhere: on macOS, on Windows, or by HFS+. What is
-    equal on any of them is equal here.
-    """
-    visible, _ = remove_invisible(unicodedata.normalize("NFKC", path).casefold())
-    return tuple(_fold_segment(segment) for segment in visible.replace("\\", "/").split("/"))
-
-
-def _fold_segment(segment: str) -> str:
-    return segment.partition(":")[0].rstrip(". ") or segment
-
-
-# How Windows shortens names of more than 8.3 characters: `.github` answers to `GITHUB~1`.
-_SHORT_NAME: Final = re.compile(r"([^.~]{1,6})~[1-9](?:\.[^.]{0,3})?")
-
-
 # How the bytes of a name that is not UTF-8 are written in `ChangedFile.path`.
 _ESCAPED_BYTE: Final = re.compile(r"\\x[89a-f][0-9a-f]")
 
@@ -196,54 +147,6 @@ _ESCAPED_BYTE: Final = re.compile(r"\\x[89a-f][0-9a-f]")
 def find_unreadable(files: Iterable[ChangedFile]) -> tuple[str, ...]:
     """Return the changed paths that are not UTF-8: no interface of GitHub can say them, and they could split a secret."""
     return tuple(file.path for file in files if file.after != "absent" and _ESCAPED_BYTE.search(file.path))
-
-
-def find_protected(files: Iterable[ChangedFile]) -> tuple[str, ...]:
-    """Return the changed paths that a familiar may not touch, in the order given."""
-    return tuple(file.path for file in files if _is_protected(file))
-
-
-def _is_protected(file: ChangedFile) -> bool:
-    return "submodule" in (file.before, file.after) or _is_protected_path(fold_path(file.path))
-
-
-def _is_protected_path(segments: tuple[str, ...]) -> bool:
-    """Whether folded segments lead to, or through, something protected."""
-    return (
-        any(segment in PROTECTED_FOLDERS for segment in segments[:-1])
-        or segments[-1] in PROTECTED_NAMES
-        or segments[-1] in PROTECTED_FOLDERS
-        or any(_is_short_name(segment) for segment in segments)
-    )
-
-
-def _is_short_name(segment: str) -> bool:
-    match = _SHORT_NAME.fullmatch(segment)
-    names = (name.replace(".", "") for name in (*PROTECTED_FOLDERS, *PROTECTED_NAMES))
-    return match is not None and any(name.startswith(match[1]) for name in names)
-
-
-def find_straying_links(files: Iterable[ChangedFile]) -> tuple[str, ...]:
-    """Return the changed symbolic links that lead out of the repository or to something protected, in the order given.
-
-    Whatever reads the tree later (a build, a check with secrets, a person's editor) would follow them.
-    """
-    return tuple(file.path for file in files if file.after == "symlink" and _strays(file))
-
-
-def _strays(file: ChangedFile) -> bool:
-    target = (file.link_target or "/").replace("\\", "/")
-    place: list[str] = list(fold_path(file.path)[:-1])
-    if target.startswith("/") or ":" in target.split("/", maxsplit=1)[0]:
-        return True
-    for segment in fold_path(target):
-        if segment == "..":
-            if not place:
-                return True
-            place.pop()
-        elif segment not in {"", "."}:
-            place.append(segment)
-    return bool(place) and _is_protected_path(tuple(place))
 
 
 def find_broken_limits(statistics: DiffStatistics, *, files: int, patch_bytes: int) -> tuple[str, ...]:

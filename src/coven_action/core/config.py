@@ -9,6 +9,7 @@ from typing import Literal
 
 from coven_action.core.config_document import Publish, When, WrittenLimits
 from coven_action.core.memory.grants import MemorySettings
+from coven_action.core.protected_paths import BUILT_IN_ONLY, Protection
 from coven_action.core.records import Record
 
 
@@ -71,6 +72,7 @@ class Config(Record):
         otherwise: What happens when no rule holds.
         allow_bots: Numeric account ids of bots that may ask.
         limits: The bounds of one run.
+        protection: Paths that no result may change, and exceptions from the built-in list.
         publish: How a result is presented.
         memory: What familiars may remember; off unless written.
     """
@@ -81,6 +83,7 @@ class Config(Record):
     otherwise: Literal["decline"] = "decline"
     allow_bots: tuple[int, ...] = ()
     limits: Limits = Limits()
+    protection: Protection = BUILT_IN_ONLY
     publish: Publish = Publish()
     memory: MemorySettings = MemorySettings()
 

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
 
 from coven_action.core.config_types import (
+    CheckedText,
     Choice,
     ReservedText,
     Text,
@@ -19,6 +20,13 @@ from coven_action.core.config_types import (
     build_duration,
     build_size,
 )
+from coven_action.core.path_patterns import (
+    MAXIMUM_PATTERN_LENGTH,
+    PATTERN_ADVICE,
+    PATTERN_FORM,
+    find_pattern_mistake,
+)
+from coven_action.core.protected_paths import find_override_mistake
 from coven_action.core.quantities import parse_duration, parse_size
 from coven_action.core.records import Record
 
@@ -46,6 +54,10 @@ MODEL: Final = Text(160, r"[a-z][a-z0-9-]*/[A-Za-z0-9][A-Za-z0-9._:@/-]*", "writ
 SKILL: Final = Text(64, r"[A-Za-z0-9][A-Za-z0-9._-]*", "a skill is up to 64 letters, digits, dots and hyphens")
 DISPLAY_NAME: Final = Text(60, r".+", "a name is 1 to 60 characters on one line")
 ARGUMENT: Final = Text(4096, r".+", "an argument is 1 to 4096 characters on one line")
+_PATTERN_TEXT: Final = Text(MAXIMUM_PATTERN_LENGTH, PATTERN_FORM, PATTERN_ADVICE)
+PATTERN: Final = CheckedText(_PATTERN_TEXT, (find_pattern_mistake,))
+OPENED_PATTERN: Final = CheckedText(_PATTERN_TEXT, (find_pattern_mistake, find_override_mistake))
+REASON: Final = Text(200, r".+", "say in a line of at most 200 characters why")
 # GitHub's ids stay below what a JSON number holds exactly.
 ACCOUNT_ID: Final = WholeNumber(1, 2**53 - 1, "the numeric id of a bot's account")
 
@@ -149,6 +161,13 @@ class WrittenLimits(Record):
     )
 
 
+class WrittenOverride(Record):
+    """One exception from the built-in protected paths."""
+
+    path: Annotated[str, OPENED_PATTERN] = Field(description="What may be changed although it is on the built-in list.")
+    reason: Annotated[str, REASON] = Field(description="Why; people read it beside every change that needed it.")
+
+
 class Publish(Record):
     """How a result is presented."""
 
@@ -216,6 +235,14 @@ class ConfigDocument(Record):
     limits: WrittenLimits = Field(
         default=WrittenLimits(), description="The bounds of one run.", json_schema_extra={"default": {}}
     )
+    protect: tuple[Annotated[str, PATTERN], ...] = Field(
+        default=(),
+        max_length=MAX_ITEMS,
+        description="Paths that no result may change, added to the built-in list.",
+    )
+    protect_override: tuple[WrittenOverride, ...] = Field(
+        default=(), max_length=MAX_ITEMS, description="Exceptions from the built-in list, each with its reason."
+    )
     publish: Publish = Field(
         default=Publish(), description="How a result is presented.", json_schema_extra={"default": {}}
     )
@@ -237,6 +264,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Record]]] = {
     ("routing", ANY, "#rule", "when"): When,
     ("routing", ANY, "#otherwise"): WrittenOtherwise,
     ("limits",): WrittenLimits,
+    ("protect_override", ANY): WrittenOverride,
     ("publish",): Publish,
     ("memory",): WrittenMemory,
     ("memory", "retention"): WrittenRetention,

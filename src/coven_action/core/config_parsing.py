@@ -19,6 +19,7 @@ from coven_action.core.config_findings import build_findings
 from coven_action.core.config_rules import Finding, find_rule_mistakes
 from coven_action.core.memory.grants import MemorySettings
 from coven_action.core.mistakes import InvalidConfigError, Mistake, render_location
+from coven_action.core.protected_paths import Override, Protection
 from coven_action.core.quantities import SECONDS
 from coven_action.core.yaml_reading import YAMLDocument, read_yaml
 from coven_action.core.yaml_tree import find_place
@@ -56,6 +57,7 @@ def _build_config(document: ConfigDocument) -> Config:
         rules=tuple(_build_rule(rule) for rule in rules) if document.routing else (default,),
         allow_bots=document.allow_bots,
         limits=Limits(**document.limits.model_dump()),
+        protection=_build_protection(document),
         publish=document.publish,
         memory=_build_memory(document.memory),
     )
@@ -71,6 +73,11 @@ def _build_familiar(familiar_id: str, written: WrittenFamiliar) -> Familiar:
         skills=written.skills,
         assignee=written.assignee,
     )
+
+
+def _build_protection(document: ConfigDocument) -> Protection:
+    overrides = (Override(path=written.path, reason=written.reason) for written in document.protect_override)
+    return Protection(protect=document.protect, overrides=tuple(overrides))
 
 
 def _build_memory(written: WrittenMemory) -> MemorySettings:

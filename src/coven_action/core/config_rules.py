@@ -40,8 +40,6 @@ class Finding:
 NOT_YET: Final[Mapping[tuple[str, ...], str]] = {
     ("verify",): "the repository's own checks, run by us before and after",
     ("hosted",): "the opt-in endpoint for history and memory",
-    ("protect",): "protected paths beyond the built-in list",
-    ("protect_override",): "exceptions from the built-in protected paths",
     ("memory", "read", ANY, "=tenant_shared"): "memory shared by an account's repositories, kept by the endpoint",
     ("memory", "write", ANY, "=tenant_shared"): "memory shared by an account's repositories, kept by the endpoint",
     ("limits", "attempts"): "a second attempt after failing checks",

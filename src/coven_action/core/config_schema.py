@@ -56,7 +56,7 @@ def render_key_table() -> str:
 def _render_path(section: tuple[str, ...], key: str) -> str:
     parts = [part for part in (*section, key) if not part.startswith("#")]
     path = ".".join(parts)
-    return path.replace(f"familiars.{ANY}", "familiars.<id>").replace(f"routing.{ANY}", "routing[]")
+    return path.replace(f"familiars.{ANY}", "familiars.<id>").replace(f".{ANY}", "[]")
 
 
 def _render_default(field: FieldInfo) -> str:

@@ -218,3 +218,29 @@ class ReservedText(WrittenValue):
     def json_schema(self) -> dict[str, Any]:
         """Return the schema of the text without the reserved words."""
         return {**self.text.json_schema(), "not": {"enum": list(self.reserved)}}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedText(WrittenValue):
+    """Text of a kind that a rule has something further to say about.
+
+    Args:
+        text: The kind.
+        find_mistakes: Rules in their order; each says what is wrong, after `; `, or "".
+    """
+
+    text: Text
+    find_mistakes: Sequence[Callable[[str], str]]
+
+    def parse(self, value: object) -> str:
+        """Return the text unchanged."""
+        text = self.text.parse(value)
+        for find_mistake in self.find_mistakes:
+            mistake = find_mistake(text)
+            if mistake:
+                raise build_refusal("invalid-value", f"is {quote(text)}; {mistake}")
+        return text
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the schema of the text; the rules are beyond a pattern."""
+        return self.text.json_schema()

@@ -14,6 +14,7 @@ from coven_action.core.events import Actor, Repository
 from coven_action.core.memory.evidence import MemoryEvidence
 from coven_action.core.memory.hand_off import MemoryHandOff
 from coven_action.core.memory.selection import PlannedMemory
+from coven_action.core.protected_paths import BUILT_IN_ONLY, Protection
 from coven_action.core.records import Record, canonical_json
 from coven_action.core.refusals import Refusal
 from coven_action.core.run_trust import RunTrust
@@ -116,6 +117,7 @@ class Work(Record):
     configuration_sha256: Sha256
     status_comment_id: int | None
     published_tasks: tuple[str, ...] = ()
+    protection: Protection = BUILT_IN_ONLY
 
 
 class Published(Record):

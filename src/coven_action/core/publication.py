@@ -17,6 +17,7 @@ from coven_action.core.targets import TASK_TRAILER
 
 CHECK_RUN_NAME: Final = "Coven"
 DRAFT_LABEL: Final = "coven:draft"
+REVIEW_LABEL: Final = "coven:needs-review"
 # A person's own credential, or one that acts in a person's name. https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github#githubs-token-formats
 PERSONAL_TOKEN_PREFIXES: Final = ("ghp_", "github_pat_", "gho_", "ghu_")
 # A title is the subject of the commit as well, and lists of commits cut long ones.

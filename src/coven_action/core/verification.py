@@ -11,11 +11,17 @@ from coven_action.core.changes import (
     ChangedFile,
     DiffStatistics,
     find_broken_limits,
-    find_protected,
-    find_straying_links,
     find_unreadable,
 )
 from coven_action.core.documents import PlannedLimits, Verdict
+from coven_action.core.protected_paths import (
+    BUILT_IN_ONLY,
+    Protection,
+    find_needing_review,
+    find_overridden,
+    find_protected,
+    find_straying_links,
+)
 from coven_action.core.records import Record
 
 MAXIMUM_NAMED: Final = 5
@@ -31,6 +37,7 @@ class Facts(Record):
     base_sha: str
     secrets: tuple[str, ...]
     target_moved: str | None
+    protection: Protection = BUILT_IN_ONLY
 
 
 def verify(facts: Facts) -> tuple[Verdict, ...]:
@@ -56,7 +63,7 @@ def _check_tree(facts: Facts) -> str:
     unreadable = find_unreadable(facts.files)
     if unreadable:
         return f"names that are not UTF-8: {_named(unreadable)}"
-    straying = find_straying_links(facts.files)
+    straying = find_straying_links(facts.files, facts.protection)
     return f"links lead out of the repository, or to protected paths: {_named(straying)}" if straying else ""
 
 
@@ -66,8 +73,21 @@ def _check_limits(facts: Facts) -> str:
 
 
 def _check_protected_paths(facts: Facts) -> str:
-    protected = find_protected(facts.files)
+    protected = find_protected(facts.files, facts.protection)
     return f"protected paths are changed: {_named(protected)}" if protected else ""
+
+
+def describe_protection(files: tuple[ChangedFile, ...], protection: Protection) -> tuple[str, ...]:
+    """Return what people are told of paths that may be published but not unseen: opened ones, and manifests."""
+    notes = [
+        f"Changed although protected: {_named(opened)}. The configuration opens {override.path}: {override.reason}"
+        for override in protection.overrides
+        if (opened := find_overridden(files, override))
+    ]
+    needing = find_needing_review(files)
+    if needing:
+        notes.append(f"Needs review, since it decides what is installed, built or started: {_named(needing)}")
+    return tuple(notes)
 
 
 def _check_secrets(facts: Facts) -> str:

@@ -330,6 +330,7 @@ class _Session:
                 patch_bytes=config.limits.patch,
             ),
             target=decided.target,
+            protection=config.protection,
             labels=config.publish.labels,
             brief=brief,
             memory=memory.selection.planned,

@@ -32,9 +32,11 @@ from coven_action.core.platform_limits import (
     PULL_REQUEST_BODY,
     STEP_SUMMARY_BYTES,
 )
+from coven_action.core.protected_paths import find_needing_review
 from coven_action.core.publication import (
     CHECK_RUN_NAME,
     DRAFT_LABEL,
+    REVIEW_LABEL,
     batch_annotations,
     build_annotations,
     build_commit_message,
@@ -49,7 +51,14 @@ from coven_action.core.redaction import Redacted, Redactor
 from coven_action.core.sanitising import cut_text
 from coven_action.core.status_marker import Status, render_marker
 from coven_action.core.targets import PullRequest, find_thread_number
-from coven_action.core.verification import Facts, describe_secrets, find_added_text, find_refusal, verify
+from coven_action.core.verification import (
+    Facts,
+    describe_protection,
+    describe_secrets,
+    find_added_text,
+    find_refusal,
+    verify,
+)
 from coven_action.errors import DocumentError, GitError, GitHubError
 from coven_action.stages.documents import (
     BUNDLE_FILE,
@@ -288,7 +297,9 @@ class _Session:
             base_sha=target.base_sha,
             secrets=self._find_secrets(patch, files),
             target_moved=self._find_movement(repository),
+            protection=self.work.protection,
         )
+        self.notes.extend(describe_protection(files, self.work.protection))
         self.observed = _Observed(
             files=files, statistics=statistics, verdicts=verify(facts), tip=tip if files else None, patch=patch
         )
@@ -351,6 +362,8 @@ class _Session:
         title, body = self._redact(self._title()), self._render_pull_request_body()
         target, writer = self.work.target, self.ports.writer
         labels = list(self.work.labels)
+        if find_needing_review(self.observed.files):
+            labels.append(REVIEW_LABEL)
         if target.pull_request is not None:
             # What is asked on a pull request is a part of it: its title stays.
             new_title = None if self.work.thread_is_pull_request else title
