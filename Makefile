@@ -11,7 +11,7 @@ WORKERS ?= 2
 TEMPLATES := $(wildcard workflows-templates/*.yml)
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help dev demo lint format test docs lock clean
+.PHONY: help dev demo lint format test redteam docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,7 +51,10 @@ test: $(READY) ## the whole suite but for what is marked slow, and core/ at 100 
 	$(BIN)/python -P -m pytest -n $(WORKERS) --dist=worksteal -m "not slow" --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --include='src/coven_action/core/*' --fail-under=100
 
-docs: $(READY) ## write docs/schemas and docs/errors.md from the code
+redteam: $(READY) ## attack the action with an agent that obeys, guards on and disarmed, and print the table
+	@$(BIN)/python -P -c 'import sys; sys.path.insert(0, "."); from tests.redteam.report import main; sys.exit(main(sys.argv[1:]))' -n $(WORKERS) $(ARGS)
+
+docs: $(READY) ## write docs/schemas, docs/errors.md and docs/security-tests.md from the code
 	$(BIN)/python -P scripts/generate_docs.py
 
 lock: ## pin what the action installs and what development needs, with hashes

@@ -1,9 +1,10 @@
-"""Write the documents that are made from the code: `docs/schemas/*.schema.json` and `docs/errors.md`.
+"""Write the documents that are made from the code: `docs/schemas/*.schema.json`, `docs/errors.md`, `docs/security-tests.md`.
 
 Usage: python scripts/generate_docs.py [--check]
 With --check nothing is written; the exit code is 1 when a file is not what the code says.
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -78,9 +79,15 @@ def _render_table(codes: dict[str, Code]) -> list[str]:
     return ["| code | what it means | what to do |", "|---|---|---|", *rows]
 
 
+def render_security_tests() -> str:
+    """Return docs/security-tests.md, from the red-team suite."""
+    sys.path.insert(0, str(DOCS.parent))
+    return str(importlib.import_module("tests.redteam.report").render_page())
+
+
 def main() -> int:
     """Write or check the files."""
-    files = {DOCS / "errors.md": render_errors()}
+    files = {DOCS / "errors.md": render_errors(), DOCS / "security-tests.md": render_security_tests()}
     files |= {DOCS / "schemas" / name: text for name, text in render_schemas().items()}
     stale = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:

@@ -52,9 +52,10 @@ from coven_action.emulator import git_store, payloads
 from coven_action.emulator.state import CheckRun, Comment, Issue, PullRequest, User
 from coven_action.errors import Error
 from coven_action.stages.plan import PlanPorts, plan
-from coven_action.stages.publish import Digests, PublishPorts, publish
+from coven_action.stages.publish import Digests, publish
 from coven_action.stages.run import RunPorts, run
 from coven_action.stages.runtimes import RuntimePorts
+from coven_action.stages.telling import PublishPorts
 from tests.seeded_github import FILES, SeededGitHub
 
 CONFIGURATION = """\

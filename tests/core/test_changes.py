@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from coven_action.core.changes import (
     DiffStatistics,
     find_broken_limits,
+    find_links,
     measure,
     parse_changes,
 )
@@ -51,6 +52,19 @@ def test_every_kind_of_entry_and_status_is_read():
     assert [(file.added_lines, file.deleted_lines, file.binary) for file in files] == [
         (0, 0, False), (3, 0, False), (0, 9, False), (1, 1, False), (1, 0, False), (0, 0, True), (1, 2, False),
     ]  # fmt: skip
+
+
+def test_links_that_are_new_or_lead_elsewhere_are_found_once_with_their_targets():
+    text = raw(
+        (f":000000 120000 {ZERO} {ONE} A", "link"),
+        (f":120000 120000 {TWO} {ONE} M", "moved"),
+        (f":120000 000000 {TWO} {ZERO} D", "gone"),
+        (f":100644 100644 {ONE} {TWO} M", "file"),
+    )
+    lines = numstat((1, 0, "link"), (1, 1, "moved"), (0, 1, "gone"), (1, 1, "file"))
+
+    assert find_links(text) == (ONE,)
+    assert [file.link_target for file in parse_changes(text, lines, {ONE: "src"})] == ["src", "src", None, None]
 
 
 def test_no_change_is_no_file():

@@ -48,6 +48,7 @@ def test_a_good_result_passes_every_step_in_its_order():
         ({"files": (changed("odd", before="unknown"),)}, "tree", "entries of an unknown kind: odd"),
         ({"statistics": DiffStatistics(files=101)}, "limits", "limits.files allows 100"),
         ({"limits": PlannedLimits(time_seconds=1, turns=1, files=0, patch_bytes=9)}, "limits", "; the patch has 120"),
+        ({"files": (changed("a\\xff"),)}, "tree", "names that are not UTF-8: a\\xff"),
         ({"files": (changed("AGENTS.md"),)}, "protected-paths", "protected paths are changed: AGENTS.md"),
         ({"files": (changed("x", after="submodule"),)}, "protected-paths", "protected paths are changed: x"),
         ({"secrets": ("github-token",)}, "secrets", "what looks like a secret was found: github-token"),

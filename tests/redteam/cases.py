@@ -141,7 +141,9 @@ def redteam(
             if guard == "on":
                 assert done == [], "the guard is on, and this did harm"
             else:
-                assert sorted(harms) == done, "the guard is disarmed, and some attempt did no harm: was it ever effective?"
+                assert sorted(harms) == done, (
+                    "the guard is disarmed, and some attempt did no harm: was it ever effective?"
+                )
 
         test.__name__ = test.__qualname__ = name
         test.__doc__ = holds

@@ -324,7 +324,11 @@ class Aftermath:
         for request in self.scene.pull_requests:
             texts |= {"pull request": request.issue.body or "", "title": request.issue.title}
         for check in self.scene.check_runs:
-            texts |= {"check title": check.title or "", "check summary": check.summary or "", "check text": check.text or ""}
+            texts |= {
+                "check title": check.title or "",
+                "check summary": check.summary or "",
+                "check text": check.text or "",
+            }
         return texts
 
     def messages(self) -> list[str]:

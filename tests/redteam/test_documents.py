@@ -53,10 +53,16 @@ def rewrite_limits(run):
     rewrite(run, "outcome.json", plan_sha256=run.digest("plan.json"))
 
 
-REWRITES = {"the agent's words": rewrite_words, "the labels of the plan": rewrite_plan, "the branch of the plan": rewrite_limits}
+REWRITES = {
+    "the agent's words": rewrite_words,
+    "the labels of the plan": rewrite_plan,
+    "the branch of the plan": rewrite_limits,
+}
 
 
-@redteam("S12", "a document that is rewritten after its stage is not the one whose digest was handed over", attacks=REWRITES)
+@redteam(
+    "S12", "a document that is rewritten after its stage is not the one whose digest was handed over", attacks=REWRITES
+)
 def test_s12_rewritten_documents_are_noticed(siege, attack):
     aftermath = siege.attack(MEND, before_publish=attack)
     labels = [label.name for request in aftermath.scene.pull_requests for label in request.issue.labels]
@@ -77,7 +83,9 @@ PLACED = {
         {"do": "write", "path": ".coven/x", "text": ""},
         {"do": "symlink", "path": ".coven/handoff", "to": str(siege.folder / "private")},
     ],
-    "the folder above a link": lambda siege: [{"do": "symlink", "path": ".coven", "to": str(siege.folder / "private-above")}],
+    "the folder above a link": lambda siege: [
+        {"do": "symlink", "path": ".coven", "to": str(siege.folder / "private-above")}
+    ],
 }
 
 
@@ -131,7 +139,9 @@ def has_reader(folder):
 def test_x3_a_linked_result_is_none(siege):
     place = siege.folder / "elsewhere.json"
     place.write_text(canonical_json({**RESULT, "summary": "from elsewhere"}))
-    aftermath = siege.attack(MEND, {"do": "withhold"}, {"do": "symlink", "path": "@{run}/result.json", "to": str(place)})
+    aftermath = siege.attack(
+        MEND, {"do": "withhold"}, {"do": "symlink", "path": "@{run}/result.json", "to": str(place)}
+    )
     return {"believed": aftermath.pushed}
 
 
@@ -203,7 +213,9 @@ def test_s21_archives_stay_in_their_folder(siege, attack):
     return {"accepted": True}
 
 
-@redteam("S21", "an archive that unpacks to more than is allowed is refused before it is unpacked", attacks=["tar", "zip"])
+@redteam(
+    "S21", "an archive that unpacks to more than is allowed is refused before it is unpacked", attacks=["tar", "zip"]
+)
 def test_s21_archives_do_not_explode(siege, attack):
     size = 64 * 1024 * 1024
     buffer = io.BytesIO()
@@ -255,7 +267,11 @@ def test_s31_an_error_of_github_is_no_success(siege, attack):
 
 BROKEN = {
     "no result": [MEND, {"do": "withhold"}],
-    "half a result": [MEND, {"do": "withhold"}, {"do": "write", "path": "@{run}/result.json", "text": '{"contract_version": "3"'}],
+    "half a result": [
+        MEND,
+        {"do": "withhold"},
+        {"do": "write", "path": "@{run}/result.json", "text": '{"contract_version": "3"'},
+    ],
     "another version": [MEND, {"do": "tell", "contract_version": "99"}],
     "a failure": [MEND, {"do": "tell", "status": "failure", "exit_reason": "infra_error"}],
 }
@@ -266,4 +282,3 @@ def test_s31_a_broken_runtime_is_no_success(siege, attack):
     aftermath = siege.attack(*attack)
     said = aftermath.texts().get("comment 0", "")
     return {"success": aftermath.code == 0 or "run" not in said or aftermath.pushed}
-

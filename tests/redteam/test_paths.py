@@ -38,7 +38,9 @@ SPELLINGS = {
 }
 
 
-@redteam("S10", "every spelling that some file system takes for a protected path is judged as that path", attacks=SPELLINGS)
+@redteam(
+    "S10", "every spelling that some file system takes for a protected path is judged as that path", attacks=SPELLINGS
+)
 def test_s10_protected_paths_hold_in_any_spelling(siege, attack):
     file = ChangedFile(path=attack, status="added", before="absent", after="file")
     return {attack: find_protected([file]) == ()}
@@ -133,4 +135,3 @@ def test_the_links_of_the_table_are_links_to_git(tmp_path):
         (tmp_path / "src" / str(number)).symlink_to(target)
     run_git(tmp_path, "add", "--all")
     assert run_git(tmp_path, "ls-files", "--stage").count("120000") == len(LINKS)
-

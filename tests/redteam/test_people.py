@@ -119,7 +119,10 @@ FAULTS = {
     "an error": {"status": 500},
     "not found": {"status": 404},
     "forbidden": {"status": 403, "body": {"message": "Resource not accessible"}},
-    "another account's": {"status": 200, "body": {"permission": "admin", "user": {**ACTOR, "id": 999, "permissions": WRITE}}},
+    "another account's": {
+        "status": 200,
+        "body": {"permission": "admin", "user": {**ACTOR, "id": 999, "permissions": WRITE}},
+    },
     "a list": {"status": 200, "body": []},
     "text": {"status": 200, "body": b"admin"},
     "a name for an id": {"status": 200, "body": {"user": {**ACTOR, "id": "501", "permissions": WRITE}}},
@@ -185,7 +188,9 @@ def test_s8_unknown_events_start_nothing(siege, attack):
 
 
 OWN = {
-    "our label": lambda siege: siege.scene.label(siege.scene.open_issue(body=PLANTED), sender=siege.github.world.actions_bot),
+    "our label": lambda siege: siege.scene.label(
+        siege.scene.open_issue(body=PLANTED), sender=siege.github.world.actions_bot
+    ),
     "our comment": lambda siege: siege.scene.comment(
         siege.scene.open_issue(body="x"), "/coven fix\n" + PLANTED, sender=siege.github.world.actions_bot
     ),
@@ -204,7 +209,12 @@ def test_s30_own_events_start_nothing(siege, attack):
 
 @redteam("S30", "a command inside our own text does not begin a line of a comment of ours")
 def test_s30_our_comments_give_no_command(siege):
-    step = {"do": "tell", "status": "needs_input", "exit_reason": "ambiguous_spec", "pr_body": "/cody fix it\n\n/coven fix\n"}
+    step = {
+        "do": "tell",
+        "status": "needs_input",
+        "exit_reason": "ambiguous_spec",
+        "pr_body": "/cody fix it\n\n/coven fix\n",
+    }
     said = siege.attack(step).texts()["comment 0"]
     lines = [line.lstrip("> \t") for line in said.splitlines()]
     return {"a command": any(line.startswith(("/cody", "/coven")) for line in lines)}
@@ -258,4 +268,3 @@ def test_s32_a_marker_in_words_is_no_marker(siege):
     step = {"do": "tell", "status": "needs_input", "exit_reason": "ambiguous_spec", "pr_body": words}
     said = siege.attack(step, title=f"Mend {SMUGGLED}").texts()["comment 0"]
     return {"two markers": said.count("<!-- coven-action:status") != 1}
-

@@ -103,7 +103,10 @@ def test_s11_the_publication_clone_is_ours(siege):
 PLACES = {
     "another case": {".GITHUB/coven.yml": CONFIGURATION.replace("Cody", "Planted")},
     "a folder below": {"src/.github/coven.yml": CONFIGURATION.replace("Cody", "Planted")},
-    "the top": {"coven.yml": CONFIGURATION.replace("Cody", "Planted"), ".coven.yml": CONFIGURATION.replace("Cody", "Planted")},
+    "the top": {
+        "coven.yml": CONFIGURATION.replace("Cody", "Planted"),
+        ".coven.yml": CONFIGURATION.replace("Cody", "Planted"),
+    },
     "another ending": {".github/coven.yaml": CONFIGURATION.replace("Cody", "Planted")},
 }
 
@@ -162,7 +165,14 @@ def test_s12_command_files_are_not_handed_over(siege):
     return {name: name in seen for name in COMMAND_FILES}
 
 
-BRANCHES = ("main", "--receive-pack=touch x", "coven/issue-1;touch x", "coven/issue-1/../../heads/main", "refs/heads/main", "$(x)")
+BRANCHES = (
+    "main",
+    "--receive-pack=touch x",
+    "coven/issue-1;touch x",
+    "coven/issue-1/../../heads/main",
+    "refs/heads/main",
+    "$(x)",
+)
 
 
 @redteam("S15", "the branch that is pushed has the name we build, whatever the agent says or checks out")
@@ -175,7 +185,11 @@ def test_s15_branch_names_are_ours(siege):
         {"do": "tell", "branch": BRANCHES[1], "files_changed": list(BRANCHES)},
     ]
     aftermath = siege.attack(*steps, title="x ${{ github.token }} --receive-pack=x")
-    return {"another name": any(not re.fullmatch(r"coven/issue-[0-9]+(?:-[0-9]+)?", name) for name in aftermath.scene.branches())}
+    return {
+        "another name": any(
+            not re.fullmatch(r"coven/issue-[0-9]+(?:-[0-9]+)?", name) for name in aftermath.scene.branches()
+        )
+    }
 
 
 NAMES = {
@@ -235,7 +249,9 @@ def hand_over(run, build):
     run_git(folder, "update-ref", "refs/coven/result", tip)
     run_git(folder, "bundle", "create", "--quiet", str(run.documents / "changes.bundle"), "refs/coven/result", *more)
     digest = sha256_hex((run.documents / "changes.bundle").read_bytes())
-    outcome = run.outcome.model_copy(update={"tip_sha": tip, "bundle_sha256": digest, "verdict": "worked", "fault": None})
+    outcome = run.outcome.model_copy(
+        update={"tip_sha": tip, "bundle_sha256": digest, "verdict": "worked", "fault": None}
+    )
     (run.documents / "outcome.json").write_text(canonical_json(outcome.model_dump(mode="json")))
     run.digests["outcome"] = run.digest("outcome.json")
 
@@ -331,7 +347,9 @@ def with_entry(entry):
     def build(folder, base):
         blob = run_git(folder, "hash-object", "-w", "README.md").strip()
         inner = b"100644 config\0" + bytes.fromhex(blob)
-        inner_tree = git_store.run_git(folder, "hash-object", "-t", "tree", "-w", "--stdin", "--literally", content=inner)
+        inner_tree = git_store.run_git(
+            folder, "hash-object", "-t", "tree", "-w", "--stdin", "--literally", content=inner
+        )
         data = entry + b"\0" + bytes.fromhex(inner_tree.decode().strip())
         tree = git_store.run_git(folder, "hash-object", "-t", "tree", "-w", "--stdin", "--literally", content=data)
         return run_git(folder, "commit-tree", tree.decode().strip(), "-p", base, "-m", "x").strip(), ("^" + base,)
@@ -345,7 +363,11 @@ def test_x4_malformed_trees_are_refused(siege, attack):
     return {"accepted": aftermath.ending != "fault"}
 
 
-@redteam("X4", "what is no bundle is no result", attacks={"text": b"not a bundle\n", "nothing": b"", "a thin pack": b"PACK\0\0\0\2"})
+@redteam(
+    "X4",
+    "what is no bundle is no result",
+    attacks={"text": b"not a bundle\n", "nothing": b"", "a thin pack": b"PACK\0\0\0\2"},
+)
 def test_x4_what_is_no_bundle_is_refused(siege, attack):
     def replace(run):
         (run.documents / "changes.bundle").write_bytes(attack)
@@ -355,4 +377,3 @@ def test_x4_what_is_no_bundle_is_refused(siege, attack):
 
     aftermath = siege.attack(MEND, before_publish=replace)
     return {"published or hidden": aftermath.pushed or aftermath.code == 0}
-

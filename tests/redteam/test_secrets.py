@@ -76,13 +76,17 @@ SAID = {
 }
 
 
-@redteam("S3", "no text of the agent's carries a secret into a page of GitHub, the evidence or the summary", attacks=SAID)
+@redteam(
+    "S3", "no text of the agent's carries a secret into a page of GitHub, the evidence or the summary", attacks=SAID
+)
 def test_s3_no_secret_leaves_in_words(siege, attack):
     aftermath = siege.attack(*siege.steal("token", "model_key"), *attack)
     return {"escaped": bool(aftermath.escapes)}
 
 
-@redteam("S3", "what the agent prints reaches the log without secrets, also across the pieces it comes in", attacks=FORMS)
+@redteam(
+    "S3", "what the agent prints reaches the log without secrets, also across the pieces it comes in", attacks=FORMS
+)
 def test_s3_no_secret_leaves_in_the_log(siege, attack):
     lead = {"do": "say", "text": "x" * 5000}
     said = [encode("model_key", attack), lead, {"do": "say", "text": "@{secret}"}, {"do": "say", "text": "@{npm}"}]
@@ -131,4 +135,3 @@ def test_s28_a_failing_scanner_stops_the_push(siege):
     except MemoryError:
         return {"pushed": bool(siege.scene.branches())}
     return {"pushed": aftermath.pushed}
-

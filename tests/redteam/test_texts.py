@@ -59,7 +59,9 @@ def test_s13_hidden_text_is_not_read(siege, attack):
     if isinstance(text, Refusal):
         return {"read": False}
     read = text.body + text.title
-    again = freeze_text(event, event.thread.model_copy(update={"body": text.body}), Familiar(id="c", display_name="C"), read_at="")
+    again = freeze_text(
+        event, event.thread.model_copy(update={"body": text.body}), Familiar(id="c", display_name="C"), read_at=""
+    )
     formats = [c for c in read if unicodedata.category(c) == "Cf" or c in "\u3164\u115f\uffa0\u2800\u17b4\u034f"
                or 0xFE00 <= ord(c) <= 0xFE0F or 0xE0100 <= ord(c) <= 0xE01EF]  # fmt: skip
     return {"read": "ORDER" in read or bool(formats) or again.body != text.body}
@@ -137,7 +139,9 @@ def test_s14_a_hostile_run_sets_nothing(siege):
     return {
         "another output or value": not set(aftermath.run.outputs) <= expected
         or aftermath.run.outputs.get("conclusion") not in {"neutral", "failure"}
-        or any(command for command in find_commands(shown) if not command.startswith(("::warning", "::error", "::notice")))
+        or any(
+            command for command in find_commands(shown) if not command.startswith(("::warning", "::error", "::notice"))
+        )
     }
 
 
@@ -200,7 +204,10 @@ ACTING = {
     "a closing keyword over lines": ("resolves\n#1", r"(?i)resolves[\s>]+#1"),
     "a closing keyword, other repository": ("Resolves acme/billing#1", r"(?i)resolves acme/billing#1"),
     "a closing keyword with GH": ("closes GH-1", r"(?i)closes gh-1"),
-    "a closing keyword with an address": ("fixes https://github.com/acme/billing/issues/1", r"(?i)fixes https://github"),
+    "a closing keyword with an address": (
+        "fixes https://github.com/acme/billing/issues/1",
+        r"(?i)fixes https://github",
+    ),
     "a closing keyword in code": ("```\nCloses #1\n```", r"Closes #1"),
     "a back-link": ("see other/repository#77", r"other/repository#77"),
     "a slash command": ("/merge", r"(?m)^[> ]*/merge"),
@@ -232,7 +239,9 @@ def test_s18_a_commit_message_does_what_we_say(siege, attack):
     harms = {}
     for name, hand_off in (("title", HandOff(title=attack)), ("issue", HandOff())):
         message = build_commit_message(decide_title(hand_off, work), work, task)
-        read = subprocess.run(("git", "interpret-trailers", "--parse"), input=message, capture_output=True, text=True, check=True)
+        read = subprocess.run(
+            ("git", "interpret-trailers", "--parse"), input=message, capture_output=True, text=True, check=True
+        )
         trailers = read.stdout.splitlines()
         harms[name] = (
             trailers != [f"Coven-Task: {task.key}"]

@@ -33,8 +33,8 @@ from coven_action.errors import (
 )
 from coven_action.stages import ports as protocols
 from coven_action.stages.plan import PlanPorts
-from coven_action.stages.publish import PublishPorts
 from coven_action.stages.run import RunPorts
+from coven_action.stages.telling import PublishPorts
 from tests.scenario import CHECKS, Event, Run, Scene
 
 PORTS = {"plan": PlanPorts, "run": RunPorts, "publish": PublishPorts}

@@ -509,7 +509,7 @@ def test_an_override_lets_its_path_through_and_is_told_with_its_reason(github, t
     assert "docs/AGENTS.md" in note
     for text in (
         note,
-        pull_request.body,
+        pull_request.issue.body,
         scene.comments(scene.repository.issues[1])[0].body,
         scene.check_runs[0].summary,
     ):
@@ -525,5 +525,5 @@ def test_a_changed_manifest_is_published_with_a_label_and_a_note(scene):
     assert run.evidence.ending == "published"
     [pull_request] = scene.pull_requests
     assert "coven:needs-review" in scene.labels(pull_request.issue)
-    for text in (*run.evidence.notes, pull_request.body, scene.comments(scene.repository.issues[1])[0].body):
+    for text in (*run.evidence.notes, pull_request.issue.body, scene.comments(scene.repository.issues[1])[0].body):
         assert "package.json" in text

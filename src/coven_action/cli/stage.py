@@ -136,8 +136,9 @@ def publish() -> None:
     from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
     from coven_action.adapters.git import Git, GitPublicationRepositories  # noqa: PLC0415
     from coven_action.adapters.templates import MarkdownTemplates  # noqa: PLC0415
-    from coven_action.stages.publish import Digests, PublishPorts  # noqa: PLC0415
+    from coven_action.stages.publish import Digests  # noqa: PLC0415
     from coven_action.stages.publish import publish as publish_stage  # noqa: PLC0415
+    from coven_action.stages.telling import PublishPorts  # noqa: PLC0415
 
     context, environment = parse_job_context(os.environ), os.environ
     documents = DocumentFolder(find_folder(environment, context))

@@ -52,9 +52,9 @@ REVIEWED: Final[Mapping[str, tuple[str, ...]]] = {
         ".npmrc", ".yarnrc*", ".pnpmfile.*", "bun.lock*", "bunfig.toml", "deno.json*", "deno.lock",
     ),
     "Python": (
-        "pyproject.toml", "requirements*.txt", "requirements*.in", "**/requirements/*.txt", "constraints*.txt", "setup.py", "setup.cfg", "pipfile",
-        "pipfile.lock", "poetry.lock", "uv.lock", "uv.toml", "pdm.lock", "pylock*.toml", "environment.y*ml", "tox.ini",
-        "noxfile.py", "conftest.py", "*.pth", "sitecustomize.py",
+        "pyproject.toml", "requirements*.txt", "requirements*.in", "**/requirements/*.txt", "constraints*.txt", "setup.py",
+        "setup.cfg", "pipfile", "pipfile.lock", "poetry.lock", "uv.lock", "uv.toml", "pdm.lock", "pylock*.toml",
+        "environment.y*ml", "tox.ini", "noxfile.py", "conftest.py", "*.pth", "sitecustomize.py",
     ),
     "Rust": ("cargo.toml", "cargo.lock", "build.rs", "rust-toolchain*", "**/.cargo/config*"),
     "Go": ("go.mod", "go.sum", "go.work", "go.work.sum"),

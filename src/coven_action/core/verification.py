@@ -79,10 +79,12 @@ def _check_protected_paths(facts: Facts) -> str:
 
 def describe_protection(files: tuple[ChangedFile, ...], protection: Protection) -> tuple[str, ...]:
     """Return what people are told of paths that may be published but not unseen: opened ones, and manifests."""
+    built_in = frozenset(find_protected(files))
+    protected = tuple(file for file in files if file.path in built_in)
     notes = [
         f"Changed although protected: {_named(opened)}. The configuration opens {override.path}: {override.reason}"
         for override in protection.overrides
-        if (opened := find_overridden(files, override))
+        if (opened := find_overridden(protected, override))
     ]
     needing = find_needing_review(files)
     if needing:

@@ -4,11 +4,9 @@ It works in a clone of its own and executes nothing of the agent's. Whatever goe
 names the stage: nothing concludes well by default. Rendering happens first, redaction last, and what leaves is `Redacted`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from coven_action.core.changes import ChangedFile, DiffStatistics, measure
 from coven_action.core.documents import (
@@ -26,12 +24,6 @@ from coven_action.core.documents import (
 )
 from coven_action.core.endings import ENDINGS, Ending, EndingRule, decide_ending
 from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES
-from coven_action.core.platform_limits import (
-    CHECK_SUMMARY,
-    COMMENT_BODY,
-    PULL_REQUEST_BODY,
-    STEP_SUMMARY_BYTES,
-)
 from coven_action.core.protected_paths import find_needing_review
 from coven_action.core.publication import (
     CHECK_RUN_NAME,
@@ -46,11 +38,7 @@ from coven_action.core.publication import (
 )
 from coven_action.core.records import sha256_hex
 from coven_action.core.redacted_patch import redact_patch
-from coven_action.core.redacted_values import find_kinds, redact_record, render_redacted
-from coven_action.core.redaction import Redacted, Redactor
-from coven_action.core.sanitising import cut_text
-from coven_action.core.status_marker import Status, render_marker
-from coven_action.core.targets import PullRequest, find_thread_number
+from coven_action.core.redacted_values import find_kinds, redact_record
 from coven_action.core.verification import (
     Facts,
     describe_protection,
@@ -59,7 +47,7 @@ from coven_action.core.verification import (
     find_refusal,
     verify,
 )
-from coven_action.errors import DocumentError, GitError, GitHubError
+from coven_action.errors import DocumentError, GitError
 from coven_action.stages.documents import (
     BUNDLE_FILE,
     EVIDENCE_DOCUMENT,
@@ -72,33 +60,11 @@ from coven_action.stages.documents import (
 from coven_action.stages.faults import build_fault, explain_exception, is_bug
 from coven_action.stages.memory import JudgedMemory, judge_memory, write_proposed_files
 from coven_action.stages.ports import (
-    Clock,
-    Documents,
-    GitHubWriter,
-    Job,
-    PublicationRepositories,
     PublicationRepository,
-    Renderer,
 )
+from coven_action.stages.telling import Progress, PublishPorts, Telling
 
 PUBLICATION_FOLDER: Final = "publication"
-CUT_NOTE: Final = "\n\n*Cut here: GitHub shows no more. The rest is in the run's artifacts.*\n"
-# Room for our own last lines when a text has to be cut.
-MARGIN: Final = 2_000
-LOGGED_SUMMARY: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class PublishPorts:
-    """The outside world of `publish`."""
-
-    clock: Clock
-    documents: Documents
-    repositories: PublicationRepositories
-    writer: GitHubWriter
-    renderer: Renderer
-    job: Job
-    redactor: Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +121,6 @@ class _Observed:
     patch: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pushed:
-    """What is at GitHub by now. Kept current, so that a fault can say how far things came."""
-
-    head_sha: str | None = None
-    pull_request: PullRequest | None = None
-    check_run_id: int | None = None
-
-
 class _Session:
     """One call of `publish`: what it has learned and done so far."""
 
@@ -173,20 +130,17 @@ class _Session:
         self.plan_sha256 = plan_sha256
         self.ports = ports
         self.started = ports.clock.now()
-        self.outcome: Outcome | None = None
+        self.progress = Progress()
+        self.telling = Telling(plan, work, self.progress, ports)
         self.said_memory: Outcome | None = None
         self.memory: JudgedMemory | None = None
         self.said_secrets: frozenset[str] = frozenset()
         self.kept_patch = b""
         self.outcome_sha256: str | None = None
         self.observed = _Observed()
-        self.pushed = _Pushed()
         self.notes: list[str] = []
         self.evidence: Evidence | None = None
-        self.rendered: tuple[Evidence, bytes] | None = None
         self.fault: Fault | None = None
-        # From the moment of the push on, nobody can say that nothing was published: its answer may be lost.
-        self.has_pushed = False
 
     def publish(self, outcome_digest: str | None) -> int:
         try:
@@ -204,7 +158,7 @@ class _Session:
 
     def _proceed(self, outcome_digest: str | None) -> tuple[Ending, Fault | None]:
         fault = self._read_outcome(outcome_digest)
-        outcome = self.outcome
+        outcome = self.progress.outcome
         if outcome is None or fault is not None:
             return Ending.FAULT, fault
         repository = self._observe(outcome)
@@ -237,8 +191,8 @@ class _Session:
         self.said_memory = outcome
         said = [outcome.hand_off.title, outcome.hand_off.body]
         self.said_secrets = find_kinds(said, self.ports.redactor) | frozenset(outcome.secrets)
-        self.outcome = redact_record(outcome, self.ports.redactor)
-        return self.outcome.fault
+        self.progress.outcome = redact_record(outcome, self.ports.redactor)
+        return self.progress.outcome.fault
 
     def _judge_memory(self, repository: PublicationRepository | None) -> None:
         """Judge the memory part. Whatever is rejected there changes nothing of how the task ends."""
@@ -252,7 +206,7 @@ class _Session:
         self.memory = judge_memory(self.work, said, read_file, self.ports.redactor)
 
     def _propose_memory(self) -> None:
-        number = self.pushed.pull_request.number if self.pushed.pull_request else self.work.target.pull_request
+        number = self.progress.pull_request.number if self.progress.pull_request else self.work.target.pull_request
         if self.memory is not None:
             write_proposed_files(
                 self.memory,
@@ -339,27 +293,28 @@ class _Session:
             self.observed.tip or "", redact(message), author=self.work.familiar.display_name, at=self.started
         )
         target = self.work.target
-        self.has_pushed = True
+        self.progress.has_pushed = True
         try:
             repository.push(commit, target.branch, expected_sha=target.expected_sha)
         except GitError:
             current = repository.find_remote_sha(target.branch)
-            self.has_pushed = current == commit
+            self.progress.has_pushed = current == commit
             if current == target.expected_sha:
                 raise
-            if self.has_pushed:
+            if self.progress.has_pushed:
                 # Only the answer was lost.
-                self.pushed = replace(self.pushed, head_sha=commit)
+                self.progress.head_sha = commit
                 return True
             stale = Verdict(step="freshness", passed=False, finding=self._describe_movement())
             verdicts = tuple(stale if verdict.step == stale.step else verdict for verdict in self.observed.verdicts)
             self.observed = replace(self.observed, verdicts=verdicts)
             return False
-        self.pushed = replace(self.pushed, head_sha=commit)
+        self.progress.head_sha = commit
         return True
 
     def _open_pull_request(self) -> None:
-        title, body = self._redact(self._title()), self._render_pull_request_body()
+        title = self.telling.redact(self._title())
+        body = self.telling.render_pull_request_body(self._build_evidence(Ending.PUBLISHED, None))
         target, writer = self.work.target, self.ports.writer
         labels = list(self.work.labels)
         if find_needing_review(self.observed.files):
@@ -377,17 +332,17 @@ class _Session:
                 self.notes.append(
                     f"This repository offers no draft pull requests; the label {DRAFT_LABEL} stands in for the state."
                 )
-        self.pushed = replace(self.pushed, pull_request=pull_request)
+        self.progress.pull_request = pull_request
         if labels:
-            writer.add_labels(pull_request.number, [self._redact(label) for label in labels])
+            writer.add_labels(pull_request.number, [self.telling.redact(label) for label in labels])
 
     def _write_check_run(self, evidence: Evidence) -> None:
-        writer, head_sha, pull_request = self.ports.writer, self.pushed.head_sha, self.pushed.pull_request
+        writer, head_sha, pull_request = self.ports.writer, self.progress.head_sha, self.progress.pull_request
         if head_sha is None or pull_request is None:
             raise AssertionError("a Check Run is written only once the pull request exists")
-        values = self._values(evidence)
+        summary, text = self.telling.render_check(evidence)
         annotations = [
-            [(annotation, self._redact(annotation.message)) for annotation in batch]
+            [(annotation, self.telling.redact(annotation.message)) for annotation in batch]
             for batch in batch_annotations(build_annotations(evidence.files))
         ]
         check_run_id = writer.create_check_run(
@@ -395,12 +350,12 @@ class _Session:
             name=CHECK_RUN_NAME,
             external_id=self.plan.task.external_id,
             conclusion=evidence.conclusion,
-            title=self._redact(check_title(self.work.familiar.display_name, evidence.title)),
-            summary=self._render("check_summary.md.j2", values, CHECK_SUMMARY),
-            text=self._render("check_text.md.j2", values, CHECK_SUMMARY),
+            title=self.telling.redact(check_title(self.work.familiar.display_name, evidence.title)),
+            summary=summary,
+            text=text,
             annotations=annotations,
         )
-        self.pushed = replace(self.pushed, check_run_id=check_run_id)
+        self.progress.check_run_id = check_run_id
         self._supersede(head_sha)
 
     def _supersede(self, head_sha: str) -> None:
@@ -411,14 +366,14 @@ class _Session:
         """
         target, writer = self.work.target, self.ports.writer
         heads = {target.expected_sha, target.base_sha if target.pull_request is not None else None}
-        title = self._redact(f"superseded by {head_sha[:12]}")
-        summary = self._redact(f"A later task pushed {head_sha} to this branch. Its Check Run has the evidence.")
+        title = self.telling.redact(f"superseded by {head_sha[:12]}")
+        summary = self.telling.redact(f"A later task pushed {head_sha} to this branch. Its Check Run has the evidence.")
         for replaced in sorted(head for head in heads if head is not None and head != head_sha):
             for check_run_id in writer.find_check_runs(replaced, CHECK_RUN_NAME):
                 writer.supersede_check_run(check_run_id, title=title, summary=summary)
 
     def _build_evidence(self, ending: Ending, fault: Fault | None) -> Evidence:
-        rule, outcome, pushed, target = ENDINGS[ending], self.outcome, self.pushed, self.work.target
+        rule, outcome, pushed, target = ENDINGS[ending], self.progress.outcome, self.progress, self.work.target
         now = self.ports.clock.now()
         number = pushed.pull_request.number if pushed.pull_request else target.pull_request
         return Evidence(
@@ -454,7 +409,11 @@ class _Session:
         )
 
     def _times(self, now: datetime) -> tuple[StageTime, ...]:
-        run = sum(attempt.duration_seconds for attempt in self.outcome.attempts) if self.outcome else 0.0
+        run = (
+            sum(attempt.duration_seconds for attempt in self.progress.outcome.attempts)
+            if self.progress.outcome
+            else 0.0
+        )
         return (
             StageTime(stage="plan", seconds=self.plan.seconds),
             StageTime(stage="run", seconds=round(run, 3)),
@@ -462,12 +421,7 @@ class _Session:
         )
 
     def _tell(self, evidence: Evidence, rule: EndingRule) -> None:
-        """Say how it ended: comment, evidence, annotation, summary, outputs.
-
-        The comment comes first, so that nothing on the runner speaks of a publication that GitHub does not show in full;
-        the conclusion comes last, so that no later step reads one that could not be kept.
-        """
-        for tell in self._ways_to_tell(evidence, rule):
+        for tell in self.telling.ways(evidence, rule):
             tell()
 
     def _tell_failure(self, error: Exception) -> None:
@@ -477,125 +431,22 @@ class _Session:
         else:
             self.notes.append(f"The failure could not be told everywhere: {explain_exception(error)}")
         evidence = self._build_evidence(Ending.FAULT, self.fault)
-        for tell in (self._forget_evidence, *self._ways_to_tell(evidence, ENDINGS[Ending.FAULT])):
+        for tell in (self._forget_evidence, *self.telling.ways(evidence, ENDINGS[Ending.FAULT])):
             try:
                 tell()
             except Exception as second:  # noqa: BLE001 - it must not hide the first one, nor keep the others from being told
-                self.ports.job.warning(self._redact(f"the failure could not be told: {explain_exception(second)}"))
-
-    def _ways_to_tell(self, evidence: Evidence, rule: EndingRule) -> tuple[Callable[[], None], ...]:
-        return (
-            partial(self._tell_thread, evidence, rule),
-            partial(self._leave_evidence, evidence),
-            partial(self._annotate, evidence),
-            partial(self._summarise, evidence),
-            partial(self._set_outputs, evidence),
-        )
-
-    def _tell_thread(self, evidence: Evidence, rule: EndingRule) -> None:
-        if self.work.status_comment_id is not None:
-            status = self._build_status(rule.state, evidence)
-            self._write_comment(self.work.status_comment_id, self._render_with_marker(self._values(evidence), status))
+                self.ports.job.warning(
+                    self.telling.redact(f"the failure could not be told: {explain_exception(second)}")
+                )
 
     def _forget_evidence(self) -> None:
         self.ports.documents.remove(EVIDENCE_DOCUMENT)
 
-    def _leave_evidence(self, evidence: Evidence) -> None:
-        self.ports.documents.write(EVIDENCE_DOCUMENT, self._render_evidence(evidence))
-
-    def _render_evidence(self, evidence: Evidence) -> bytes:
-        """Return the bytes of `evidence.json`: kept, because every rendering names their digest."""
-        if self.rendered is None or self.rendered[0] is not evidence:
-            self.rendered = evidence, render_redacted(evidence, self.ports.redactor).encode()
-        return self.rendered[1]
-
-    def _annotate(self, evidence: Evidence) -> None:
-        if evidence.fault is not None:
-            fault = evidence.fault
-            self.ports.job.error(self._redact(f"{fault.stage}: [{fault.code}] {fault.message} {fault.remedy}"))
-        elif ENDINGS[Ending(evidence.ending)].exit_code and self.outcome is not None:
-            # The job fails without a fault of anything around the work: its log says so too.
-            said = cut_text(self.outcome.summary, LOGGED_SUMMARY)
-            self.ports.job.error(self._redact(f"{self.work.familiar.display_name} {evidence.title}: {said}"))
-
-    def _summarise(self, evidence: Evidence) -> None:
-        values = self._values(evidence)
-        self.ports.job.append_summary(self._render("summary_publish.md.j2", values, STEP_SUMMARY_BYTES // 4))
-
-    def _write_comment(self, comment_id: int, body: Redacted) -> None:
-        try:
-            self.ports.writer.update_comment(comment_id, body)
-        except GitHubError as error:
-            # Somebody has removed it meanwhile. Without it a re-run would not recognise what was published.
-            if error.code != "not-found":
-                raise
-            self.ports.writer.create_comment(self.work.thread_number, body)
-
-    def _build_status(self, state: Any, evidence: Evidence) -> Status:
-        target = self.work.target
-        # Where nothing was pushed, an open pull request keeps the head it had.
-        kept = target if evidence.head_sha is None and target.pull_request is not None else None
-        return Status(
-            task=self.plan.task,
-            state=state,
-            branch=kept.branch if kept else evidence.branch,
-            head_sha=kept.expected_sha if kept else evidence.head_sha,
-            pull_request=evidence.pull_request,
-            check_run_id=self.pushed.check_run_id,
-            conclusion=evidence.conclusion,
-            earlier=self.work.published_tasks,
-        )
-
-    def _set_outputs(self, evidence: Evidence) -> None:
-        for name, value in (
-            ("pull-request-number", str(evidence.pull_request or "")),
-            ("pull-request-url", evidence.pull_request_url or ""),
-            ("branch", evidence.branch or ""),
-            ("head-sha", evidence.head_sha or ""),
-            ("evidence-path", str(self.ports.documents.folder / EVIDENCE_DOCUMENT)),
-            ("conclusion", evidence.conclusion),
-        ):
-            self.ports.job.set_output(name, self._redact(value))
-
-    def _values(self, evidence: Evidence) -> dict[str, Any]:
-        """Return what the templates may show."""
-        return {
-            "plan": self.plan,
-            "work": self.work,
-            "outcome": self.outcome,
-            "evidence": evidence,
-            "evidence_sha256": sha256_hex(self._render_evidence(evidence)),
-            "refusal": find_refusal(evidence.verdicts),
-            "is_draft": self.pushed.pull_request is not None and self.pushed.pull_request.draft,
-            "closes": find_thread_number(self.work.target.branch),
-            "untouched": not self.has_pushed,
-            "by_comment": self.plan.task.event_name == "issue_comment",
-        }
-
     def _title(self) -> str:
-        outcome = self.outcome
+        outcome = self.progress.outcome
         if outcome is None:
             raise AssertionError("a title is needed only where there is an outcome")
         return decide_title(outcome.hand_off, self.work)
-
-    def _render_pull_request_body(self) -> Redacted:
-        return self._render(
-            "pull_request.md.j2", self._values(self._build_evidence(Ending.PUBLISHED, None)), PULL_REQUEST_BODY
-        )
-
-    def _render_with_marker(self, values: dict[str, Any], status: Status) -> Redacted:
-        # The marker stands first, so that cutting a long text can never take it away.
-        return self._render("comment_done.md.j2", {**values, "marker": render_marker(status)}, COMMENT_BODY)
-
-    def _render(self, template: str, values: dict[str, Any], limit: int) -> Redacted:
-        redacted = self._redact(self.ports.renderer.render(template, values))
-        if len(redacted) <= limit:
-            return redacted
-        # Covering a secret can lengthen a text: it is cut with room to spare, and covered again as a whole.
-        return self._redact(cut_text(redacted, limit - MARGIN, CUT_NOTE))
-
-    def _redact(self, text: str) -> Redacted:
-        return self.ports.redactor.redact(text)
 
 
 def _iso(moment: datetime) -> str:

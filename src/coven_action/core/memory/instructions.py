@@ -107,6 +107,14 @@ def find_instruction(text: str) -> str | None:
     return next((meaning for meaning, pattern in PATTERNS.items() if pattern.search(folded)), None)
 
 
+# Letters with a space after each: `i g n o r e`.
+_SPREAD: Final = re.compile(r"(?<!\w)\w(?: \w){2,}(?!\w)")
+
+
+def _close_up(match: re.Match[str]) -> str:
+    return match[0].replace(" ", "")
+
+
 def fold_text(text: str) -> str:
     """Return a text as a hurried reader takes it: lower case, look-alike letters as Latin ones, without accents and marks.
 
@@ -114,6 +122,6 @@ def fold_text(text: str) -> str:
     """
     visible, _ = remove_invisible(unicodedata.normalize("NFKD", text).casefold())
     plain = _MARKS.sub("", visible.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")).translate(_LOOK_ALIKES)
-    lines = [" ".join(line.split()) for line in plain.split("\n")]
+    lines = [_SPREAD.sub(_close_up, " ".join(line.split())) for line in plain.split("\n")]
     paragraphs = " ".join(line or "\n" for line in lines).split("\n")
     return "\n".join([*lines, *(" ".join(paragraph.split()) for paragraph in paragraphs)])

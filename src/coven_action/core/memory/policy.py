@@ -83,7 +83,7 @@ def _find_obstacle(
 ) -> str | None:
     """Return why memory cannot be on at all, from the side that is nearest to the reader outwards."""
     obstacles = (
-        (not settings.enabled, "`memory.enabled` is not set in the configuration"),
+        (not settings.enabled, "memory.enabled is not set in the configuration"),
         (facts.repository.repository_id is None, "the repository's id is unknown"),
         (hosted and facts.tenant.account_id is None, "the id of the repository's account is unknown"),
         (hosted and endpoint_grant is None, "the endpoint granted nothing"),

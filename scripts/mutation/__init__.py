@@ -1,0 +1,1 @@
+"""Mutation testing of the rules that decide who may do what: `make mutate`."""

@@ -1,0 +1,211 @@
+"""Run tests against planted faults. Nothing on disk is changed: each mutant lives in a forked process and dies with it.
+
+Two ways. Most mutants change the body of a function: there the tests are collected once, and each process puts the
+changed body into place and runs only the tests that call the function. A mutant of a module's own statements, and any that
+survived so far, is told only by importing everything anew: there each process collects and runs the tests itself.
+"""
+
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+import hypothesis
+import pydantic
+import pytest
+import yaml
+
+from mutation.mutants import Mutant
+
+_Function = tuple[str, int]
+"""A function by the file it stands in and its first line."""
+
+PYTEST = (
+    *("-q", "--no-header", "--tb=no", "--import-mode=importlib", "-o", "addopts=", "-o", "timeout=0"),
+    *("-p", "no:xdist", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
+
+
+def prepare() -> None:
+    """Import what every test needs and no fault changes; a failing property need not be shrunk to count."""
+    quick = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    everything = list(hypothesis.HealthCheck)
+    hypothesis.settings.register_profile(
+        "mutation", derandomize=True, database=None, deadline=None, phases=quick, suppress_health_check=everything
+    )
+    hypothesis.settings.load_profile("mutation")
+
+
+def find_survivors_by_body(mutants: Mapping[Path, Sequence[Mutant]], tests: Sequence[str]) -> dict[Path, list[Mutant]]:
+    """Return the mutants that no test tells while only the bodies of functions are exchanged.
+
+    Args:
+        mutants: Of each file, those that change the body of a function.
+        tests: Files and folders for pytest.
+    """
+    reading, writing = os.pipe()
+
+    def run() -> bool:
+        runner = _BodyRunner(mutants)
+        status = pytest.main([*PYTEST, *tests], plugins=[runner])
+        with os.fdopen(writing, "w") as out:
+            json.dump({str(path): names for path, names in runner.survivors.items()}, out)
+        return status == pytest.ExitCode.OK
+
+    # In a process of its own, so that the next way begins without anything imported.
+    passed = run_apart(run, seconds=3600)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        names = json.loads(said.read() or "{}")
+    if not passed:
+        raise SystemExit(f"The tests fail without any fault; mend them first: {' '.join(tests)}")
+    return {path: [one for one in group if one.name in names[str(path)]] for path, group in mutants.items()}
+
+
+class _BodyRunner:
+    """A pytest plugin that runs the collected tests once as they are, then for each mutant those that reach it."""
+
+    def __init__(self, mutants: Mapping[Path, Sequence[Mutant]]) -> None:
+        self._mutants = mutants
+        self._reached: dict[_Function, list[pytest.Item]] = {}
+        self.survivors: dict[Path, list[str]] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        _run_items(session.items, self._watch)
+        if session.testsfailed:
+            return True
+        functions = _list_functions({str(path) for path in self._mutants})
+        for path, mutants in self._mutants.items():
+            self.survivors[path] = [
+                one.name for one in mutants if not self._is_told(session, one, str(path), functions)
+            ]
+        session.testsfailed = 0
+        return True
+
+    def _watch(self, item: pytest.Item, run: Callable[[], None]) -> None:
+        files = {str(path) for path in self._mutants}
+
+        def note(frame: FrameType, event: str, _: Any) -> None:
+            if event == "call" and frame.f_code.co_filename in files:
+                items = self._reached.setdefault((frame.f_code.co_filename, frame.f_code.co_firstlineno), [])
+                if not items or items[-1] is not item:
+                    items.append(item)
+
+        sys.setprofile(note)
+        try:
+            run()
+        finally:
+            sys.setprofile(None)
+
+    def _is_told(
+        self, session: pytest.Session, mutant: Mutant, path: str, functions: dict[_Function, list[FunctionType]]
+    ) -> bool:
+        items = self._reached.get((path, mutant.function), [])
+
+        def run() -> bool:
+            changed = _find_code(mutant.code, mutant.function)
+            for function in functions.get((path, mutant.function), []):
+                function.__code__ = changed
+            session.testsfailed = 0
+            for item in items:
+                _run_items([item], lambda _, one: one())
+                if session.testsfailed:
+                    return False
+            return True
+
+        return not run_apart(run, seconds=20)
+
+
+def _run_items(items: Sequence[pytest.Item], around: Callable[[pytest.Item, Callable[[], None]], None]) -> None:
+    for index, item in enumerate(items):
+        following = items[index + 1] if index + 1 < len(items) else None
+
+        def run(item: pytest.Item = item, following: pytest.Item | None = following) -> None:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+        around(item, run)
+
+
+def _list_functions(files: set[str]) -> dict[_Function, list[FunctionType]]:
+    functions: dict[_Function, list[FunctionType]] = {}
+    for one in gc.get_objects():
+        if isinstance(one, FunctionType) and one.__code__.co_filename in files:
+            functions.setdefault((one.__code__.co_filename, one.__code__.co_firstlineno), []).append(one)
+    return functions
+
+
+def _find_code(code: CodeType, first_line: int) -> CodeType:
+    waiting = [code]
+    while waiting:
+        found = [one for one in waiting if one.co_firstlineno == first_line and one.co_flags & 1]
+        if found:
+            return found[0]
+        waiting = [inner for one in waiting for inner in one.co_consts if isinstance(inner, CodeType)]
+    raise LookupError(first_line)
+
+
+def is_told_by_import(mutant: Mutant, module: str, path: Path, tests: Iterable[Sequence[str]]) -> bool:
+    """Return whether any of the groups of tests, collected anew with the fault in place, fails."""
+
+    def run(group: Sequence[str]) -> bool:
+        sys.meta_path.insert(0, _MutantFinder(module, path, mutant.code))
+        return pytest.main(["-x", *PYTEST, *group]) == pytest.ExitCode.OK
+
+    return any(not run_apart(lambda group=group: run(group), seconds=120) for group in tests)  # type: ignore[misc]
+
+
+class _MutantLoader(SourceFileLoader):
+    """Loads a module from code that is at hand."""
+
+    def __init__(self, module: str, path: Path, code: CodeType) -> None:
+        super().__init__(module, str(path))
+        self._code = code
+
+    def get_code(self, fullname: str) -> CodeType:
+        del fullname
+        return self._code
+
+
+class _MutantFinder(MetaPathFinder):
+    """Finds one module, and that with a fault in it."""
+
+    def __init__(self, module: str, path: Path, code: CodeType) -> None:
+        self._module = module
+        self._path = path
+        self._code = code
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        if fullname != self._module:
+            return None
+        loader = _MutantLoader(fullname, self._path, self._code)
+        return spec_from_file_location(fullname, self._path, loader=loader)
+
+
+def run_apart(run: Callable[[], bool], *, seconds: int) -> bool:
+    """Return what a function says in a process of its own; False where it crashes or takes too long, as with a loop."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    status = 1
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        status = 0 if run() else 1
+    finally:
+        os._exit(status)
