@@ -184,7 +184,26 @@ def test_no_override_opens_a_submodule(facts):
     file = changed("vendor/lib", **facts)
 
     assert find_protected((file,), opened("**", "vendor/**")) == ("vendor/lib",)
-    assert find_overridden((file,), Override(path="**", reason="x")) == ()
+    named = changed("AGENTS.md", **facts)
+    assert find_overridden((named,), Override(path="AGENTS.md", reason="x")) == ()
+
+
+def test_no_override_opens_a_name_that_windows_may_have_shortened():
+    file = changed("CLAUDE~1/settings.json")
+
+    assert find_protected((file,), opened("**", ".claude", "claude~1/**", "*~*/*")) == (file.path,)
+
+
+def test_only_what_is_on_the_built_in_list_is_opened():
+    assert find_overridden((changed("src/a.py"), changed("AGENTS.md")), Override(path="**", reason="x")) == (
+        "AGENTS.md",
+    )
+
+
+def test_steps_that_another_system_would_walk_lead_to_what_is_protected():
+    file = changed("x\\..\\migrations\\1.sql")
+
+    assert find_protected((file,), MIGRATIONS) == (file.path,)
 
 
 def test_a_configured_path_is_refused_like_a_built_in_one():

@@ -84,7 +84,7 @@ def find_pattern_mistake(text: str) -> str:
 def parse_pattern(text: str) -> Pattern:
     """Return a pattern's folded names. The text has the form `PATTERN_FORM`."""
     names: Pattern = tuple(None if name == "**" else name for name in fold_path(text.removeprefix("/")))
-    return names if "/" in text or names == (None,) else (None, *names)
+    return names if "/" in text else (None, *names)
 
 
 class PatternSet:

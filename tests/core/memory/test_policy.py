@@ -81,7 +81,7 @@ def test_each_trust_scope_has_its_policy_and_its_line(scope, reason):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"written": MemorySettings()}, "`memory.enabled` is not set in the configuration"),
+        ({"written": MemorySettings()}, "memory.enabled is not set in the configuration"),
         ({"stated": facts(repository_id=None)}, "the repository's id is unknown"),
         (
             {"stated": facts(repository_id=None), "hosted": True, "endpoint_grant": ENDPOINT},
