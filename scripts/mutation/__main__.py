@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 from mutation.mutants import Mutant, iterate_mutants
-from mutation.running import find_survivors_by_body, is_told_by_import, prepare, run_apart
+from mutation.running import find_survivors_by_body, import_what_stays, is_told_by_import, prepare, answer_apart
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "src" / "coven_action" / "core"
@@ -46,19 +46,25 @@ def _examine(files: list[Path], tests: tuple[str, ...], explained: dict[str, dic
     mutants = {path: list(iterate_mutants(path.read_text(encoding="utf-8"), str(path))) for path in files}
     bodies = {path: [one for one in group if one.function] for path, group in mutants.items()}
     t = time.monotonic()
-    left = find_survivors_by_body(bodies, tests)
+    left = answer_apart(lambda: find_survivors_by_body(bodies, tests))
     print(f"quick: {sum(map(len, bodies.values()))} in {time.monotonic() - t:.0f} s", flush=True)
     for path, group in mutants.items():
         t = time.monotonic()
-        waiting = [one for one in group if not one.function or one in left[path]]
+        waiting = [one for one in group if not one.function or one.name in left[str(path)]]
         module = "coven_action.core." + str(path.relative_to(CORE)).removesuffix(".py").replace("/", ".")
         beside = CORE.parents[2] / "tests" / "core" / path.relative_to(CORE).with_name(f"test_{path.name}")
         groups = [*([(str(beside),)] if beside.exists() else []), tests]
-        survivors = [one for one in waiting if not is_told_by_import(one, module, path, groups)]
-        print(f"{path.name}: {len(group)} mutants, quick left {len(left[path])}, {len(survivors)} survive, {len(waiting)} slow in {time.monotonic() - t:.0f} s", flush=True)
+        told = answer_apart(lambda: _find(waiting, module, path, groups))
+        survivors = [one for one in waiting if one.name in told]
+        print(f"{path.name}: {len(group)} mutants, quick left {len(left[str(path)])}, {len(survivors)} survive, {len(waiting)} slow in {time.monotonic() - t:.0f} s", flush=True)
         for one in survivors:
             print(f"    {one.line}: {one.name}", flush=True)
     return []
+
+
+def _find(waiting, module, path, groups):
+    import_what_stays(module, groups[-1])
+    return [one.name for one in waiting if not is_told_by_import(one, module, path, groups)]
 
 
 if __name__ == "__main__":

@@ -5,18 +5,23 @@ changed body into place and runs only the tests that call the function. A mutant
 survived so far, is told only by importing everything anew: there each process collects and runs the tests itself.
 """
 
+import ast
+import contextlib
 import gc
+import importlib
 import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import CodeType, FrameType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import hypothesis
 import pydantic
@@ -25,17 +30,20 @@ import yaml
 
 from mutation.mutants import Mutant
 
+Answer = TypeVar("Answer")
 _Function = tuple[str, int]
 """A function by the file it stands in and its first line."""
 
 PYTEST = (
     *("-q", "--no-header", "--tb=no", "--import-mode=importlib", "-o", "addopts=", "-o", "timeout=0"),
-    *("-p", "no:xdist", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
+    *("-p", "pytest_timeout", "-p", "pytest_mock", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 
 
 def prepare() -> None:
     """Import what every test needs and no fault changes; a failing property need not be shrunk to count."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     quick = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     everything = list(hypothesis.HealthCheck)
     hypothesis.settings.register_profile(
@@ -44,30 +52,17 @@ def prepare() -> None:
     hypothesis.settings.load_profile("mutation")
 
 
-def find_survivors_by_body(mutants: Mapping[Path, Sequence[Mutant]], tests: Sequence[str]) -> dict[Path, list[Mutant]]:
-    """Return the mutants that no test tells while only the bodies of functions are exchanged.
+def find_survivors_by_body(mutants: Mapping[Path, Sequence[Mutant]], tests: Sequence[str]) -> dict[str, list[str]]:
+    """Return the names of the mutants that no test tells while only bodies of functions are exchanged, by file.
 
     Args:
         mutants: Of each file, those that change the body of a function.
         tests: Files and folders for pytest.
     """
-    reading, writing = os.pipe()
-
-    def run() -> bool:
-        runner = _BodyRunner(mutants)
-        status = pytest.main([*PYTEST, *tests], plugins=[runner])
-        with os.fdopen(writing, "w") as out:
-            json.dump({str(path): names for path, names in runner.survivors.items()}, out)
-        return status == pytest.ExitCode.OK
-
-    # In a process of its own, so that the next way begins without anything imported.
-    passed = run_apart(run, seconds=3600)
-    os.close(writing)
-    with os.fdopen(reading) as said:
-        names = json.loads(said.read() or "{}")
-    if not passed:
+    runner = _BodyRunner(mutants)
+    if pytest.main([*PYTEST, *tests], plugins=[runner]) != pytest.ExitCode.OK:
         raise SystemExit(f"The tests fail without any fault; mend them first: {' '.join(tests)}")
-    return {path: [one for one in group if one.name in names[str(path)]] for path, group in mutants.items()}
+    return runner.survivors
 
 
 class _BodyRunner:
@@ -76,16 +71,22 @@ class _BodyRunner:
     def __init__(self, mutants: Mapping[Path, Sequence[Mutant]]) -> None:
         self._mutants = mutants
         self._reached: dict[_Function, list[pytest.Item]] = {}
-        self.survivors: dict[Path, list[str]] = {}
+        self._seconds: dict[str, float] = {}
+        self.survivors: dict[str, list[str]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         _run_items(session.items, self._watch)
+        for items in self._reached.values():
+            items.sort(key=lambda item: self._seconds[item.nodeid])
+        for item in session.items:
+            _ask_less(item)
+        gc.freeze()
         if session.testsfailed:
             return True
         functions = _list_functions({str(path) for path in self._mutants})
         for path, mutants in self._mutants.items():
-            self.survivors[path] = [
+            self.survivors[str(path)] = [
                 one.name for one in mutants if not self._is_told(session, one, str(path), functions)
             ]
         session.testsfailed = 0
@@ -100,11 +101,13 @@ class _BodyRunner:
                 if not items or items[-1] is not item:
                     items.append(item)
 
+        begun = time.monotonic()
         sys.setprofile(note)
         try:
             run()
         finally:
             sys.setprofile(None)
+            self._seconds[item.nodeid] = time.monotonic() - begun
 
     def _is_told(
         self, session: pytest.Session, mutant: Mutant, path: str, functions: dict[_Function, list[FunctionType]]
@@ -135,6 +138,25 @@ def _run_items(items: Sequence[pytest.Item], around: Callable[[pytest.Item, Call
         around(item, run)
 
 
+def _ask_less(item: pytest.Item) -> None:
+    """Try a property on few examples: what these do not tell is asked again in full by the other way."""
+    test = getattr(item, "obj", None)
+    handle = getattr(test, "_hypothesis_internal_use_settings", None)
+    if handle is not None:
+        function = getattr(test, "__func__", test)
+        function._hypothesis_internal_use_settings = hypothesis.settings(  # noqa: SLF001
+            handle, max_examples=min(10, handle.max_examples)
+        )
+
+
+class _CheapFirst:
+    """A pytest plugin that leaves properties, which take their time, to the end."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False)))
+
+
 def _list_functions(files: set[str]) -> dict[_Function, list[FunctionType]]:
     functions: dict[_Function, list[FunctionType]] = {}
     for one in gc.get_objects():
@@ -153,12 +175,48 @@ def _find_code(code: CodeType, first_line: int) -> CodeType:
     raise LookupError(first_line)
 
 
+def import_what_stays(module: str, tests: Sequence[str]) -> None:
+    """Import what the tests import, but for the tests themselves and for whatever a fault in the module could change.
+
+    Args:
+        module: That is going to be mutated.
+        tests: Files and folders for pytest.
+    """
+
+    def run() -> dict[str, list[str]]:
+        pytest.main(["--collect-only", *PYTEST, *tests])
+        return {name: _list_imported(one) for name, one in list(sys.modules.items()) if one is not None}
+
+    imported = answer_apart(run)
+    changed, before = {module}, 0
+    while before != len(changed):
+        before = len(changed)
+        changed |= {name for name, others in imported.items() if not changed.isdisjoint(others)}
+    for name in imported:
+        if name not in changed and name.split(".")[0] not in {"tests", "__main__"}:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    gc.freeze()
+
+
+def _list_imported(module: ModuleType) -> list[str]:
+    """Return the modules of the project whose names or values a module of the project holds."""
+    if not module.__name__.startswith("coven_action"):
+        return []
+    tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    froms = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    names = [f"{node.module}.{one.name}" for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names]
+    plain = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
+    return [*froms, *names, *plain]
+
+
 def is_told_by_import(mutant: Mutant, module: str, path: Path, tests: Iterable[Sequence[str]]) -> bool:
     """Return whether any of the groups of tests, collected anew with the fault in place, fails."""
 
     def run(group: Sequence[str]) -> bool:
         sys.meta_path.insert(0, _MutantFinder(module, path, mutant.code))
-        return pytest.main(["-x", *PYTEST, *group]) == pytest.ExitCode.OK
+        return pytest.main(["-x", *PYTEST, *group], plugins=[_CheapFirst()]) == pytest.ExitCode.OK
 
     return any(not run_apart(lambda group=group: run(group), seconds=120) for group in tests)  # type: ignore[misc]
 
@@ -191,6 +249,21 @@ class _MutantFinder(MetaPathFinder):
             return None
         loader = _MutantLoader(fullname, self._path, self._code)
         return spec_from_file_location(fullname, self._path, loader=loader)
+
+
+def answer_apart(ask: Callable[[], Answer]) -> Answer:
+    """Return what a function returns in a process of its own, whose imports end with it; JSON is all it may return."""
+    with TemporaryFile("w+") as answer:
+
+        def run() -> bool:
+            json.dump(ask(), answer)
+            answer.flush()
+            return True
+
+        if not run_apart(run, seconds=4 * 3600):
+            raise SystemExit("Mutation testing could not be carried out; the tests may fail without any fault.")
+        answer.seek(0)
+        return cast("Answer", json.load(answer))
 
 
 def run_apart(run: Callable[[], bool], *, seconds: int) -> bool:

@@ -12,7 +12,9 @@ HEAD = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n"
 
 
 @pytest.mark.parametrize(
-    "parts", [[SECRET], list(SECRET), [SECRET[:11], SECRET[11:]], [f"key = {SECRET[:8]}", SECRET[8:]]], ids=len
+    "parts",
+    [[SECRET], list(SECRET), [SECRET[:11], SECRET[11:]], [f"key = {SECRET[:8]}", SECRET[8:]]],
+    ids=["whole", "letter by letter", "in halves", "behind a name"],
 )
 def test_added_lines_that_hold_a_part_are_covered(parts):
     lines = "".join(f"+{part}\n" for part in parts)

@@ -2,6 +2,8 @@
 
 import json
 
+from pydantic import Field
+
 from coven_action.core.records import Record
 from coven_action.core.redacted_values import find_kinds, redact_record, redact_values, render_redacted
 from coven_action.core.redaction import Redactor
@@ -16,7 +18,7 @@ class Note(Record):
     text: str
     more: tuple[str, ...] = ()
     number: int = 0
-    facts: dict[str, bool] = {}
+    facts: dict[str, bool] = Field(default_factory=dict)
 
 
 def test_texts_are_covered_wherever_they_stand_and_the_rest_stays():

@@ -25,23 +25,41 @@ GUARDS: Final = ("on", "disarmed")
 
 LINES: Final[Mapping[str, str]] = {
     "S1": "Inside the sandbox no credential that can write exists: in variables, files, descriptors, git configuration, sockets.",
-    "S2": "An outsider's issue, comment or label ends in `plan`, without a call of a model; `*` is no value of an allow-list; no template writes a cache that a release could read.",
-    "S3": "A secret in any encoding does not leave through a title, body, commit, branch, file name, patch, log, memory or check text.",
+    "S2": (
+        "An outsider's issue, comment or label ends in `plan`, without a call of a model; `*` is no value of an "
+        "allow-list; no template writes a cache that a release could read."
+    ),
+    "S3": (
+        "A secret in any encoding does not leave through a title, body, commit, branch, file name, patch, log, memory or "
+        "check text."
+    ),
     "S4": "Only GitHub's answer about a numeric id counts, never a name or its `[bot]`; an error denies.",
-    "S5": "No secret stands in any process's environment, command line or descriptors, in the runner's files or `.git/config`; pieces of 12 characters are covered.",
+    "S5": (
+        "No secret stands in any process's environment, command line or descriptors, in the runner's files or "
+        "`.git/config`; pieces of 12 characters are covered."
+    ),
     "S6": "`sudo` and tracing of parents fail inside; where either works the run stops before the model is called.",
     "S7": "The text as it stood at the trigger is what is used; comments written later are not read.",
     "S8": "Every event has a rule of its own; an unknown one starts nothing.",
-    "S9": "Configuration and environment come from the default branch and from us, never from a checkout; a model's key goes to its one host only.",
+    "S9": (
+        "Configuration and environment come from the default branch and from us, never from a checkout; a model's key "
+        "goes to its one host only."
+    ),
     "S10": "Protected paths hold through symbolic and hard links, `..`, any spelling, and for files that do not exist yet.",
     "S11": "`publish` works in a clone of its own; planted hooks, filters, monitors and includes never run.",
-    "S12": "What a run leaves behind is ended; what it writes to the documents afterwards is noticed; it is given no file of the runner's commands.",
+    "S12": (
+        "What a run leaves behind is ended; what it writes to the documents afterwards is noticed; it is given no file of "
+        "the runner's commands."
+    ),
     "S13": "Hidden text does not reach the familiar; the sanitiser is at a fixed point.",
     "S14": "No text of an agent sets an output or is a workflow command.",
     "S15": "Names of branches are built by us; no expression stands in a script of ours or of a template.",
     "S16": "No name from elsewhere is read as an option or as an address by git.",
     "S17": "Images and links are inert in every syntax.",
-    "S18": "Mentions, closing keywords, slash commands and trailers of an agent are inert, in bodies, titles and commit messages.",
+    "S18": (
+        "Mentions, closing keywords, slash commands and trailers of an agent are inert, in bodies, titles and commit "
+        "messages."
+    ),
     "S19": "The change is compared with the recorded base; a base that moves during the run changes nothing else.",
     "S20": "Workflows and CODEOWNERS cannot be changed; the refusal says so and keeps the patch.",
     "S21": "Archives and files that would fill the disk, the memory or another folder are refused, in bounded memory.",

@@ -51,7 +51,7 @@ def nothing_found(self: Redactor, text: str | bytes) -> tuple[()]:
 
 
 def siege_configuration() -> str:
-    from tests.redteam.siege import CONFIGURATION  # noqa: PLC0415 - the siege needs nothing of this module, but of its neighbours
+    from tests.redteam.siege import CONFIGURATION
 
     return CONFIGURATION
 
@@ -114,7 +114,7 @@ READING_ANYTHING: Final[Patch] = ("coven_action.adapters.git.GitWorkspace.read_h
 PARSING_ANYTHING: Final[Patch] = ("coven_action.stages.run._read_result", lambda path: parse_result(path.read_bytes()))
 FORGIVING: Final[tuple[Patch, ...]] = (
     ("coven_action.errors.Error.exit_code", 0),
-    ("coven_action.stages.publish.ENDINGS", {ending: ENDINGS[Ending.PUBLISHED] for ending in Ending}),
+    ("coven_action.stages.publish.ENDINGS", dict.fromkeys(Ending, ENDINGS[Ending.PUBLISHED])),
 )
 INHERITING: Final[Patch] = ("coven_action.stages.runtimes.runtime_environment", Made(inherit))
 PUSHING_THE_TIP: Final[Patch] = (
@@ -314,8 +314,7 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
 def disarm(case: str, monkeypatch: Any) -> None:
     """Apply the patches of a case."""
     patches = DISARM[case]
-    if isinstance(patches, Reason):
-        raise AssertionError(f"{case} cannot be disarmed: {patches}")
+    assert not isinstance(patches, Reason), f"{case} cannot be disarmed: {patches}"
     for name, replacement in patches:
         owner, attribute = _resolve(name)
         value = replacement.make(getattr(owner, attribute)) if isinstance(replacement, Made) else replacement

@@ -18,7 +18,7 @@ from coven_action.core.changes import ChangedFile, measure
 from coven_action.core.documents import PlannedLimits, Target, Verdict
 from coven_action.core.process_output import ProcessLimits
 from coven_action.core.process_report import ProcessReport
-from coven_action.core.stage_environment import MODEL_KEY, filter_environment
+from coven_action.core.stage_environment import filter_environment
 from coven_action.core.verification import Facts
 from coven_action.emulator import git_store
 from tests.redteam import obedient_agent
@@ -165,6 +165,7 @@ class Siege:
         before_publish: Callable[["StagedRun"], object] | None = None,
         configuration: str | None = None,
         event: Event | None = None,
+        publishes: bool = True,
         **facts: Any,
     ) -> "Aftermath":
         """Open an issue that orders the steps, have it labelled by a maintainer, and let the action run.
@@ -177,6 +178,7 @@ class Siege:
             before_publish: Called between `run` and `publish`: what a lingering process would do.
             configuration: A configuration in place of the usual one.
             event: What starts the run, in place of the label.
+            publishes: False to end after `run`, where the attack is over by then.
             facts: As `Run` takes them.
         """
         scene = self.scene
@@ -187,7 +189,7 @@ class Siege:
             event = scene.label(issue, LABEL)
         run = self.start(event, **facts)
         run.before_run, run.before_publish = before_run, before_publish
-        return Aftermath(self, run, run.finish())
+        return Aftermath(self, run, run.finish() if publishes else run.stop_before_publish())
 
     def judge(self, *steps: dict[str, Any]) -> "Judged":
         """Let the agent do the steps in a workspace, and verify its change, without a GitHub around it."""
@@ -245,6 +247,12 @@ class AttackedRun(StagedRun):
 
     before_run: Callable[[StagedRun], object] | None = None
     before_publish: Callable[[StagedRun], object] | None = None
+
+    def stop_before_publish(self) -> int:
+        """Run `plan` and, where it goes on, `run`."""
+        if self.plan().work is not None:
+            self.work()
+        return 0
 
     def work(self) -> Any:
         if self.before_run is not None:

@@ -24,7 +24,9 @@ MEND = {"do": "write", "path": "src/tax.py", "text": "mended = True\n"}
 @redteam("S12", "a process that outlives the agent by forking twice is ended before its result is read")
 def test_s12_a_daemon_is_ended(siege):
     marker = siege.folder / "written-later"
-    siege.attack(MEND, {"do": "linger", "path": str(marker), "text": "x", "after": 0.5}, runtime=run_process)
+    siege.attack(
+        MEND, {"do": "linger", "path": str(marker), "text": "x", "after": 0.5}, runtime=run_process, publishes=False
+    )
     deadline = time.monotonic() + 1.0
     while not marker.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -156,7 +158,7 @@ FILES = {
 def test_s21_giant_files_are_not_read(siege, attack):
     tracemalloc.start()
     try:
-        siege.attack(MEND, *attack)
+        siege.attack(MEND, *attack, publishes=False)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -115,9 +115,10 @@ PLACES = {
 def test_s9_planted_configurations_are_not_read(siege, attack):
     siege.scene.commit({**attack, ".github/coven.yml": None})
     issue = siege.scene.open_issue(body=write_steps(MEND))
-    run = siege.start(siege.scene.label(issue))
-    run.finish()
-    return {"read": bool(run.runtime.briefs)}
+    try:
+        return {"read": siege.start(siege.scene.label(issue)).plan().work is not None}
+    except Error:
+        return {"read": False}
 
 
 @redteam("S9", "the configuration of a branch somebody works on is not read")
@@ -127,9 +128,7 @@ def test_s9_a_branchs_configuration_is_not_read(siege):
     siege.scene.commit({".github/coven.yml": CONFIGURATION.replace("Cody", "Planted")}, branch)
     request = siege.scene.pull_requests[0]
     event = siege.scene.comment(request.issue, "/coven fix " + write_steps(MEND))
-    run = siege.start(event)
-    run.finish()
-    return {"read": "Planted" in str(run.runtime.briefs)}
+    return {"read": "Planted" in siege.start(event).plan().model_dump_json()}
 
 
 VARIABLES = {
@@ -151,7 +150,7 @@ VARIABLES = {
 @redteam("S9", "no variable of the job redirects the runtime, loads code into it or lends it a token")
 def test_s9_variables_of_the_job_are_not_inherited(siege):
     siege.monkeypatch.setattr(os, "environ", {**os.environ, **VARIABLES})
-    seen = siege.attack(MEND).run.runtime.environments[0]
+    seen = siege.attack(MEND, publishes=False).run.runtime.environments[0]
     return {name: name in seen for name in VARIABLES}
 
 
@@ -161,7 +160,7 @@ COMMAND_FILES = ("GITHUB_ENV", "GITHUB_PATH", "GITHUB_OUTPUT", "GITHUB_STEP_SUMM
 @redteam("S12", "the agent is not told where the runner's command files are")
 def test_s12_command_files_are_not_handed_over(siege):
     siege.monkeypatch.setattr(os, "environ", {**os.environ, **dict.fromkeys(COMMAND_FILES, "/tmp/file")})
-    seen = siege.attack(MEND).run.runtime.environments[0]
+    seen = siege.attack(MEND, publishes=False).run.runtime.environments[0]
     return {name: name in seen for name in COMMAND_FILES}
 
 
@@ -217,7 +216,7 @@ def test_s16_files_named_like_options_are_files(siege):
     steps = [{"do": "write", "path": f"src/{name}", "text": "x\n"} for name in FILES]
     steps += [{"do": "write", "path": name, "text": "x\n"} for name in FILES]
     found = {file.path for file in siege.judge(*steps).files}
-    return {"one is missing": found != {name for name in FILES} | {f"src/{name}" for name in FILES}}
+    return {"one is missing": found != set(FILES) | {f"src/{name}" for name in FILES}}
 
 
 def advance(files):

@@ -59,7 +59,7 @@ def test_s3_no_secret_leaves_in_a_change(siege, attack):
 WORDS = {
     "the title": [MEND, {"do": "hand_off", "text": "Mend @{secret}\n\nDone."}],
     "the body": [MEND, {"do": "hand_off", "text": "Mend\n\nLook: @{secret}"}],
-    "an explanation of a failure": [{"do": "tell", "status": "failure", "exit_reason": "test_failure", "summary": "No: @{secret}"}],
+    "an explanation": [{"do": "tell", "status": "failure", "exit_reason": "test_failure", "summary": "No: @{secret}"}],
     "a question": [{"do": "tell", "status": "needs_input", "exit_reason": "ambiguous_spec", "pr_body": "What? @{secret}"}],
     "a claimed command": [
         MEND,
@@ -90,7 +90,7 @@ def test_s3_no_secret_leaves_in_words(siege, attack):
 def test_s3_no_secret_leaves_in_the_log(siege, attack):
     lead = {"do": "say", "text": "x" * 5000}
     said = [encode("model_key", attack), lead, {"do": "say", "text": "@{secret}"}, {"do": "say", "text": "@{npm}"}]
-    aftermath = siege.attack(*siege.steal("model_key", "npm"), *said)
+    aftermath = siege.attack(*siege.steal("model_key", "npm"), *said, publishes=False)
     return {name: f"{name} in agent.log" in aftermath.escapes for name in ("model key", "npm token")}
 
 

@@ -213,7 +213,7 @@ def test_the_plan_says_everything_it_decided(scene):
     assert run.outputs == {"decision": "proceed", "plan-sha256": run.digest("plan.json")}
     assert decided.work.target.base_sha == scene.git("rev-parse", "main").strip()
     assert "Cody works on #1" in run.summary
-    assert "Memory: off" in run.summary
+    assert "Memory is off" in run.summary
     assert scene.github.token not in run.read("plan.json").decode()
 
 

@@ -184,7 +184,7 @@ def _tell_plan(plan: Plan) -> None:
         asked = f'{work.trigger} #{work.thread_number} "{work.text.title}" by {work.asked_by.login} → {work.familiar.id}'
         _say("plan", asked, plan.seconds)
         _say("", f"{work.trust.reason} · branch {work.target.branch}")
-        _say("", f"memory: {work.brief.memory_policy.reason}")
+        _say("", work.brief.memory_policy.reason)
 
 
 def _tell_outcome(outcome: Outcome) -> None:
