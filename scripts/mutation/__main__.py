@@ -21,8 +21,14 @@ MOST_EQUIVALENT = 0.03
 # Which tests are asked about which files: first those beside a file, then all of its row.
 RULES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("trust.py", "run_trust.py"), ("tests/core/test_trust.py", "tests/core/test_run_trust.py")),
-    (("memory/*.py", "memory_policy.py"), ("tests/core/memory", "tests/core/test_memory_policy.py", "tests/test_memory_governance.py")),
-    (("protected_paths.py", "path_patterns.py"), ("tests/core/test_protected_paths.py", "tests/core/test_path_patterns.py", "tests/core/test_changes.py")),
+    (
+        ("memory/*.py", "memory_policy.py"),
+        ("tests/core/memory", "tests/core/test_memory_policy.py", "tests/test_memory_governance.py"),
+    ),
+    (
+        ("protected_paths.py", "path_patterns.py"),
+        ("tests/core/test_protected_paths.py", "tests/core/test_path_patterns.py", "tests/core/test_changes.py"),
+    ),
 )
 
 
@@ -56,7 +62,10 @@ def _examine(files: list[Path], tests: tuple[str, ...], explained: dict[str, dic
         groups = [*([(str(beside),)] if beside.exists() else []), tests]
         told = answer_apart(lambda: _find(waiting, module, path, groups))
         survivors = [one for one in waiting if one.name in told]
-        print(f"{path.name}: {len(group)} mutants, quick left {len(left[str(path)])}, {len(survivors)} survive, {len(waiting)} slow in {time.monotonic() - t:.0f} s", flush=True)
+        print(
+            f"{path.name}: {len(group)} mutants, quick left {len(left[str(path)])}, {len(survivors)} survive, {len(waiting)} slow in {time.monotonic() - t:.0f} s",
+            flush=True,
+        )
         for one in survivors:
             print(f"    {one.line}: {one.name}", flush=True)
     return []

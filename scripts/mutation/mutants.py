@@ -52,7 +52,20 @@ _NORMALISERS = frozenset(
 )
 # What stands in their brackets is for the type checker, not for the program.
 _TYPE_FORMS = frozenset(
-    {"Callable", "Final", "Iterable", "Iterator", "Mapping", "Sequence", "dict", "frozenset", "list", "set", "tuple", "type"}
+    {
+        "Callable",
+        "Final",
+        "Iterable",
+        "Iterator",
+        "Mapping",
+        "Sequence",
+        "dict",
+        "frozenset",
+        "list",
+        "set",
+        "tuple",
+        "type",
+    }
 )
 
 
@@ -162,7 +175,9 @@ def _is_part(child: ast.AST, holder: ast.AST) -> bool:
         return False
     if isinstance(holder, ast.JoinedStr):
         return _is_sentence_with_values(holder)
-    return isinstance(holder, ast.Set | ast.List | ast.Tuple) and all(isinstance(one, ast.Constant) for one in holder.elts)
+    return isinstance(holder, ast.Set | ast.List | ast.Tuple) and all(
+        isinstance(one, ast.Constant) for one in holder.elts
+    )
 
 
 def _is_type_form(node: ast.AST, field: str) -> bool:
@@ -269,7 +284,10 @@ def _collection(node: ast.Tuple | ast.List | ast.Set) -> Iterator[Replacement]:
 def _dictionary(node: ast.Dict) -> Iterator[Replacement]:
     for index, (key, value) in enumerate(zip(node.keys, node.values, strict=True)):
         name = ast.unparse(key) if key is not None else f"**{ast.unparse(value)}"
-        yield f"{_clip(node)} without {name}", _with(node, keys=_without(node.keys, index), values=_without(node.values, index))
+        yield (
+            f"{_clip(node)} without {name}",
+            _with(node, keys=_without(node.keys, index), values=_without(node.values, index)),
+        )
 
 
 def _clip(node: ast.AST) -> str:
@@ -279,7 +297,10 @@ def _clip(node: ast.AST) -> str:
 
 def _call(node: ast.Call) -> Iterator[Replacement]:
     for index, keyword in enumerate(node.keywords):
-        yield f"{ast.unparse(node.func)}(…) without {ast.unparse(keyword)}", _with(node, keywords=_without(node.keywords, index))
+        yield (
+            f"{ast.unparse(node.func)}(…) without {ast.unparse(keyword)}",
+            _with(node, keywords=_without(node.keywords, index)),
+        )
     if isinstance(node.func, ast.Name) and node.func.id in _OTHER_FUNCTIONS:
         yield "", _with(node, func=ast.Name(_OTHER_FUNCTIONS[node.func.id], ast.Load()))
     if isinstance(node.func, ast.Attribute):

@@ -25,7 +25,7 @@ def foreign_children():
     return runtime_process._find_foreign_children(Path("/proc"))
 
 
-class Ended(Exception):  # noqa: N818 - it is a signal of the test, no error
+class Ended(Exception):
     """Raised by a writer that has seen enough."""
 
 

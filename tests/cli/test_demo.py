@@ -1,5 +1,7 @@
 """The demo: it ends by itself with everything in place, takes any issue, and says what is missing when a patch does not apply."""
 
+# ruff: noqa: W293 - an empty line of context is one space in a patch
+
 import subprocess
 import sys
 

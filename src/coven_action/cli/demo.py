@@ -40,13 +40,17 @@ NAME_WIDTH: Final = 10
 
 
 @click.command(name="demo")
-@click.option("--once", is_flag=True, help="End after the run instead of serving the pages; exit 1 if anything is missing.")
+@click.option(
+    "--once", is_flag=True, help="End after the run instead of serving the pages; exit 1 if anything is missing."
+)
 @click.option(
     "--issue",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Another issue: the first line is its title, the rest its body, with a patch in a ```diff block.",
 )
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Where the pages are; another one if it is taken.")
+@click.option(
+    "--port", default=DEFAULT_PORT, show_default=True, help="Where the pages are; another one if it is taken."
+)
 def command(*, once: bool, issue: Path | None, port: int) -> None:
     """Watch a labelled issue become a draft pull request, on this machine.
 
@@ -56,7 +60,9 @@ def command(*, once: bool, issue: Path | None, port: int) -> None:
     """
     for module in ("starlette", "uvicorn"):
         if importlib.util.find_spec(module) is None:
-            raise EnvironmentFault("missing-environment", f"The demo needs {module}.", remedy="pip install 'coven-action[demo]'")
+            raise EnvironmentFault(
+                "missing-environment", f"The demo needs {module}.", remedy="pip install 'coven-action[demo]'"
+            )
     title, body = read_issue(issue or FILES / "issue.md")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coven-demo-")))
@@ -75,7 +81,9 @@ def read_issue(path: Path) -> tuple[str, str]:
     """Return title and body of an issue file: the first line, without Markdown's `#`, and the rest."""
     data = path.read_bytes()
     if len(data) > MAXIMUM_ISSUE_BYTES:
-        raise EnvironmentFault("issue-file", f"{path} has more than {MAXIMUM_ISSUE_BYTES} bytes, GitHub's limit for an issue.")
+        raise EnvironmentFault(
+            "issue-file", f"{path} has more than {MAXIMUM_ISSUE_BYTES} bytes, GitHub's limit for an issue."
+        )
     try:
         title, _, body = data.decode("utf-8").lstrip().partition("\n")
     except UnicodeDecodeError as error:
@@ -181,7 +189,9 @@ def _say(name: str, text: str, seconds: float | None = None) -> None:
 def _tell_plan(plan: Plan) -> None:
     work = plan.work
     if work is not None:
-        asked = f'{work.trigger} #{work.thread_number} "{work.text.title}" by {work.asked_by.login} → {work.familiar.id}'
+        asked = (
+            f'{work.trigger} #{work.thread_number} "{work.text.title}" by {work.asked_by.login} → {work.familiar.id}'
+        )
         _say("plan", asked, plan.seconds)
         _say("", f"{work.trust.reason} · branch {work.target.branch}")
         _say("", work.brief.memory_policy.reason)

@@ -88,7 +88,9 @@ def build_forms(value: str) -> Iterator[Form]:
     forms = {Form(skeleton(text.encode("utf-8", "replace")), PIECE) for text in (value, value[::-1], *escaped)}
     hexadecimal = raw.hex().encode()
     forms |= {Form(hexadecimal, 2 * PIECE), Form(hexadecimal.upper(), 2 * PIECE)}
-    escaped_bytes = "".join(f"x{byte:02x}" for byte in raw).encode()  # `\x67\x68`: the backslashes are not in the skeleton
+    escaped_bytes = "".join(
+        f"x{byte:02x}" for byte in raw
+    ).encode()  # `\x67\x68`: the backslashes are not in the skeleton
     forms |= {Form(escaped_bytes, 3 * PIECE), Form(escaped_bytes.upper().replace(b"X", b"x"), 3 * PIECE)}
     forms |= {Form(core, PIECE * 4 // 3) for core in _base64_cores(raw)}
     twice = (again for core in _base64_cores(raw, urlsafe=False) for again in _base64_cores(core))
