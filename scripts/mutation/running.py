@@ -36,7 +36,7 @@ _Function = tuple[str, int]
 
 PYTEST = (
     *("-q", "--no-header", "--tb=no", "--import-mode=importlib", "-o", "addopts=", "-o", "timeout=0"),
-    *("-p", "pytest_timeout", "-p", "pytest_mock", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
+    *("-p", "no:faulthandler", "-p", "pytest_timeout", "-p", "pytest_mock", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 
@@ -81,10 +81,10 @@ class _BodyRunner:
             items.sort(key=lambda item: self._seconds[item.nodeid])
         for item in session.items:
             _ask_less(item)
-        gc.freeze()
         if session.testsfailed:
             return True
         functions = _list_functions({str(path) for path in self._mutants})
+        gc.freeze()
         for path, mutants in self._mutants.items():
             self.survivors[str(path)] = [
                 one.name for one in mutants if not self._is_told(session, one, str(path), functions)
@@ -193,7 +193,7 @@ def import_what_stays(module: str, tests: Sequence[str]) -> None:
         before = len(changed)
         changed |= {name for name, others in imported.items() if not changed.isdisjoint(others)}
     for name in imported:
-        if name not in changed and name.split(".")[0] not in {"tests", "__main__"}:
+        if name not in changed and name.startswith("coven_action."):
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
     gc.freeze()
@@ -218,7 +218,7 @@ def is_told_by_import(mutant: Mutant, module: str, path: Path, tests: Iterable[S
         sys.meta_path.insert(0, _MutantFinder(module, path, mutant.code))
         return pytest.main(["-x", *PYTEST, *group], plugins=[_CheapFirst()]) == pytest.ExitCode.OK
 
-    return any(not run_apart(lambda group=group: run(group), seconds=120) for group in tests)  # type: ignore[misc]
+    return any(not run_apart(lambda group=group: run(group), seconds=30) for group in tests)  # type: ignore[misc]
 
 
 class _MutantLoader(SourceFileLoader):
