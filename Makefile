@@ -11,7 +11,7 @@ WORKERS ?= 2
 TEMPLATES := $(wildcard workflows-templates/*.yml)
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help dev demo lint format test redteam docs lock clean
+.PHONY: help dev demo lint format test redteam mutate docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ test: $(READY) ## the whole suite but for what is marked slow, and core/ at 100 
 
 redteam: $(READY) ## attack the action with an agent that obeys, guards on and disarmed, and print the table
 	@$(BIN)/python -P -c 'import sys; sys.path.insert(0, "."); from tests.redteam.report import main; sys.exit(main(sys.argv[1:]))' -n $(WORKERS) $(ARGS)
+
+mutate: $(READY) ## plant small faults into the rules of trust, memory and paths; every one must fail a test (ARGS="trust.py")
+	PYTHONPATH=scripts $(BIN)/python -P -m mutation $(ARGS)
 
 docs: $(READY) ## write docs/schemas, docs/errors.md and docs/security-tests.md from the code
 	$(BIN)/python -P scripts/generate_docs.py

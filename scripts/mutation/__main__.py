@@ -5,14 +5,12 @@ The exit code is 1 when a fault goes unnoticed that `equivalent.toml` does not e
 use any more, or when more than 3 % are explained so.
 """
 
-import os
 import sys
-import time
 import tomllib
 from pathlib import Path
 
 from mutation.mutants import Mutant, iterate_mutants
-from mutation.running import find_survivors_by_body, import_what_stays, is_told_by_import, prepare, answer_apart
+from mutation.running import answer_apart, find_survivors_by_body, is_told_by_import, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "src" / "coven_action" / "core"
@@ -36,50 +34,59 @@ RULES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 def main(chosen: list[str]) -> int:
     """Print what became of the mutants of each file; return the exit code."""
     prepare()
-    explained = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.exists() else {}
-    counts: list[int] = []
+    explained: dict[str, dict[str, str]] = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))
+    good = True
     for patterns, tests in RULES:
         files = [path for pattern in patterns for path in sorted(CORE.glob(pattern)) if _is_chosen(path, chosen)]
-        if files:
-            counts += _examine(files, tests, explained)
-    return 0
+        mutants = {path: list(iterate_mutants(path.read_text(encoding="utf-8"), str(path))) for path in files}
+        survivors = _find_survivors(mutants, tests) if mutants else {}
+        for path, names in survivors.items():
+            reasons = explained.get(_name_file(path), {})
+            good = _report(path, len(mutants[path]), set(names), set(reasons)) and good
+    return 0 if good else 1
+
+
+def _name_file(path: Path) -> str:
+    return path.relative_to(CORE).as_posix()
 
 
 def _is_chosen(path: Path, chosen: list[str]) -> bool:
-    return path.name != "__init__.py" and (not chosen or str(path.relative_to(CORE)) in chosen)
+    return path.name != "__init__.py" and (not chosen or _name_file(path) in chosen)
 
 
-def _examine(files: list[Path], tests: tuple[str, ...], explained: dict[str, dict[str, str]]) -> list[int]:
-    mutants = {path: list(iterate_mutants(path.read_text(encoding="utf-8"), str(path))) for path in files}
+def _find_survivors(mutants: dict[Path, list[Mutant]], tests: tuple[str, ...]) -> dict[Path, list[str]]:
     bodies = {path: [one for one in group if one.function] for path, group in mutants.items()}
-    t = time.monotonic()
     left = answer_apart(lambda: find_survivors_by_body(bodies, tests))
-    print(f"quick: {sum(map(len, bodies.values()))} in {time.monotonic() - t:.0f} s", flush=True)
-    for path in files:
-        for name in left[str(path)]:
-            print(f"  quick {path.name} {name}", flush=True)
-    if "QUICK" in os.environ:
-        return []
+    survivors = {}
     for path, group in mutants.items():
-        t = time.monotonic()
         waiting = [one for one in group if not one.function or one.name in left[str(path)]]
-        module = "coven_action.core." + str(path.relative_to(CORE)).removesuffix(".py").replace("/", ".")
-        beside = CORE.parents[2] / "tests" / "core" / path.relative_to(CORE).with_name(f"test_{path.name}")
-        groups = [*([(str(beside),)] if beside.exists() else []), tests]
-        told = answer_apart(lambda: _find(waiting, module, path, groups))
-        survivors = [one for one in waiting if one.name in told]
-        print(
-            f"{path.name}: {len(group)} mutants, quick left {len(left[str(path)])}, {len(survivors)} survive, {len(waiting)} slow in {time.monotonic() - t:.0f} s",
-            flush=True,
-        )
-        for one in survivors:
-            print(f"    {one.line}: {one.name}", flush=True)
-    return []
+        survivors[path] = _find_survivors_by_import(path, waiting, tests)
+    return survivors
 
 
-def _find(waiting, module, path, groups):
-    import_what_stays(module, groups[-1])
-    return [one.name for one in waiting if not is_told_by_import(one, module, path, groups)]
+def _find_survivors_by_import(path: Path, mutants: list[Mutant], tests: tuple[str, ...]) -> list[str]:
+    name = _name_file(path)
+    module = "coven_action.core." + name.removesuffix(".py").replace("/", ".")
+    beside = ROOT / "tests" / "core" / Path(name).with_name(f"test_{path.name}")
+    groups = [(str(beside),), tests] if beside.exists() else [tests]
+    return [one.name for one in mutants if not is_told_by_import(one, module, path, groups)]
+
+
+def _report(path: Path, number: int, survivors: set[str], explained: set[str]) -> bool:
+    """Print a file's figures and what is wrong with them; return whether nothing is."""
+    equivalent = survivors & explained
+    print(
+        f"{_name_file(path)}: {number} mutants, {number - len(survivors)} killed, {len(equivalent)} equivalent",
+        flush=True,
+    )
+    for name in sorted(survivors - explained):
+        print(f"  survives: {name}", flush=True)
+    for name in sorted(explained - survivors):
+        print(f"  explained, but killed or gone: {name}", flush=True)
+    few = len(equivalent) <= MOST_EQUIVALENT * number
+    if not few:
+        print(f"  more than {MOST_EQUIVALENT:.0%} are called equivalent", flush=True)
+    return few and survivors == explained
 
 
 if __name__ == "__main__":

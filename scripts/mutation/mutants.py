@@ -120,7 +120,7 @@ def _walk(node: ast.AST, scope: str, function: int) -> Iterator[_Place]:
         if isinstance(value, list):
             for index, child in enumerate(value):
                 if isinstance(child, ast.AST) and not _is_docstring(child) and not _is_part(child, node):
-                    yield from _visit(child, cast("_Setter", _put_item(value, index)), name, scope, function)
+                    yield from _visit(child, _put_item(value, index), name, scope, function)
         elif isinstance(value, ast.AST):
             yield from _visit(value, _put_field(node, name), name, scope, function)
 
@@ -171,10 +171,10 @@ def _is_docstring(node: ast.AST) -> bool:
 
 def _is_part(child: ast.AST, holder: ast.AST) -> bool:
     """Whether a text is mutated together with what holds it: a row of a table, a piece of a sentence."""
-    if not isinstance(child, ast.Constant):
-        return False
     if isinstance(holder, ast.JoinedStr):
         return _is_sentence_with_values(holder)
+    if not isinstance(child, ast.Constant):
+        return False
     return isinstance(holder, ast.Set | ast.List | ast.Tuple) and all(
         isinstance(one, ast.Constant) for one in holder.elts
     )
@@ -268,7 +268,7 @@ def _joined(node: ast.JoinedStr) -> Iterator[Replacement]:
 
 
 def _is_sentence_with_values(node: ast.JoinedStr) -> bool:
-    return any(isinstance(part, ast.Constant) and " " in part.value for part in node.values)
+    return any(isinstance(part, ast.Constant) and " " in str(part.value) for part in node.values)
 
 
 def _collection(node: ast.Tuple | ast.List | ast.Set) -> Iterator[Replacement]:
@@ -306,7 +306,8 @@ def _call(node: ast.Call) -> Iterator[Replacement]:
     if isinstance(node.func, ast.Attribute):
         if node.func.attr in _NORMALISERS:
             yield "", node.func.value
-        if node.func.attr in _OTHER_METHODS:
+        # Without a limit, `split` and `rsplit` are the same.
+        if node.func.attr in _OTHER_METHODS and (node.func.attr != "split" or node.keywords or len(node.args) > 1):
             yield "", _with(node, func=_with(node.func, attr=_OTHER_METHODS[node.func.attr]))
 
 
@@ -327,7 +328,8 @@ def _comprehension(node: ast.comprehension) -> Iterator[Replacement]:
 
 
 def _return(node: ast.Return) -> Iterator[Replacement]:
-    if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+    # None and False are one answer to whoever asks yes or no.
+    if node.value is not None and not (isinstance(node.value, ast.Constant) and not node.value.value):
         yield "", _with(node, value=ast.Constant(None))
 
 

@@ -5,10 +5,7 @@ changed body into place and runs only the tests that call the function. A mutant
 survived so far, is told only by importing everything anew: there each process collects and runs the tests itself.
 """
 
-import ast
-import contextlib
 import gc
-import importlib
 import json
 import os
 import signal
@@ -24,9 +21,7 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, TypeVar, cast
 
 import hypothesis
-import pydantic
 import pytest
-import yaml
 
 from mutation.mutants import Mutant
 
@@ -36,7 +31,18 @@ _Function = tuple[str, int]
 
 PYTEST = (
     *("-q", "--no-header", "--tb=no", "--import-mode=importlib", "-o", "addopts=", "-o", "timeout=0"),
-    *("-p", "no:faulthandler", "-p", "pytest_timeout", "-p", "pytest_mock", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
+    *(
+        "-p",
+        "no:faulthandler",
+        "-p",
+        "pytest_timeout",
+        "-p",
+        "pytest_mock",
+        "-p",
+        "_hypothesis_pytestplugin",
+        "-p",
+        "no:cacheprovider",
+    ),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 
@@ -140,10 +146,10 @@ def _run_items(items: Sequence[pytest.Item], around: Callable[[pytest.Item, Call
 
 def _ask_less(item: pytest.Item) -> None:
     """Try a property on few examples: what these do not tell is asked again in full by the other way."""
-    test = getattr(item, "obj", None)
+    test: Any = getattr(item, "obj", None)
     handle = getattr(test, "_hypothesis_internal_use_settings", None)
     if handle is not None:
-        function = getattr(test, "__func__", test)
+        function: Any = getattr(test, "__func__", test)
         function._hypothesis_internal_use_settings = hypothesis.settings(  # noqa: SLF001
             handle, max_examples=min(10, handle.max_examples)
         )
@@ -173,42 +179,6 @@ def _find_code(code: CodeType, first_line: int) -> CodeType:
             return found[0]
         waiting = [inner for one in waiting for inner in one.co_consts if isinstance(inner, CodeType)]
     raise LookupError(first_line)
-
-
-def import_what_stays(module: str, tests: Sequence[str]) -> None:
-    """Import what the tests import, but for the tests themselves and for whatever a fault in the module could change.
-
-    Args:
-        module: That is going to be mutated.
-        tests: Files and folders for pytest.
-    """
-
-    def run() -> dict[str, list[str]]:
-        pytest.main(["--collect-only", *PYTEST, *tests])
-        return {name: _list_imported(one) for name, one in list(sys.modules.items()) if one is not None}
-
-    imported = answer_apart(run)
-    changed, before = {module}, 0
-    while before != len(changed):
-        before = len(changed)
-        changed |= {name for name, others in imported.items() if not changed.isdisjoint(others)}
-    for name in imported:
-        if name not in changed and name.startswith("coven_action."):
-            with contextlib.suppress(Exception):
-                importlib.import_module(name)
-    gc.freeze()
-
-
-def _list_imported(module: ModuleType) -> list[str]:
-    """Return the modules of the project whose names or values a module of the project holds."""
-    if not module.__name__.startswith("coven_action"):
-        return []
-    tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
-    nodes = list(ast.walk(tree))
-    froms = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
-    names = [f"{node.module}.{one.name}" for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names]
-    plain = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
-    return [*froms, *names, *plain]
 
 
 def is_told_by_import(mutant: Mutant, module: str, path: Path, tests: Iterable[Sequence[str]]) -> bool:

@@ -203,3 +203,55 @@ def test_every_pair_of_scopes_gives_the_lower_one():
         decided = decide_run_trust([Contribution(part="trigger", scope=one, may_start=True, reason="asked"), text])
         assert isinstance(decided, RunTrust)
         assert decided.scope is ORDER[max(ORDER.index(one), ORDER.index(other))]
+
+
+def test_our_own_account_is_a_stranger_whatever_type_it_claims():
+    ourselves = Actor(id=GITHUB_ACTIONS_BOT_ID, login="github-actions", type="User")
+
+    assert judge_author(ourselves, answer(ourselves.id, admin=True), repository()).scope is TrustScope.EXTERNAL
+
+
+@pytest.mark.parametrize(
+    ("head_repository_id", "scope", "said"),
+    [
+        (repository().id, TrustScope.MAINTAINER, "the head is in this repository"),
+        (repository().id + 1, TrustScope.FORK_PR, "the head is in another repository"),
+        (None, TrustScope.FORK_PR, "the head is in another repository"),
+    ],
+)
+def test_a_head_counts_by_its_repository_and_starts_nothing(head_repository_id, scope, said):
+    head = judge_head(head_repository_id=head_repository_id, repository=repository())
+
+    assert (head.part, head.scope, head.may_start, head.reason) == ("head", scope, False, said)
+
+
+@pytest.mark.parametrize(("head_repository_id", "told"), [(repository().id, False), (None, True)])
+def test_a_head_is_told_exactly_where_it_lowers_the_trust(head_repository_id, told):
+    head = judge_head(head_repository_id=head_repository_id, repository=repository())
+    decided = decide_run_trust([maintainer(), head])
+
+    assert isinstance(decided, RunTrust)
+    assert (head.reason in decided.reason) is told
+    assert maintainer().reason in decided.reason
+
+
+def test_whoever_is_declined_learns_why_and_whom_to_ask():
+    decided = decide_run_trust([])
+
+    assert isinstance(decided, Refusal)
+    assert decided.code == "not-a-maintainer"
+    assert "nobody is known to have asked" in decided.reason
+    assert "Ask a maintainer" in decided.remedy
+
+
+@pytest.mark.parametrize(
+    ("booleans", "text", "rerun"),
+    [
+        ({"push": True}, "the text is a maintainer's", "re-run by a maintainer"),
+        ({"triage": True}, "the text is a collaborator's", "re-run by a collaborator"),
+        ({}, "the text is from outside", "re-run by somebody from outside"),
+    ],
+)
+def test_a_contribution_says_whose_it_is(booleans, text, rerun):
+    assert judge_author(PERSON, answer(**booleans), repository()).reason == text
+    assert judge_rerun(PERSON, answer(**booleans), repository()).reason == rerun

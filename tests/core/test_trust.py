@@ -217,3 +217,37 @@ def test_every_refusal_has_a_public_code():
     for refusal in refusals:
         assert isinstance(refusal, Refusal)
         assert CODES[refusal.code].refusal
+
+
+def test_our_own_account_is_the_one_that_github_documents():
+    # https://api.github.com/users/github-actions%5Bbot%5D
+    assert GITHUB_ACTIONS_BOT_ID == 41898282
+
+
+@pytest.mark.parametrize(
+    ("decide", "said", "quiet"),
+    [
+        (lambda: decide_trust(ADA, None, repository()), "no answer about the permission", False),
+        (lambda: decide_trust(ADA, answer({}, 8), repository()), "belongs to another account.", False),
+        (lambda: decide_trust(ADA, answer({}), repository()), "Only somebody with write access", False),
+        (
+            lambda: decide_sender(Actor(id=GITHUB_ACTIONS_BOT_ID, login="x"), allow_bots=()),
+            "by this action itself",
+            True,
+        ),
+        (
+            lambda: decide_sender(Actor(id=9, login="x"), allow_bots=()),
+            "a bot that the configuration does not list",
+            True,
+        ),
+    ],
+)
+def test_a_refusal_says_why_and_only_people_are_told_whom_to_ask(decide, said, quiet):
+    refusal = decide()
+
+    assert said in refusal.reason
+    assert refusal.reason.endswith(".")
+    assert not refusal.reason.endswith("..")
+    assert refusal.quiet is quiet
+    if not quiet:
+        assert "Ask a maintainer" in refusal.remedy

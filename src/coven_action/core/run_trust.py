@@ -64,12 +64,11 @@ def judge_author(author: Actor, answer: PermissionAnswer | None, repository: Rep
     return Contribution(part="text", scope=scope, may_start=False, reason=f"the text is {_WHOSE[scope]}")
 
 
+# GitHub's answer about an account gives one of these three.
 _WHOSE: Final = {
     TrustScope.MAINTAINER: "a maintainer's",
-    TrustScope.SCHEDULED: "this workflow's own",
     TrustScope.COLLABORATOR: "a collaborator's",
     TrustScope.EXTERNAL: "from outside",
-    TrustScope.FORK_PR: "from a fork",
 }
 
 
@@ -83,10 +82,8 @@ def judge_rerun(actor: Actor, answer: PermissionAnswer | None, repository: Repos
 
 _WHO_RERAN: Final = {
     TrustScope.MAINTAINER: "a maintainer",
-    TrustScope.SCHEDULED: "a schedule",
     TrustScope.COLLABORATOR: "a collaborator",
     TrustScope.EXTERNAL: "somebody from outside",
-    TrustScope.FORK_PR: "somebody from a fork",
 }
 
 

@@ -133,3 +133,9 @@ def test_a_citation_is_stale_when_its_lines_change():
     assert find_stale(citations, build_reader({"a": b"one\nmore\n"})) == ()
     assert find_stale(citations, build_reader({"a": b"One\n"})) == citations
     assert find_stale(citations, build_reader({})) == citations
+
+
+def test_paths_and_files_of_exactly_the_allowed_length_may_be_cited():
+    assert is_citable("a" * 400)
+    assert not is_citable("a" * 401)
+    assert hash_cited_lines(b"a" * MAX_CITED_FILE_BYTES, 1, 1) == _sha(b"a" * MAX_CITED_FILE_BYTES)

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from coven_action.core.memory.hand_off import MAX_LINES, MemoryHandOff, Proposal, Use, parse_memory_hand_off
+from coven_action.core.memory.hand_off import (
+    MAX_HAND_OFF_BYTES,
+    MAX_LINES,
+    MemoryHandOff,
+    Proposal,
+    Use,
+    drop_secrets,
+    parse_memory_hand_off,
+)
 
 PROPOSAL = {
     "key": "conventions/rounding",
@@ -132,3 +140,52 @@ def test_any_bytes_give_items_or_faults(data):
 
     lines = [line for line in data.split(b"\n") if line.strip()]
     assert len(hand_off.proposals) + len(hand_off.uses) + len(hand_off.faults) == len(lines)
+
+
+@pytest.mark.parametrize("field", ["key", "text", "why", "path"])
+def test_a_proposal_with_a_secret_anywhere_is_dropped_and_not_repeated(field):
+    spoiled = json.loads(json.dumps(PROPOSAL))
+    (spoiled["citations"][0] if field == "path" else spoiled)[field] = "hush"
+    read = parse_memory_hand_off(_lines(USE, spoiled, PROPOSAL, b"?"))
+
+    kept = drop_secrets(read, lambda text: text == "hush")
+
+    assert kept.uses == read.uses
+    assert [proposal.line for proposal in kept.proposals] == [3]
+    assert [(fault.line, fault.reason) for fault in kept.faults] == [(4, "malformed"), (2, "secret")]
+    assert kept.faults[-1].sentence == "the line holds a secret"
+    assert "hush" not in kept.model_dump_json()
+
+
+@pytest.mark.parametrize("field", ["used", "why"])
+def test_a_use_with_a_secret_anywhere_is_dropped_and_not_repeated(field):
+    read = parse_memory_hand_off(_lines({**USE, field: "hush"}, USE, PROPOSAL))
+
+    kept = drop_secrets(read, lambda text: text == "hush")
+
+    assert [use.line for use in kept.uses] == [2]
+    assert kept.proposals == read.proposals
+    assert [(fault.line, fault.reason) for fault in kept.faults] == [(1, "secret")]
+
+
+def test_secrets_are_told_in_the_order_of_the_lines():
+    read = parse_memory_hand_off(_lines(*[{**USE, "why": "hush"}] * 20, *[{**PROPOSAL, "why": "hush"}] * 20))
+
+    kept = drop_secrets(read, lambda text: text == "hush")
+
+    assert [fault.line for fault in kept.faults] == list(range(1, 41))
+
+
+def test_a_hand_off_without_secrets_stays_as_it_is():
+    read = parse_memory_hand_off(_lines(USE, PROPOSAL, b"?"))
+
+    assert drop_secrets(read, lambda _: False) == read
+
+
+def test_a_file_of_exactly_the_allowed_size_and_number_of_lines_is_read():
+    line = _lines(USE)
+    padded = b"\n".join([line] * MAX_LINES).ljust(MAX_HAND_OFF_BYTES)
+
+    assert len(parse_memory_hand_off(padded).uses) == MAX_LINES
+    assert parse_memory_hand_off(padded).faults == ()
+    assert parse_memory_hand_off(padded + b" ").faults[0].sentence == "the file has more than 64 KiB and was left aside"

@@ -367,3 +367,29 @@ def test_nothing_waits_that_the_policy_does_not_allow(proposals, scope, enabled,
         assert not pending
     if "repo/9/a" in revoked:
         assert all(not judged.key.startswith("a/") for judged in pending)
+
+
+def test_a_text_of_exactly_the_allowed_size_may_be_proposed_whatever_space_is_around_it():
+    text = ("It is so. " * 300)[:2047] + "."
+    (judged,) = judge_proposals(
+        [FACT.model_copy(update={"text": f"\n {text} \n"})],
+        policy=policy(),
+        versions={},
+        read_file=build_reader(TREE),
+        redactor=REDACTOR,
+    )
+
+    assert (judged.verdict, judged.text) == ("pending", text)
+
+
+@pytest.mark.parametrize(("key", "told"), [(KEY, KEY), ("no key", "")])
+def test_a_rejection_names_the_key_only_where_it_is_one(key, told):
+    (judged,) = judge_proposals(
+        [FACT.model_copy(update={"key": key, "citations": ()})],
+        policy=policy(),
+        versions={},
+        read_file=build_reader(TREE),
+        redactor=REDACTOR,
+    )
+
+    assert (judged.verdict, judged.key) == ("rejected", told)

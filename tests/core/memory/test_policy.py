@@ -368,3 +368,30 @@ def test_the_intersection_knows_no_order_and_no_repetition(grants, random):
     random.shuffle(shuffled)
 
     assert intersect_grants(shuffled) == intersect_grants(grants)
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "expected"),
+    [((10, 5), None, (10, 5)), ((10, 5), (9, 6), (9, 5)), ((10, 5), (11, 4), (10, 4)), ((10, 5), (11, 6), (10, 5))],
+)
+def test_the_shorter_retention_of_configuration_and_endpoint_holds_for_each_limit(own, theirs, expected):
+    endpoint = theirs and EndpointGrant(
+        enabled=True,
+        read_scopes=("repo",),
+        retention=RetentionPolicy(max_age_days=theirs[0], unused_days=theirs[1]),
+    )
+    decided = decide_memory_policy(
+        facts(),
+        settings=MemorySettings(enabled=True, max_age_days=own[0], unused_days=own[1]),
+        trust=MEMORY_GRANTS["maintainer"],
+        hosted=endpoint is not None,
+        endpoint_grant=endpoint,
+    )
+
+    assert decided.enabled
+    assert (decided.retention_policy.max_age_days, decided.retention_policy.unused_days) == expected
+
+
+def test_a_grant_that_writes_more_than_it_reads_says_so():
+    with pytest.raises(ValidationError, match="never wider than the read scope"):
+        MemoryGrant(read_scopes=(), write_scopes=("repo",))

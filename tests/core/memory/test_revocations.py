@@ -2,7 +2,8 @@
 
 import pytest
 
-from coven_action.core.memory.revocations import append_revocation, parse_revocations
+from coven_action.core.memory.keys import REVOKED_PATH
+from coven_action.core.memory.revocations import append_revocation, find_revocations, parse_revocations
 
 
 def test_no_file_revokes_nothing():
@@ -57,3 +58,44 @@ def test_a_line_is_added_and_the_rest_stays(before):
     assert after.startswith(before or b"")
     assert parse_revocations(after).keys[-1] == "repo/9/a/b"
     assert parse_revocations(after).mistakes == ()
+
+
+@pytest.mark.parametrize("data", [b"#" * 65_536, b"\n" * 999])
+def test_a_file_of_exactly_the_allowed_size_is_read(data):
+    assert parse_revocations(data).mistakes == ()
+
+
+def test_a_mistake_shows_the_line_and_what_to_write():
+    (mistake,) = parse_revocations(b"# taken back\n a/b # why\n").mistakes
+
+    assert mistake.code == "memory-revocation"
+    assert (mistake.source_line, mistake.column, mistake.length) == (" a/b # why", 2, 3)
+    assert "repo/<repository id>/<namespace>/<name>" in mistake.note
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({REVOKED_PATH: None}, "a link"),
+        ({REVOKED_PATH.replace("revoked", "Revoked"): b"repo/9/a"}, "nothing but case"),
+    ],
+)
+def test_what_stands_in_place_of_the_list_is_refused(files, said):
+    (mistake,) = find_revocations(files).mistakes
+
+    assert (mistake.code, mistake.line, mistake.column) == ("memory-revocation", 1, 1)
+    assert said in mistake.message
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"", b"repo/9/a/b\n"),
+        (b"repo/9/x", b"repo/9/x\nrepo/9/a/b\n"),
+        (b"\nrepo/9/x", b"\nrepo/9/x\nrepo/9/a/b\n"),
+        (b"repo/9/x\n", b"repo/9/x\nrepo/9/a/b\n"),
+        (None, b"# Revoked memory: one canonical key, or whole-segment prefix, a line.\nrepo/9/a/b\n"),
+    ],
+)
+def test_a_revocation_stands_on_a_line_of_its_own(before, after):
+    assert append_revocation(before, "repo/9/a/b") == after

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coven_action.core.memory.instructions import PATTERNS, find_instruction
+from coven_action.core.memory.instructions import PATTERNS, find_instruction, fold_text
 from coven_action.core.memory.personal_data import SHAPES, find_personal_data
 from coven_action.core.memory.screens import screen_entry, screen_proposal
 from tests.core.memory.values import REDACTOR, TOKEN
@@ -212,3 +212,20 @@ def test_the_work_stays_in_proportion_to_the_text(piece):
     """A quadratic screen would run into the suite's time limit on this."""
     find_instruction(piece * (100_000 // len(piece)))
     find_personal_data(piece * (100_000 // len(piece)))
+
+
+@pytest.mark.parametrize("text", ["ADA@EXAMPLE.COM", "Git@corp.io", "ada@Example.org"])
+def test_an_address_of_nobody_is_one_in_any_case(text):
+    assert find_personal_data(text) == find_personal_data(text.casefold())
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("i g n o r e all", ["ignore all", "ignore all"]),
+        ("Ignore\nthis\n\nand  that", ["ignore", "this", "", "and that", "ignore this", "and that"]),
+        ("\n\na", ["", "", "a", "", "", "a"]),
+    ],
+)
+def test_a_text_is_folded_into_its_lines_and_then_its_paragraphs(text, lines):
+    assert fold_text(text).split("\n") == lines

@@ -10,7 +10,7 @@ from coven_action.core.memory.entries import build_reader
 from coven_action.core.memory.grants import MEMORY_GRANTS, MemorySettings
 from coven_action.core.memory.keys import REVOKED_PATH, build_entry_id
 from coven_action.core.memory.materialising import MAX_MATERIALISED_BYTES, render_agents_md
-from coven_action.core.memory.selection import MAX_ENTRIES, PlannedMemory, Selection, select_entries
+from coven_action.core.memory.selection import MAX_ENTRIES, MAX_TOTAL_BYTES, PlannedMemory, Selection, select_entries
 from tests.core.memory.values import REDACTOR, TODAY, TOKEN, TREE, cite, entry, path, policy
 
 KEY = "conventions/rounding"
@@ -247,3 +247,26 @@ def test_every_file_is_read_or_withheld_and_an_outsider_never_reads_more(files, 
         assert not selection.planned.manifest
     if revoked == b"repo/9/a":
         assert all(not item.key.startswith("a/") for item in selection.planned.manifest)
+
+
+@pytest.mark.parametrize(("spare", "looked_at"), [(0, 2), (-1, 1)])
+def test_files_of_exactly_the_allowed_size_together_are_looked_at(spare, looked_at):
+    first = b"x" * 1000
+    files = {
+        path("a/a"): first,
+        path("a/b"): b"y" * (MAX_TOTAL_BYTES - len(first) - spare),
+        path("a/c"): None,
+        path("a/d"): b"x",
+    }
+    selection = _select(files)
+
+    # What comes behind the first file that is too much is not looked at either, however small it is.
+    assert len(selection.mistakes) == (3 if looked_at == 2 else 1)
+    assert _withheld(selection)[-1] == (".github/coven/memory", "too_many")
+
+
+def test_a_link_in_place_of_an_entry_is_told():
+    (mistake,) = _select({path(KEY): None}).mistakes[path(KEY)]
+
+    assert (mistake.code, mistake.line, mistake.column) == ("memory-path", 1, 1)
+    assert "a link" in mistake.message
