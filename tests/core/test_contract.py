@@ -318,6 +318,22 @@ def test_what_the_schema_accepts_is_read_and_nothing_else(version):
         assert accepted == valid, (path, value)
 
 
+@pytest.mark.parametrize("status", ["failure", "needs_input"])
+def test_version_2_asks_a_failure_for_its_reason_and_version_3_does_not(status):
+    document = {**RESULT, "status": status, "exit_reason": None}
+
+    with pytest.raises(RuntimeFault, match=f"{status} needs an exit_reason"):
+        parse_result(json.dumps({**document, "contract_version": "2"}).encode())
+    assert parse_result(json.dumps({**document, "contract_version": "3"}).encode()).status == status
+
+
+def test_version_2_ties_the_evidence_of_a_review_to_its_mode():
+    review = {**RESULT["review"], "mode": "none", "evidence_status": "complete"}
+
+    with pytest.raises(RuntimeFault, match="does not fit review.mode"):
+        parse_result(json.dumps({**RESULT, "contract_version": "2", "review": review}).encode())
+
+
 @pytest.mark.parametrize(
     ("mode", "status", "files", "valid"),
     [
