@@ -18,7 +18,7 @@ from coven_action.core.unified_diff import FileDiff, UnifiedDiffError, is_diff_s
 _DIFF_LANGUAGES: Final = frozenset({"diff", "patch", "udiff"})
 _PLAIN_LANGUAGES: Final = frozenset({"", "text", "txt", "plain", "plaintext", "console"})
 _FENCE: Final = re.compile(
-    r"(?P<lead>[ \t]*+(?:>[ \t]?+)*+[ \t]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)?+)(?P<fence>`{3,}+|~{3,}+)(?P<info>.*)"
+    r"(?P<lead>[ \t]*+(?>(?:>[ \t]?+)*)[ \t]*+(?>(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)?))(?P<fence>`{3,}+|~{3,}+)(?P<info>.*)"
 )
 _CODE_SPAN: Final = re.compile(r"(?<!`)(`++)(?!`)[^`]*+\1(?!`)")
 _COMMENT_BLOCKS: Final = ("<!--", " <!--", "  <!--", "   <!--")

@@ -20,9 +20,9 @@ from coven_action.core.html_elements import (
 )
 from coven_action.core.markdown_code import Fence, FenceFinder, find_paragraph_end, iterate_spans
 
-_PLAIN: Final = r"(?:[^<>=\n]|\n(?![ \t]*+(?:\n|\Z))|=(?!\s*+[\"']))*+"
+_PLAIN: Final = r"(?>(?:[^<>=\n]|\n(?![ \t]*+(?:\n|\Z))|=(?!\s*+[\"']))*)"
 _QUOTED: Final = r"=\s*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z))"
-_BODY: Final = rf"(?:[^>=\n]|\n(?![ \t]*+(?:\n|\Z))|{_QUOTED}|=)*+>?"
+_BODY: Final = rf"(?>(?:[^>=\n]|\n(?![ \t]*+(?:\n|\Z))|{_QUOTED}|=)*)>?"
 # An element of HTML is removed even where it is never closed: in an HTML block it would hide what follows. A foreign
 # name (`List<String>`, `a <b`) must look like a tag. A quoted value that never ends reaches to the end of the text.
 _TAG: Final = re.compile(
@@ -30,15 +30,15 @@ _TAG: Final = re.compile(
 )
 _TAG_IN_BLOCK: Final = re.compile(rf"</?+[A-Za-z]{_BODY}|</[^\n>]*+>?")
 _TAG_IN_QUOTATION: Final = re.compile(
-    rf"</?+[A-Za-z](?:[^>=\n]|\n(?![ \t>]*+(?:\n|\Z))[ \t>]*+|{_QUOTED}|=)*+>?|</[^\n>]*+>?"
+    rf"</?+[A-Za-z](?>(?:[^>=\n]|\n(?![ \t>]*+(?:\n|\Z))[ \t>]*+|{_QUOTED}|=)*)>?|</[^\n>]*+>?"
 )
 # No blank line ends the block that begins with `<pre>`.
-_TAG_IN_RAW: Final = re.compile(rf"</?+[A-Za-z](?:[^>=]|{_QUOTED}|=)*+>?|</[^\n>]*+>?")
+_TAG_IN_RAW: Final = re.compile(rf"</?+[A-Za-z](?>(?:[^>=]|{_QUOTED}|=)*)>?|</[^\n>]*+>?")
 _NAME: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*+)")
 _AUTOLINK: Final = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>`]*+|[\w.+-]++@[\w.-]++)>", re.ASCII)
 _INFORMATION: Final = re.compile(r"\A([ \t]*+(?:`++|~++)[ \t]*+(?:[\w+#.-]{1,32}+(?=\s|\Z))?)[^\n]*+", re.ASCII)
 _BLANK_LINE: Final = re.compile(r"\n[ \t]*+(?:\n|\Z)")
-_CONTAINERS: Final = re.compile(r"[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)]|\[\^[^\]]{1,99}\]:)[ \t>]++)*+")
+_CONTAINERS: Final = re.compile(r"[ \t>]*+(?>(?:(?:[-*+]|\d{1,9}[.)]|\[\^[^\]]{1,99}\]:)[ \t>]++)*)")
 _LINE_END: Final = re.compile(r"[ \t]*+(?:\n|\Z)")
 # Stands for the space that a removed block leaves behind. It is none until the link definitions were read, because a
 # space would end their invisible part. Control characters were removed from the text before, so it is never mistaken.
@@ -47,7 +47,7 @@ _LOOK_BACK: Final = 200
 # How a declaration begins, how it ends, and from where its end is looked for. `<!-->` is a whole comment.
 _DECLARATIONS: Final = (("<!--", "-->", 2), ("<![CDATA[", "]]>", 9), ("<?", "?>", 2))
 _INDENTATION: Final = re.compile(r" {0,3}")
-_BLOCK_START: Final = re.compile(r"\n(?:[ \t>]|[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)*+(?:```|~~~|<)")
+_BLOCK_START: Final = re.compile(r"\n(?>(?:[ \t>]|[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)*)(?:```|~~~|<)")
 _OPENER: Final = re.compile(r"<(?=[A-Za-z/!?])")
 
 

@@ -9,29 +9,29 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-_TITLE: Final = r"(?:\"(?:[^\"\\]++|\\.)*+\"|'(?:[^'\\]++|\\.)*+'|\((?:[^()\\]++|\\.)*+\))"
-_CONTAINERS: Final = r"[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t>]++)*+"
+_TITLE: Final = r"(?:\"(?>(?:[^\"\\]++|\\.)*)\"|'(?>(?:[^'\\]++|\\.)*)'|\((?>(?:[^()\\]++|\\.)*)\))"
+_CONTAINERS: Final = r"[ \t>]*+(?>(?:(?:[-*+]|\d{1,9}[.)])[ \t>]++)*)"
 # The specification limits a label to 999 characters.
-_LABEL: Final = r"(?:[^\[\]\\\n]|\\.|\n(?![ \t]*+\n)){1,999}+"
-_GAP: Final = r"[ \t]*+(?:\n[ \t>]*+)?+"
+_LABEL: Final = r"(?>(?:[^\[\]\\\n]|\\.|\n(?![ \t]*+\n)){1,999})"
+_GAP: Final = r"[ \t]*+(?>(?:\n[ \t>]*+)?)"
 _DEFINITION: Final = re.compile(
     rf"\n({_CONTAINERS})\[(?!\^){_LABEL}\]:{_GAP}(?:<[^<>\n]*+>|[^\s<]\S*+)(?:{_GAP}{_TITLE})?[ \t]*+(?=\n|\Z)",
     re.DOTALL,
 )
 _LINK_TITLE: Final = re.compile(
-    rf"(\]\(\s*+(?:<[^<>\n]*+>|[^\s()<>]*+(?:\([^\s()]*+\)[^\s()<>]*+)*+))\s++{_TITLE}\s*+\)", re.DOTALL
+    rf"(\]\(\s*+(?:<[^<>\n]*+>|[^\s()<>]*+(?>(?:\([^\s()]*+\)[^\s()<>]*+)*)))\s++{_TITLE}\s*+\)", re.DOTALL
 )
 # An escaped character, a bracket, or the end of a paragraph, which no bracket pair can span.
 _BRACKET: Final = re.compile(r"\n[ \t]*+(?=\n)|\\[^\n]|!\[|[\[\]]")
 
 # The first line of a fence that was not set aside; people see nothing of it, familiars get the name of the language.
 _INFORMATION: Final = re.compile(
-    r"(\n(?:[ \t>]*+(?:[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)(?=[ \t]))*+[ \t>]*+"
-    r"(?:`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)[ \t]*+(?:[A-Za-z0-9_+#.-]{1,32}+(?=\s|\Z))?+)[ \t]*+[^\s][^\n]*+"
+    r"(\n(?>(?:[ \t>]*+(?:[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)(?=[ \t]))*)[ \t>]*+"
+    r"(?:`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)[ \t]*+(?>(?:[A-Za-z0-9_+#.-]{1,32}+(?=\s|\Z))?))[ \t]*+[^\s][^\n]*+"
 )
 _FOOTNOTE: Final = re.compile(
-    rf"\n{_CONTAINERS}\[\^([^\]\s]++)\]:[^\n]*+(?:\n(?![ \t]*+(?:\n|\Z)|[ \t>]*+\[\^)[^\n]++)*+"
-    r"(?:\n(?:[ \t]*+\n)++(?=[ ]{4}|\t)[^\n]*+(?:\n(?![ \t]*+(?:\n|\Z))[^\n]++)*+)*+"
+    rf"\n{_CONTAINERS}\[\^([^\]\s]++)\]:[^\n]*+(?>(?:\n(?![ \t]*+(?:\n|\Z)|[ \t>]*+\[\^)[^\n]++)*)"
+    r"(?>(?:\n(?>(?:[ \t]*+\n)+)(?=[ ]{4}|\t)[^\n]*+(?>(?:\n(?![ \t]*+(?:\n|\Z))[^\n]++)*))*)"
 )
 _FOOTNOTE_REFERENCE: Final = re.compile(r"\[\^([^\]\s]++)\](?!:)")
 

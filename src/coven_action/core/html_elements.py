@@ -47,7 +47,7 @@ _HIDING: Final = re.compile(
     re.IGNORECASE,
 )
 _OPEN_ATTRIBUTE: Final = re.compile(r"[\s\"']open(?=[\s=/>])", re.IGNORECASE)
-_CSS_COMMENT: Final = re.compile(r"/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)")
+_CSS_COMMENT: Final = re.compile(r"/\*(?>(?:[^*]|\*(?!/))*)(?:\*/|\Z)")
 _CSS_SPACE: Final = re.compile(r"(?<=:)\s++|(?<!\s)\s++(?=:)")
 
 

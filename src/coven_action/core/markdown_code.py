@@ -14,9 +14,9 @@ from typing import Final
 # literal line feed is many times faster than `^`; the searched text gets one in front, so that where a match starts in
 # the searched text a line starts in the text.
 _RUN: Final = re.compile(
-    r"\n((?:[ \t>]*+(?:[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)(?=[ \t]))*+[ \t>]*+)(`{3,}+|~{3,}+)([^\n]*+)"
+    r"\n((?>(?:[ \t>]*+(?:[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)(?=[ \t]))*)[ \t>]*+)(`{3,}+|~{3,}+)([^\n]*+)"
 )
-_SPAN: Final = re.compile(r"`[^`\n]++`(?!`)|``(?!`)(?:[^`\n]|`(?!`))++``(?!`)|```[^`\n]++```(?!`)")
+_SPAN: Final = re.compile(r"`[^`\n]++`(?!`)|``(?!`)(?>(?:[^`\n]|`(?!`))+)``(?!`)|```[^`\n]++```(?!`)")
 _PARAGRAPH_END: Final = re.compile(r"\n[ \t]*+(?=\n|`{3}|~{3})")
 _FENCE_LINE: Final = re.compile(r"\s*+(?:`{3,}+|~{3,}+)[^`\n]*+(?:\n|\Z)")
 _DELIMITER_ROW: Final = re.compile(r"\n[-|: \t>*+.)0-9]++(?=\n|\Z)")

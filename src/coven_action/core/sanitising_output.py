@@ -29,7 +29,7 @@ _LANGUAGE: Final = re.compile(r"[ \t]*([A-Za-z0-9_+#.-]{1,32})(?=\s|\Z)")
 # Expressions that begin with a literal line feed are many times faster than `^`; the searched text gets one in front.
 _RUN: Final = re.compile(r"\n(?P<indentation>[ \t]*+)(?P<run>`{3,}+|~{3,}+)(?P<rest>[^\n]*+)")
 _LONG_RUN: Final = re.compile(r"`{3,}+")
-_SPAN: Final = re.compile(r"(`[^`\n]++`(?!`)|``(?!`)(?:[^`\n]|`(?!`))++``(?!`)|```[^`\n]++```(?!`))")
+_SPAN: Final = re.compile(r"(`[^`\n]++`(?!`)|``(?!`)(?>(?:[^`\n]|`(?!`))+)``(?!`)|```[^`\n]++```(?!`))")
 # A line that may make a table of the lines around it; a table's cells are cut at every bar, inside code as well.
 _DELIMITER_ROW: Final = re.compile(r"\n[-|: \t>*+.)0-9]++(?=\n|\Z)")
 

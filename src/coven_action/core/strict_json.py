@@ -14,7 +14,7 @@ MAX_DEPTH: Final = 32
 """Levels of nesting. The deepest document of ours has seven."""
 
 # A string (terminated or not) or one bracket. Possessive quantifiers (Python 3.11) keep hostile text linear.
-_TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
+_TOKEN: Final = re.compile(r'"(?>(?:[^"\\]++|\\.)*)"?|[\[{\]}]', re.DOTALL)
 
 
 class StrictJSONError(ValueError):
