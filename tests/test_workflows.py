@@ -91,5 +91,5 @@ def test_the_artifact_of_the_quickstart_holds_only_what_was_redacted():
         for step in read(ROOT / "workflows-templates/quickstart.yml")["jobs"]["familiar"]["steps"]
         if "upload-artifact" in step.get("uses", "")
     )
-    names = {line.rsplit("/", 1)[1] for line in upload["with"]["path"].splitlines() if line.startswith("${{")}
-    assert names == {"evidence.json", "changes.patch", "agent.log"}
+    names = {line.split("/*/", 1)[1] for line in upload["with"]["path"].splitlines() if line.startswith("${{")}
+    assert names == {"evidence.json", "changes.patch", "agent.log", "proposed-memory/**"}

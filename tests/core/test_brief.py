@@ -137,7 +137,7 @@ def test_a_task_on_a_pull_request_answers_the_comment():
     assert brief.task.kind == "respond_to_mention"
     assert brief.task.text == "the name"
     assert brief.audit_instruction == "Look twice."
-    assert brief.at("/work").document()["workspace"] == {"root": "/work"}
+    assert brief.at("/tmp/tree").document()["workspace"] == {"root": "/tmp/tree"}
 
 
 @pytest.mark.parametrize("private", [True, False])
@@ -156,7 +156,7 @@ def test_memory_is_off_in_every_brief_and_the_block_says_for_whom(private):
 
 
 def test_the_brief_carries_no_credential():
-    document = build_work().brief.at("/work").document()
+    document = build_work().brief.at("/tmp/tree").document()
 
     assert document["repo"]["clone_url"] == "https://github.example/acme/billing.git"
     assert "token" not in str(document).lower()

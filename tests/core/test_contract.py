@@ -115,10 +115,10 @@ TASKS = [
     ],
 )
 def test_a_brief_without_its_memory_policy_is_a_valid_version_3_document(task, extra):
-    document = brief(task, **extra).at("/work/tree").document()
+    document = brief(task, **extra).at("/tmp/tree").document()
     assert json.loads(json.dumps(document)) == document
     assert document["contract_version"] == "3"
-    assert document["workspace"] == {"root": "/work/tree"}
+    assert document["workspace"] == {"root": "/tmp/tree"}
     assert task.text == "b"
     policy = document.pop("memory_policy")
     assert (policy["enabled"], policy["read_scopes"], policy["write_scopes"]) == (False, [], [])

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -31,6 +31,9 @@ from coven_action.core.stage_environment import (
 )
 from coven_action.errors import DocumentError, EnvironmentFault, EventError
 from coven_action.stages.documents import OUTCOME_DOCUMENT, PLAN_DOCUMENT
+
+if TYPE_CHECKING:
+    from coven_action.adapters.git import GitPublicationRepositories
 
 MAXIMUM_EVENT_BYTES: Final = 25 * 1024 * 1024
 # Until a sandbox exists, nothing stronger than this is reached; `core.isolation` refuses what demands more.
@@ -64,7 +67,6 @@ def plan() -> None:
     """Decide whether a run goes on, and write plan.json."""
     from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415 - each stage pays only for its own imports
     from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
-    from coven_action.adapters.git import Git, GitPublicationRepositories  # noqa: PLC0415
     from coven_action.adapters.templates import MarkdownTemplates  # noqa: PLC0415
     from coven_action.stages.plan import PlanPorts  # noqa: PLC0415
     from coven_action.stages.plan import plan as plan_stage  # noqa: PLC0415
@@ -72,8 +74,6 @@ def plan() -> None:
     context, job = parse_job_context(os.environ), ActionsJob()
     api = _LazyGitHub(context, os.environ)
     documents = DocumentFolder(find_folder(os.environ, context))
-    git = Git(documents.folder / "git", os.environ.get("PATH", os.defpath))
-    remote_url = f"{context.server.server_url}/{context.repository}.git"
     ports = PlanPorts(
         clock=SystemClock(),
         documents=documents,
@@ -82,7 +82,7 @@ def plan() -> None:
         renderer=MarkdownTemplates(),
         job=job,
         redactor=build_redactor(os.environ),
-        trees=GitPublicationRepositories(git, remote_url, get_token(os.environ)),
+        trees=_build_repositories(context, documents.folder, os.environ),
     )
     decided = plan_stage(context, _load_event(os.environ), isolation=_demanded_isolation(os.environ), ports=ports)
     refusal = decided.refusal
@@ -134,7 +134,6 @@ def publish() -> None:
     """Verify the result, push it, open the draft pull request, and write evidence.json."""
     from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415
     from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
-    from coven_action.adapters.git import Git, GitPublicationRepositories  # noqa: PLC0415
     from coven_action.adapters.templates import MarkdownTemplates  # noqa: PLC0415
     from coven_action.stages.publish import Digests  # noqa: PLC0415
     from coven_action.stages.publish import publish as publish_stage  # noqa: PLC0415
@@ -142,12 +141,10 @@ def publish() -> None:
 
     context, environment = parse_job_context(os.environ), os.environ
     documents = DocumentFolder(find_folder(environment, context))
-    git = Git(documents.folder / "git", environment.get("PATH", os.defpath))
-    remote_url = f"{context.server.server_url}/{context.repository}.git"
     ports = PublishPorts(
         clock=SystemClock(),
         documents=documents,
-        repositories=GitPublicationRepositories(git, remote_url, get_token(environment)),
+        repositories=_build_repositories(context, documents.folder, environment),
         writer=_LazyGitHub(context, environment),
         renderer=MarkdownTemplates(),
         job=ActionsJob(),
@@ -221,6 +218,17 @@ def get_token(environment: Mapping[str, str]) -> str:
     if prefix is not None:
         raise EnvironmentFault("personal-token", f"The token begins with {prefix}: it is a person's own credential.")
     return token
+
+
+def _build_repositories(
+    context: JobContext, folder: Path, environment: Mapping[str, str]
+) -> "GitPublicationRepositories":
+    """Return the server's repositories, with the job's token."""
+    from coven_action.adapters.git import Git, GitPublicationRepositories  # noqa: PLC0415
+
+    git = Git(folder / "git", environment.get("PATH", os.defpath))
+    remote_url = f"{context.server.server_url}/{context.repository}.git"
+    return GitPublicationRepositories(git, remote_url, get_token(environment))
 
 
 def _demanded_isolation(environment: Mapping[str, str]) -> IsolationLevel:

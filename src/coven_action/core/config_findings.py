@@ -13,9 +13,10 @@ from pydantic_core import ErrorDetails
 from coven_action.core.config_document import FORMS, SECTIONS
 from coven_action.core.config_rules import NOT_YET, Finding, Location, find_plan, matches
 from coven_action.core.config_types import render_value
-from coven_action.core.mistakes import find_suggestion, quote, render_allowed
+from coven_action.core.mistakes import Mistake, find_suggestion, quote, render_allowed, render_location
 from coven_action.core.records import Record
-from coven_action.core.yaml_tree import MappingNode, Node, Scalar, find_node
+from coven_action.core.yaml_reading import YAMLDocument
+from coven_action.core.yaml_tree import MappingNode, Node, Scalar, find_node, find_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,20 @@ def build_findings(
     findings = [_build_finding(detail, root, vocabulary) for detail in counted]
     meant = {(*finding.location[:-1], finding.suggestion) for finding in findings if finding.suggestion}
     return [finding for finding in findings if finding.code != "missing-key" or finding.location not in meant]
+
+
+def build_mistake(finding: Finding, tree: YAMLDocument) -> Mistake:
+    """Return a finding with its place in the text, for people."""
+    place = find_place(tree.root, finding.location, at_key=finding.at_key)
+    return Mistake(
+        code=finding.code,
+        line=place.line,
+        column=place.column,
+        message=f"{render_location(finding.location)} {finding.sentence}",
+        note=finding.note,
+        source_line=tree.lines[place.line - 1],
+        length=place.length,
+    )
 
 
 def _build_finding(detail: ErrorDetails, root: Node, vocabulary: Vocabulary) -> Finding:

@@ -15,14 +15,13 @@ from coven_action.core.config_document import (
     WrittenMemory,
     WrittenRule,
 )
-from coven_action.core.config_findings import build_findings
+from coven_action.core.config_findings import build_findings, build_mistake
 from coven_action.core.config_rules import Finding, find_rule_mistakes
 from coven_action.core.memory.grants import MemorySettings
-from coven_action.core.mistakes import InvalidConfigError, Mistake, render_location
+from coven_action.core.mistakes import InvalidConfigError, Mistake
 from coven_action.core.protected_paths import Override, Protection
 from coven_action.core.quantities import SECONDS
 from coven_action.core.yaml_reading import YAMLDocument, read_yaml
-from coven_action.core.yaml_tree import find_place
 
 
 def parse_config(text: str, *, path: str = DEFAULT_PATH) -> Config:
@@ -104,7 +103,7 @@ def _read(text: str) -> tuple[ConfigDocument | None, tuple[Mistake, ...]]:
     document, findings = _validate(tree)
     # What YAML itself refused is told once; what follows from it stands at the same place.
     told = {(mistake.line, mistake.column) for mistake in tree.mistakes}
-    further = [_build_mistake(finding, tree) for finding in findings]
+    further = [build_mistake(finding, tree) for finding in findings]
     mistakes = [*tree.mistakes, *(mistake for mistake in further if (mistake.line, mistake.column) not in told)]
     return document, tuple(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column)))
 
@@ -116,16 +115,3 @@ def _validate(tree: YAMLDocument) -> tuple[ConfigDocument | None, list[Finding]]
         return ConfigDocument.model_validate(value), rules
     except ValidationError as error:
         return None, build_findings(error.errors(include_url=False), tree.root) + rules
-
-
-def _build_mistake(finding: Finding, tree: YAMLDocument) -> Mistake:
-    place = find_place(tree.root, finding.location, at_key=finding.at_key)
-    return Mistake(
-        code=finding.code,
-        line=place.line,
-        column=place.column,
-        message=f"{render_location(finding.location)} {finding.sentence}",
-        note=finding.note,
-        source_line=tree.lines[place.line - 1],
-        length=place.length,
-    )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +27,11 @@ def canonical_json(value: Any) -> str:
         ValueError: A number is infinite or none at all, which JSON cannot say.
     """
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def format_time(moment: datetime) -> str:
+    """Return a moment in UTC as the documents write it: whole seconds, as in `2026-11-21T12:03:11Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def sha256_hex(data: bytes) -> str:

@@ -26,7 +26,7 @@ from coven_action.core.edits import decide_late_edits, describe_late_edits, find
 from coven_action.core.events import Actor, Thread, TriggerEvent, parse_event
 from coven_action.core.isolation import IsolationLevel
 from coven_action.core.mistakes import render_mistakes
-from coven_action.core.records import sha256_hex
+from coven_action.core.records import format_time, sha256_hex
 from coven_action.core.redaction import Redactor
 from coven_action.core.refusals import Refusal
 from coven_action.core.routing import PRODUCT_COMMAND, VERBS, Route, decide_route
@@ -145,7 +145,7 @@ class _Session:
             return self._write(self._build("published", published=published))
         late = self._check_edits(event)
         thread = event.thread or self.ports.reader.get_thread(event.thread_number)
-        text = _accepted(freeze_text(event, thread, route.familiar, read_at=_iso(self.started)))
+        text = _accepted(freeze_text(event, thread, route.familiar, read_at=format_time(self.started)))
         text = text.model_copy(update={"note": describe_late_edits(late)})
         run_trust = _accepted(self._decide_run_trust(event, trust, text, config))
         target = _accepted(self._decide_target(event, thread, sha))
@@ -352,7 +352,7 @@ class _Session:
         )
         proposal = self._build("proceed", work=work)
         return self._write_comment(
-            work.thread_number, "comment_working.md.j2", {"plan": proposal, "since": _iso(self.started)}, status
+            work.thread_number, "comment_working.md.j2", {"plan": proposal, "since": format_time(self.started)}, status
         )
 
     def decline(self, event: TriggerEvent | Refusal, refusal: Refusal) -> Plan:
@@ -416,7 +416,7 @@ class _Session:
             repository_name=self.context.repository,
             server=self.context.server,
             decision=decision,
-            planned_at=_iso(now),
+            planned_at=format_time(now),
             seconds=round((now - self.started).total_seconds(), 3),
             **parts,
         )
@@ -460,7 +460,3 @@ def _decode(data: bytes) -> str:
 def _refuse(refusal: Refusal | None) -> None:
     if refusal is not None:
         raise _Declined(refusal)
-
-
-def _iso(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

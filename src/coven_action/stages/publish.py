@@ -36,7 +36,7 @@ from coven_action.core.publication import (
     check_title,
     decide_title,
 )
-from coven_action.core.records import sha256_hex
+from coven_action.core.records import format_time, sha256_hex
 from coven_action.core.redacted_patch import redact_patch
 from coven_action.core.redacted_values import find_kinds, redact_record
 from coven_action.core.verification import (
@@ -405,7 +405,7 @@ class _Session:
             pull_request=number,
             pull_request_url=f"{self.plan.repository_url}/pull/{number}" if number else None,
             times=self._times(now),
-            finished_at=_iso(now),
+            finished_at=format_time(now),
         )
 
     def _times(self, now: datetime) -> tuple[StageTime, ...]:
@@ -447,7 +447,3 @@ class _Session:
         if outcome is None:
             raise AssertionError("a title is needed only where there is an outcome")
         return decide_title(outcome.hand_off, self.work)
-
-
-def _iso(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

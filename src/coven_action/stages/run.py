@@ -6,7 +6,6 @@ folder that cannot be written to end it with an error.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +27,7 @@ from coven_action.core.isolation import IsolationAllowed, IsolationLevel, Isolat
 from coven_action.core.platforms import Platform
 from coven_action.core.process_output import ProcessLimits
 from coven_action.core.process_report import ProcessReport
-from coven_action.core.records import canonical_json, sha256_hex
+from coven_action.core.records import canonical_json, format_time, sha256_hex
 from coven_action.core.redacted_patch import redact_patch
 from coven_action.core.redacted_values import find_kinds, redact_record
 from coven_action.core.redaction import Redactor
@@ -138,7 +137,7 @@ class _Session:
             "attempts": (),
             "verdict": "fault",
             "summary": "",
-            "started_at": _iso(ports.clock.now()),
+            "started_at": format_time(ports.clock.now()),
         }
 
     def work_within_bounds(self, checkout: Path, platform: Platform, isolation: IsolationLevel) -> Outcome:
@@ -150,7 +149,7 @@ class _Session:
             self._record_fault(told.code, told.message, told.remedy)
             self.bug = error if is_bug(error) else None
         self._clean_up()
-        return Outcome(**self.parts, finished_at=_iso(self.ports.clock.now()))
+        return Outcome(**self.parts, finished_at=format_time(self.ports.clock.now()))
 
     def _clean_up(self) -> None:
         """Leave nothing of the run behind. That something cannot be removed is said, and spoils no finished work."""
@@ -252,9 +251,9 @@ class _Session:
         if tip is not None:
             self._record_changes(tip, workspace)
 
-    def _knows(self, text: str) -> bool:
-        """Whether a text holds a value that this stage alone was given."""
-        return REGISTERED in find_kinds(text, self.ports.redactor)
+    def _knows(self, value: Any) -> bool:
+        """Whether any text of a value holds a secret that this stage alone was given."""
+        return REGISTERED in find_kinds(value, self.ports.redactor)
 
     def _record_changes(self, tip: str, workspace: Workspace) -> None:
         """Keep the work done, even after a fault: a maintainer may want it, and `publish` decides."""
@@ -262,7 +261,7 @@ class _Session:
         patch = workspace.read_patch(tip, self.work.limits.patch_bytes)
         # `publish` is never given the model's key, so what holds that goes no further than this.
         texts = (find_added_text(patch.decode("utf-8", "replace")), *files)
-        if REGISTERED in find_kinds(texts, self.ports.redactor):
+        if self._knows(texts):
             self.ports.documents.write(PATCH_FILE, redact_patch(patch, self.ports.redactor).encode())
             self.parts |= {"secrets": (REGISTERED,)}
             return
@@ -301,7 +300,3 @@ def _summarise(verdict: RuntimeVerdict, result: RuntimeResult | RuntimeFault) ->
     if verdict.kind in {"failed", "needs-input", "nothing-changed"} and isinstance(result, RuntimeResult):
         return result.pr_body.strip() or result.summary.strip() or verdict.sentence
     return verdict.sentence
-
-
-def _iso(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

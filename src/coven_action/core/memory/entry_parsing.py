@@ -9,16 +9,15 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from coven_action.core.config_findings import Vocabulary, build_findings
+from coven_action.core.config_findings import Vocabulary, build_findings, build_mistake
 from coven_action.core.config_rules import Finding
 from coven_action.core.memory.entries import MAX_TEXT_BYTES, Citation, MemoryEntry, Source
 from coven_action.core.memory.entry_document import NOT_YET, SECTIONS, WrittenEntry, find_rule_mistakes
 from coven_action.core.memory.keys import MEMORY_FOLDER, SEGMENT_ADVICE, parse_entry_path
 from coven_action.core.memory.screens import Objection, screen_entry
-from coven_action.core.mistakes import Mistake, render_location
+from coven_action.core.mistakes import Mistake
 from coven_action.core.redaction import Redactor
 from coven_action.core.yaml_reading import YAMLDocument, read_yaml
-from coven_action.core.yaml_tree import find_place
 
 MAX_FILE_BYTES: Final = 16 * 1024
 """Of a whole file: a text of 2 KiB and ten citations take less than half of it."""
@@ -94,7 +93,7 @@ def _parse_front_matter(text: str) -> tuple[WrittenEntry | None, list[Mistake]]:
     written, findings = _validate(tree) if tree.readable else (None, [])
     # What YAML itself refused is told once; what follows from it stands at the same place.
     told = {(mistake.line, mistake.column) for mistake in tree.mistakes}
-    further = [_build_mistake(finding, tree) for finding in findings]
+    further = [build_mistake(finding, tree) for finding in findings]
     mistakes = [*tree.mistakes, *(mistake for mistake in further if (mistake.line, mistake.column) not in told)]
     return written, sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column))
 
@@ -106,19 +105,6 @@ def _validate(tree: YAMLDocument) -> tuple[WrittenEntry | None, list[Finding]]:
         return WrittenEntry.model_validate(value), rules
     except ValidationError as error:
         return None, build_findings(error.errors(include_url=False), tree.root, _VOCABULARY) + rules
-
-
-def _build_mistake(finding: Finding, tree: YAMLDocument) -> Mistake:
-    place = find_place(tree.root, finding.location, at_key=finding.at_key)
-    return Mistake(
-        code=finding.code,
-        line=place.line,
-        column=place.column,
-        message=f"{render_location(finding.location)} {finding.sentence}",
-        note=finding.note,
-        source_line=tree.lines[place.line - 1],
-        length=place.length,
-    )
 
 
 def _check_body(body: str, first_line: int, redactor: Redactor) -> list[Mistake]:
