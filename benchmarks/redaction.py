@@ -24,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).
 
 # The checkout was put on the path first.
 from benchmarks.redaction_corpus import Positive, build_positives, read_negatives  # noqa: E402
-from coven_action.core.redaction import Redactor  # noqa: E402
+from coven_action.core.redaction.redactor import Redactor  # noqa: E402
 
 MEGABYTE = 1_000_000
 CHUNK = 64 * 1024

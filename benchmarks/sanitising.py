@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from coven_action.core.sanitising import sanitise_input, sanitise_output
+from coven_action.core.sanitising.sanitiser import sanitise_input, sanitise_output
 
 BAR: Final = 20.0  # MB/s
 RUNS: Final = 5

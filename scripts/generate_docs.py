@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from coven_action.core.config_schema import build_config_schema
+from coven_action.core.configuration.schema import build_config_schema
 from coven_action.core.documents import Evidence, Outcome, Plan
-from coven_action.errors import CODES, Code
+from coven_action.error_codes import CODES, Code
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SCHEMA_ADDRESS = "https://raw.githubusercontent.com/OpenCoven/coven-action/main/docs/schemas/{name}.schema.json"

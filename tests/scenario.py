@@ -35,19 +35,21 @@ from unittest import mock
 
 from coven_action.adapters.actions import ActionsJob
 from coven_action.adapters.folder import DocumentFolder
-from coven_action.adapters.git import Git, GitPublicationRepositories, GitWorkspaces
+from coven_action.adapters.git.program import Git
+from coven_action.adapters.git.publication import GitPublicationRepositories
+from coven_action.adapters.git.workspace import GitWorkspaces
 from coven_action.adapters.github_api import GitHubAPI
 from coven_action.adapters.runtime_process import run_process
 from coven_action.adapters.templates import MarkdownTemplates
 from coven_action.cli.boundary import build_redactor
 from coven_action.cli.stage import run_stages
-from coven_action.core.context import JobContext, parse_job_context
+from coven_action.core.contract.platforms import describe_platform
+from coven_action.core.contract.process_output import ProcessLimits
+from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.documents import Evidence, Outcome, Plan, parse_evidence, parse_outcome, parse_plan
-from coven_action.core.platforms import describe_platform
-from coven_action.core.process_output import ProcessLimits
-from coven_action.core.process_report import ProcessReport
 from coven_action.core.records import sha256_hex
 from coven_action.core.stage_environment import ISOLATION, MODEL_KEY, TOKEN
+from coven_action.core.trust.context import JobContext, parse_job_context
 from coven_action.emulator import git_store, payloads
 from coven_action.emulator.state import CheckRun, Comment, Issue, PullRequest, User
 from coven_action.errors import Error

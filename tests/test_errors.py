@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from coven_action import errors
-from coven_action.errors import CODES, ConfigError, Error, GitHubError
+from coven_action.error_codes import CODES
+from coven_action.errors import ConfigError, Error, GitHubError
 
 ROOT = Path(__file__).parent.parent / "src" / "coven_action"
 # Functions that take a code as their first argument, and the module each is in.
 HELPERS = {
-    ("core/trust.py", "_denied"),
-    ("core/runtime_verdict.py", "_fault"),
+    ("core/trust/trust.py", "_denied"),
+    ("core/contract/verdict.py", "_fault"),
     ("core/github_errors.py", "_simple"),
 }
 # Marked as refusals although no `Refusal` carries them: they are endings of a run that did start.
@@ -100,7 +101,9 @@ def test_every_code_in_the_table_can_happen():
 
 def test_the_codes_marked_as_refusals_are_those_that_refusals_carry():
     refused = {
-        code for path, name, code, _ in CARRIED if name == "Refusal" or (path, name) == ("core/trust.py", "_denied")
+        code
+        for path, name, code, _ in CARRIED
+        if name == "Refusal" or (path, name) == ("core/trust/trust.py", "_denied")
     }
     marked = {code for code, meaning in CODES.items() if meaning.refusal}
 

@@ -9,9 +9,9 @@ from coven_action.core.memory.hand_off import Proposal, ProposedCitation, Use
 from coven_action.core.memory.judging import judge_proposals, judge_uses
 from coven_action.core.memory.keys import build_canonical_key, build_entry_id
 from coven_action.core.memory.policy import MemoryFacts, decide_memory_policy
-from coven_action.core.memory_policy import BranchScope, MemoryPolicy, RepositoryScope, TenantScope
-from coven_action.core.redaction import Redactor
-from coven_action.core.trust import TrustScope
+from coven_action.core.memory.policy_block import BranchScope, MemoryPolicy, RepositoryScope, TenantScope
+from coven_action.core.redaction.redactor import Redactor
+from coven_action.core.trust.trust import TrustScope
 
 ON = MemorySettings(enabled=True)
 EVERYTHING = EndpointGrant(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coven_action.core.redaction import Redacted
+from coven_action.core.redaction.redactor import Redacted
 from coven_action.stages import ports
 
 ROOT = Path(__file__).resolve().parent.parent / "src/coven_action"

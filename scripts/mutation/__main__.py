@@ -19,14 +19,21 @@ MOST_EQUIVALENT = 0.03
 
 # Which tests are asked about which files: first those beside a file, then all of its row.
 RULES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("trust.py", "run_trust.py"), ("tests/core/test_trust.py", "tests/core/test_run_trust.py")),
     (
-        ("memory/*.py", "memory_policy.py"),
-        ("tests/core/memory", "tests/core/test_memory_policy.py", "tests/test_memory_governance.py"),
+        ("trust/trust.py", "trust/run_trust.py"),
+        ("tests/core/trust/test_trust.py", "tests/core/trust/test_run_trust.py"),
     ),
     (
-        ("protected_paths.py", "path_patterns.py"),
-        ("tests/core/test_protected_paths.py", "tests/core/test_path_patterns.py", "tests/core/test_changes.py"),
+        ("memory/*.py",),
+        ("tests/core/memory", "tests/test_memory_governance.py"),
+    ),
+    (
+        ("verification/protected_paths.py", "verification/path_patterns.py"),
+        (
+            "tests/core/verification/test_protected_paths.py",
+            "tests/core/verification/test_path_patterns.py",
+            "tests/core/verification/test_changes.py",
+        ),
     ),
 )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from coven_action.adapters.actions import ActionsJob
-from coven_action.core.redaction import Redactor
+from coven_action.core.redaction.redactor import Redactor
 from coven_action.errors import EnvironmentFault
 from tests.scenario import read_outputs
 

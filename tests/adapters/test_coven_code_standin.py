@@ -12,7 +12,7 @@ import pytest
 
 from coven_action.adapters.runtime_install import check_installed_runtime
 from coven_action.adapters.runtime_process import run_process
-from coven_action.core.contract import (
+from coven_action.core.contract.contract import (
     MAX_RESULT_BYTES,
     Brief,
     FamiliarReference,
@@ -22,18 +22,18 @@ from coven_action.core.contract import (
     RuntimeResult,
     parse_result,
 )
-from coven_action.core.coven_code import (
+from coven_action.core.contract.coven_code import (
     ModelAccess,
     audit_instruction,
     decide_launch,
     parse_capabilities,
     runtime_environment,
 )
-from coven_action.core.memory_policy import BranchScope, RepositoryScope, TenantScope, disabled_memory_policy
-from coven_action.core.process_output import ProcessLimits
-from coven_action.core.process_report import ProcessReport
-from coven_action.core.runtime_usage import Usage, parse_usage
-from coven_action.core.runtime_verdict import RuntimeVerdict, judge_runtime
+from coven_action.core.contract.process_output import ProcessLimits
+from coven_action.core.contract.process_report import ProcessReport
+from coven_action.core.contract.usage import Usage, parse_usage
+from coven_action.core.contract.verdict import RuntimeVerdict, judge_runtime
+from coven_action.core.memory.policy_block import BranchScope, RepositoryScope, TenantScope, disabled_memory_policy
 from coven_action.errors import RuntimeFault
 from tests.coven_code_standin import install_standin
 

@@ -6,9 +6,9 @@ import pytest
 
 from coven_action.adapters.github_api import GitHubAPI
 from coven_action.core.documents import TaskIdentity
-from coven_action.core.publication import Annotation
-from coven_action.core.redaction import Redactor
-from coven_action.core.status_marker import Status, render_marker
+from coven_action.core.publication.publication import Annotation
+from coven_action.core.publication.status_marker import Status, render_marker
+from coven_action.core.redaction.redactor import Redactor
 from coven_action.errors import GitHubError
 from tests.scenario import Scene
 from tests.seeded_github import SeededGitHub

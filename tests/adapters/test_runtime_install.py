@@ -17,7 +17,7 @@ import pytest
 
 from coven_action.adapters import runtime_install
 from coven_action.adapters.runtime_install import InstallLimits, install_runtime
-from coven_action.core.runtime_releases import ReleaseArchive
+from coven_action.core.contract.releases import ReleaseArchive
 from coven_action.errors import RuntimeFault
 
 PROGRAM = b"#!/bin/sh\necho coven-code 0.6.1\n" + b"# padding\n" * 5000

@@ -12,7 +12,7 @@ import pytest
 
 from coven_action.adapters import runtime_process
 from coven_action.adapters.runtime_process import parse_report, run_process
-from coven_action.core.process_output import ProcessLimits
+from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.errors import RuntimeFault
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel adopts orphans for us on Linux only")
@@ -251,7 +251,7 @@ def test_our_own_sudden_death_ends_the_tree(tmp_path):
 import sys
 from pathlib import Path
 from coven_action.adapters.runtime_process import run_process
-from coven_action.core.process_output import ProcessLimits
+from coven_action.core.contract.process_output import ProcessLimits
 run_process(["sh", "-c", "echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; sleep 1000; sleep 1000"],
     environment={{"PATH": {PATH!r}}}, cwd=Path("/"), limits=ProcessLimits(seconds=600), write=bytes)
 """

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from coven_action.cli import init
 from coven_action.cli.workflow_templates import load_template
-from coven_action.core.config_parsing import parse_config
-from coven_action.core.mistakes import InvalidConfigError
+from coven_action.core.configuration.mistakes import InvalidConfigError
+from coven_action.core.configuration.parsing import parse_config
 from coven_action.errors import EnvironmentFault
 
 SHA = "5fda3b95a4ea91299a34e894583c3862153e4b97"

@@ -8,7 +8,7 @@ import yaml
 from click.testing import CliRunner
 
 from coven_action.cli import check, init
-from coven_action.core.workflow_check import INPUTS
+from coven_action.core.workflows.check import INPUTS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/quickstart.md").read_text()
 SHA = "5fda3b95a4ea91299a34e894583c3862153e4b97"

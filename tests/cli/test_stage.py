@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from coven_action.cli import stage
-from coven_action.core.context import parse_job_context
 from coven_action.core.stage_environment import FOLDER, ISOLATION, MODEL_KEY, OUTCOME_SHA256, PLAN_SHA256, TOKEN
+from coven_action.core.trust.context import parse_job_context
 from coven_action.errors import EnvironmentFault, EventError
 from tests.scenario import CONFIGURATION, Scene
 
@@ -243,6 +243,6 @@ def test_a_missing_variable_of_the_job_exits_1_and_is_named():
 
 
 def test_the_configuration_of_the_tests_is_valid():
-    from coven_action.core.config_parsing import parse_config
+    from coven_action.core.configuration.parsing import parse_config
 
     assert list(parse_config(CONFIGURATION, path="x").familiars) == ["cody"]

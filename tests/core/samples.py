@@ -3,8 +3,7 @@
 from typing import Any
 
 from coven_action.core.brief import build_brief, build_memory_facts, freeze_text
-from coven_action.core.changes import ChangedFile, DiffStatistics
-from coven_action.core.config import Familiar
+from coven_action.core.configuration.config import Familiar
 from coven_action.core.documents import (
     Evidence,
     FrozenText,
@@ -18,13 +17,14 @@ from coven_action.core.documents import (
     TaskIdentity,
     Work,
 )
-from coven_action.core.events import TriggerEvent, parse_event
 from coven_action.core.memory.grants import MEMORY_GRANTS, MemorySettings
 from coven_action.core.memory.policy import decide_memory_policy
-from coven_action.core.memory_policy import MemoryPolicy
+from coven_action.core.memory.policy_block import MemoryPolicy
 from coven_action.core.refusals import Refusal
-from coven_action.core.run_trust import RunTrust
-from coven_action.core.trust import TrustScope
+from coven_action.core.trust.events import TriggerEvent, parse_event
+from coven_action.core.trust.run_trust import RunTrust
+from coven_action.core.trust.trust import TrustScope
+from coven_action.core.verification.changes import ChangedFile, DiffStatistics
 from tests import payloads
 
 BASE_SHA = "b" * 40

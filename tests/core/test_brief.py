@@ -4,10 +4,10 @@ import pytest
 
 from coven_action.core.brief import MAXIMUM_TEXT, MAXIMUM_TITLE, build_brief, freeze_text
 from coven_action.core.documents import FrozenText
-from coven_action.core.memory_policy import MemoryPolicy
+from coven_action.core.memory.policy_block import MemoryPolicy
 from coven_action.core.records import sha256_hex
 from coven_action.core.refusals import Refusal
-from coven_action.errors import CODES
+from coven_action.error_codes import CODES
 from tests import payloads
 from tests.core.samples import (
     CODY,

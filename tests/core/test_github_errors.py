@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coven_action.core.github_errors import SETTINGS_HINT, SHOWN, Answer, explain, find_wait, read_answer
-from coven_action.errors import CODES
+from coven_action.error_codes import CODES
 
 REQUEST = "POST /repos/acme/billing/pulls"
 

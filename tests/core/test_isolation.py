@@ -1,7 +1,7 @@
 import pytest
 
 from coven_action.core.isolation import LEVELS, IsolationAllowed, IsolationRefused, check_level, decide_isolation
-from coven_action.errors import CODES
+from coven_action.error_codes import CODES
 
 
 @pytest.mark.parametrize("demanded", LEVELS)

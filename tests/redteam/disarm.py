@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from coven_action.core import verification
-from coven_action.core.contract import parse_result
-from coven_action.core.endings import ENDINGS, Ending
-from coven_action.core.events import _read_labeled
-from coven_action.core.hand_off import HAND_OFF_FOLDER
-from coven_action.core.redaction import Redactor
-from coven_action.core.run_trust import judge_trigger
-from coven_action.core.sanitising import Sanitised
-from coven_action.core.trust import Trust, TrustScope
+from coven_action.core.contract.contract import parse_result
+from coven_action.core.contract.hand_off import HAND_OFF_FOLDER
+from coven_action.core.publication.endings import ENDINGS, Ending
+from coven_action.core.redaction.redactor import Redactor
+from coven_action.core.sanitising.sanitiser import Sanitised
+from coven_action.core.trust.events import _read_labeled
+from coven_action.core.trust.run_trust import judge_trigger
+from coven_action.core.trust.trust import Trust, TrustScope
+from coven_action.core.verification import verification
 
 Patch = tuple[str, Any]
 
@@ -42,7 +42,7 @@ class Made:
 def without(*steps: str) -> Patch:
     """Return the patch that leaves steps of the verification out."""
     kept = {name: check for name, check in verification.STEPS.items() if name not in steps}
-    return ("coven_action.core.verification.STEPS", kept)
+    return ("coven_action.core.verification.verification.STEPS", kept)
 
 
 def nothing_found(self: Redactor, text: str | bytes) -> tuple[()]:
@@ -110,7 +110,7 @@ def read_anything(self: Any, name: str, limit: int) -> bytes | None:
     return place.read_bytes()[:limit] if place.exists() else None
 
 
-READING_ANYTHING: Final[Patch] = ("coven_action.adapters.git.GitWorkspace.read_hand_off", read_anything)
+READING_ANYTHING: Final[Patch] = ("coven_action.adapters.git.workspace.GitWorkspace.read_hand_off", read_anything)
 PARSING_ANYTHING: Final[Patch] = ("coven_action.stages.run._read_result", lambda path: parse_result(path.read_bytes()))
 FORGIVING: Final[tuple[Patch, ...]] = (
     ("coven_action.errors.Error.exit_code", 0),
@@ -118,13 +118,13 @@ FORGIVING: Final[tuple[Patch, ...]] = (
 )
 INHERITING: Final[Patch] = ("coven_action.stages.runtimes.runtime_environment", Made(inherit))
 PUSHING_THE_TIP: Final[Patch] = (
-    "coven_action.adapters.git.GitPublicationRepository.commit",
+    "coven_action.adapters.git.publication.GitPublicationRepository.commit",
     lambda self, tip, message, *, author, at: tip,
 )
 OUR_FILES: Final = Reason("the test reads the files we ship; there is no guard in between to take away")
 FIXED: Final = "ghadelimiter_fixed"
-NO_FINDING: Final[Patch] = ("coven_action.core.redaction.Redactor.find", nothing_found)
-NO_COVERING: Final[Patch] = ("coven_action.core.redaction.Redactor.find_spans", lambda self, view: [])
+NO_FINDING: Final[Patch] = ("coven_action.core.redaction.redactor.Redactor.find", nothing_found)
+NO_COVERING: Final[Patch] = ("coven_action.core.redaction.redactor.Redactor.find_spans", lambda self, view: [])
 
 TRUSTED: Final = Trust(scope=TrustScope.MAINTAINER, may_start=True, reason="not asked")
 ALL_TRUSTED: Final[tuple[Patch, ...]] = (
@@ -166,7 +166,7 @@ def render_twice(render: Callable[..., str]) -> Callable[..., str]:
     return lambda self, template, values: self._environment.from_string(render(self, template, values)).render(values)
 
 
-PLAIN_TITLES: Final[Patch] = ("coven_action.core.publication.sanitise_title", plainly)
+PLAIN_TITLES: Final[Patch] = ("coven_action.core.publication.publication.sanitise_title", plainly)
 PLAIN_CELLS: Final[tuple[Patch, ...]] = (
     ("coven_action.adapters.templates.escape_markdown", plainly),
     ("coven_action.adapters.templates.render_code_span", lambda text: f"`{text}`"),
@@ -176,7 +176,7 @@ NO_SANITISING: Final[Patch] = ("coven_action.adapters.templates.sanitise_output"
 
 DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s10_protected_paths_hold_in_any_spelling": (
-        ("coven_action.core.protected_paths.fold_path", lambda path: tuple(path.split("/"))),
+        ("coven_action.core.verification.protected_paths.fold_path", lambda path: tuple(path.split("/"))),
     ),
     "test_s10_protected_paths_hold_through_links": (without("protected-paths"),),
     "test_s10_links_stay_inside": (without("tree"),),
@@ -190,18 +190,18 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s2_outsiders_stop_in_plan": ALL_TRUSTED,
     "test_s2_allow_lists_hold_ids": (
         # The document's model holds the method itself, so its body is what is replaced.
-        ("coven_action.core.config_types.WholeNumber.parse.__code__", (lambda self, value: 1).__code__),
+        ("coven_action.core.configuration.value_types.WholeNumber.parse.__code__", (lambda self, value: 1).__code__),
     ),
-    "test_s4_only_permission_of_the_id_counts": (("coven_action.core.trust._denied", lambda *_: TRUSTED),),
-    "test_s4_bots_are_known_by_id": (("coven_action.core.events.Actor.is_bot", False),),
+    "test_s4_only_permission_of_the_id_counts": (("coven_action.core.trust.trust._denied", lambda *_: TRUSTED),),
+    "test_s4_bots_are_known_by_id": (("coven_action.core.trust.events.Actor.is_bot", False),),
     "test_s4_an_error_denies": (
         *ALL_TRUSTED,
         ("coven_action.adapters.github_api.GitHubAPI.find_permission", lambda *_: None),
     ),
     "test_s7_the_text_at_the_trigger_is_used": (("coven_action.stages.plan.parse_event", Made(forget_thread)),),
     "test_s7_later_comments_are_not_read": Reason("no code of this version reads comments into a brief"),
-    "test_s8_unknown_events_start_nothing": (("coven_action.core.events.READERS", Permissive()),),
-    "test_s30_own_events_start_nothing": (("coven_action.core.trust.OWN_IDS", frozenset()),),
+    "test_s8_unknown_events_start_nothing": (("coven_action.core.trust.events.READERS", Permissive()),),
+    "test_s30_own_events_start_nothing": (("coven_action.core.trust.trust.OWN_IDS", frozenset()),),
     "test_s30_our_comments_give_no_command": (NO_SANITISING,),
     "test_s32_a_copied_marker_is_not_ours": (("coven_action.stages.plan.OWN_IDS", Anybody()),),
     "test_s32_a_name_like_ours_is_not_ours": (("coven_action.stages.plan.OWN_IDS", Anybody()),),
@@ -232,35 +232,40 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     ),
     "test_s9_variables_of_the_job_are_not_inherited": (INHERITING,),
     "test_s11_the_workspaces_git_directory_is_not_used": (
-        ("coven_action.adapters.git.GitWorkspace._run", run_in_workspace),
+        ("coven_action.adapters.git.workspace.GitWorkspace._run", run_in_workspace),
     ),
-    "test_s11_a_planted_git_directory_is_replaced": (("coven_action.adapters.git.remove_folder", lambda folder: None),),
-    "test_s11_our_gits_home_is_not_read": (("coven_action.adapters.git.Git._environment", Made(read_home)),),
+    "test_s11_a_planted_git_directory_is_replaced": (
+        ("coven_action.adapters.git.workspace.remove_folder", lambda folder: None),
+    ),
+    "test_s11_our_gits_home_is_not_read": (("coven_action.adapters.git.program.Git._environment", Made(read_home)),),
     "test_s11_the_publication_clone_is_ours": (
         ("coven_action.adapters.folder.DocumentFolder.make_folder", lambda self, name: self.folder / name),
-        ("coven_action.adapters.git._SETTINGS", ()),
+        ("coven_action.adapters.git.program._SETTINGS", ()),
     ),
     "test_s12_command_files_are_not_handed_over": (INHERITING,),
     "test_s15_branch_names_are_ours": Reason("no text of an agent is ever part of a branch's name"),
     "test_s16_foreign_names_are_not_ours": (
-        ("coven_action.core.targets._OWN_BRANCH", re.compile("(?is).*?([0-9]).*")),
+        ("coven_action.core.publication.targets._OWN_BRANCH", re.compile("(?is).*?([0-9]).*")),
     ),
     "test_s16_files_named_like_options_are_files": Reason(
         "git is given one constant pattern and no name of the agent's"
     ),
     "test_s19_a_moving_base_changes_nothing_else": (
-        ("coven_action.adapters.git.GitPublicationRepository.commit", commit_on_newest),
+        ("coven_action.adapters.git.publication.GitPublicationRepository.commit", commit_on_newest),
     ),
     "test_x2_a_forged_commit_is_made_anew": (PUSHING_THE_TIP,),
     "test_x4_a_tip_stands_on_the_base": (without("tree"),),
     "test_x4_other_refs_are_left_out": (
-        ("coven_action.adapters.git.GitPublicationRepository.import_bundle", import_all),
+        ("coven_action.adapters.git.publication.GitPublicationRepository.import_bundle", import_all),
     ),
     "test_x4_malformed_trees_are_refused": (
-        ("coven_action.adapters.git.GitPublicationRepository._check_objects", lambda self, tip: None),
+        ("coven_action.adapters.git.publication.GitPublicationRepository._check_objects", lambda self, tip: None),
     ),
     "test_x4_what_is_no_bundle_is_refused": (
-        ("coven_action.adapters.git.GitPublicationRepository.import_bundle", lambda self, bundle: self._base_sha),
+        (
+            "coven_action.adapters.git.publication.GitPublicationRepository.import_bundle",
+            lambda self, bundle: self._base_sha,
+        ),
     ),
     "test_s12_a_daemon_is_ended": (
         ("coven_action.adapters.runtime_process.SUPERVISOR", Made(weaken_supervisor)),
@@ -272,10 +277,12 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
         ("coven_action.stages.run.MAX_RESULT_BYTES", 2**28),
     ),
     "test_s21_giant_changes_are_refused": (without("limits"),),
-    "test_s21_archives_stay_in_their_folder": (("coven_action.core.archive_reading._check_member", lambda *_: None),),
+    "test_s21_archives_stay_in_their_folder": (
+        ("coven_action.core.contract.archive_reading._check_member", lambda *_: None),
+    ),
     "test_s21_archives_do_not_explode": (
-        ("coven_action.core.archive_reading._Bounded.read", lambda self, size: self._stream.read(size)),
-        ("coven_action.core.archive_reading.sum", lambda sizes: 0),
+        ("coven_action.core.contract.archive_reading._Bounded.read", lambda self, size: self._stream.read(size)),
+        ("coven_action.core.contract.archive_reading.sum", lambda sizes: 0),
     ),
     "test_s31_an_error_of_github_is_no_success": FORGIVING,
     "test_s31_a_broken_runtime_is_no_success": FORGIVING,
@@ -285,12 +292,12 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s2_templates_write_no_cache": OUR_FILES,
     "test_s15_no_script_holds_an_expression": OUR_FILES,
     "test_s22_everything_is_pinned": OUR_FILES,
-    "test_s22_check_finds_what_is_not_pinned": (("coven_action.core.workflow_check.CHECKS", ()),),
+    "test_s22_check_finds_what_is_not_pinned": (("coven_action.core.workflows.check.CHECKS", ()),),
     "test_s23_templates_lend_nothing": OUR_FILES,
     "test_s23_check_finds_what_is_given_away": (
-        ("coven_action.core.workflow_check.CHECKS", ()),
-        ("coven_action.core.workflow_check.check_permissions", lambda uses: ()),
-        ("coven_action.core.workflow_check.check_triggers", lambda uses, config: ()),
+        ("coven_action.core.workflows.check.CHECKS", ()),
+        ("coven_action.core.workflows.check.check_permissions", lambda uses: ()),
+        ("coven_action.core.workflows.check.check_triggers", lambda uses, config: ()),
     ),
     "test_s24_only_the_pinned_archive_is_installed": (
         ("coven_action.adapters.runtime_install._verify_digest", lambda *_: None),

@@ -11,15 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from coven_action.adapters.git import Git, GitPublicationRepositories, GitWorkspaces
+from coven_action.adapters.git.program import Git
+from coven_action.adapters.git.publication import GitPublicationRepositories
+from coven_action.adapters.git.workspace import GitWorkspaces
 from coven_action.cli.boundary import build_redactor
-from coven_action.core import verification
-from coven_action.core.changes import ChangedFile, measure
+from coven_action.core.contract.process_output import ProcessLimits
+from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.documents import PlannedLimits, Target, Verdict
-from coven_action.core.process_output import ProcessLimits
-from coven_action.core.process_report import ProcessReport
 from coven_action.core.stage_environment import filter_environment
-from coven_action.core.verification import Facts
+from coven_action.core.verification import verification
+from coven_action.core.verification.changes import ChangedFile, measure
+from coven_action.core.verification.verification import Facts
 from coven_action.emulator import git_store
 from tests.redteam import obedient_agent
 from tests.redteam.canaries import find_escapes, make_canaries

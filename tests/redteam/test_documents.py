@@ -10,9 +10,9 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from coven_action.core.archive_reading import read_program
+from coven_action.core.contract.archive_reading import read_program
+from coven_action.core.contract.releases import ReleaseArchive
 from coven_action.core.records import canonical_json
-from coven_action.core.runtime_releases import ReleaseArchive
 from coven_action.errors import Error, RuntimeFault
 from tests.redteam.cases import redteam
 from tests.redteam.obedient_agent import RESULT, write_steps
@@ -258,7 +258,7 @@ def test_s31_an_error_of_github_is_no_success(siege, attack):
     issue = siege.scene.open_issue(body=write_steps(MEND))
     event = siege.scene.label(issue)
     siege.github.faults.add(**attack, status=503, times=500)
-    siege.monkeypatch.setattr("coven_action.adapters.git.RETRY_SECONDS", 0.001)
+    siege.monkeypatch.setattr("coven_action.adapters.git.publication.RETRY_SECONDS", 0.001)
     run = siege.start(event)
     try:
         code = run.finish()

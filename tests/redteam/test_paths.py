@@ -1,7 +1,7 @@
 """S10 and S20: what a familiar may not touch, however it gets there."""
 
-from coven_action.core.changes import ChangedFile
-from coven_action.core.protected_paths import find_protected
+from coven_action.core.verification.changes import ChangedFile
+from coven_action.core.verification.protected_paths import find_protected
 from tests.redteam.cases import redteam
 from tests.scenario import run_git
 

@@ -1,9 +1,9 @@
 """S2, S4, S7, S8, S30 and S32: who may start work, on which words, and who is taken for us."""
 
-from coven_action.core.config_parsing import parse_config
-from coven_action.core.events import Actor, Repository, TriggerEvent, parse_event
-from coven_action.core.status_marker import Status, render_marker
-from coven_action.core.trust import PermissionAnswer, Trust, decide_sender, decide_trust
+from coven_action.core.configuration.parsing import parse_config
+from coven_action.core.publication.status_marker import Status, render_marker
+from coven_action.core.trust.events import Actor, Repository, TriggerEvent, parse_event
+from coven_action.core.trust.trust import PermissionAnswer, Trust, decide_sender, decide_trust
 from coven_action.errors import ConfigError, Error
 from tests import payloads
 from tests.redteam.cases import redteam

@@ -4,8 +4,8 @@ import os
 import re
 from contextlib import suppress
 
+from coven_action.core.publication.targets import find_task_key, is_branch_of
 from coven_action.core.records import canonical_json, sha256_hex
-from coven_action.core.targets import find_task_key, is_branch_of
 from coven_action.emulator import git_store
 from coven_action.errors import Error
 from tests.redteam.cases import redteam

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from coven_action.core.redaction import Redactor
+from coven_action.core.redaction.redactor import Redactor
 from tests.redteam.canaries import find_escapes, make_canaries
 from tests.redteam.cases import redteam
 from tests.redteam.obedient_agent import ENCODINGS, write_steps
@@ -128,7 +128,7 @@ def test_s28_a_failing_scanner_stops_the_push(siege):
         raise MemoryError("the scanner is out of memory")
 
     def disturb(run):
-        siege.monkeypatch.setattr("coven_action.core.redaction.Redactor.find", fail)
+        siege.monkeypatch.setattr("coven_action.core.redaction.redactor.Redactor.find", fail)
 
     try:
         aftermath = siege.attack(MEND, before_publish=disturb)

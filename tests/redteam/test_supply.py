@@ -6,9 +6,9 @@ from pathlib import Path
 import yaml
 
 from coven_action.adapters.runtime_install import install_runtime
-from coven_action.core.config_parsing import parse_config
-from coven_action.core.workflow_check import check_workflows
-from coven_action.core.workflow_reading import read_workflow
+from coven_action.core.configuration.parsing import parse_config
+from coven_action.core.workflows.check import check_workflows
+from coven_action.core.workflows.reading import read_workflow
 from coven_action.errors import RuntimeFault
 from tests.adapters.test_runtime_install import GOOD, LIMITS, Mirror, build_tar, pin
 from tests.redteam.cases import redteam

@@ -10,12 +10,12 @@ from contextlib import redirect_stdout
 from coven_action.adapters.actions import ActionsJob
 from coven_action.adapters.templates import FILTERS, MarkdownTemplates
 from coven_action.core.brief import freeze_text
-from coven_action.core.config import Familiar
+from coven_action.core.configuration.config import Familiar
 from coven_action.core.documents import HandOff, TaskIdentity
-from coven_action.core.events import parse_event
-from coven_action.core.publication import build_commit_message, decide_title
-from coven_action.core.redaction import Redactor
+from coven_action.core.publication.publication import build_commit_message, decide_title
+from coven_action.core.redaction.redactor import Redactor
 from coven_action.core.refusals import Refusal
+from coven_action.core.trust.events import parse_event
 from coven_action.emulator.markdown import render_markdown
 from tests import payloads
 from tests.core.samples import build_work

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coven_action.core.contract import parse_result
+from coven_action.core.contract.contract import parse_result
 from coven_action.runtimes.patch import main
 
 SCHEMA = Path(__file__).parents[2] / ".." / "shared" / "contracts" / "v3" / "result.schema.json"

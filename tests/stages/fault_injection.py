@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coven_action.core.status_marker import parse_marker
+from coven_action.core.publication.status_marker import parse_marker
 from coven_action.emulator import git_store
 from coven_action.emulator.state import Issue
 from coven_action.errors import (

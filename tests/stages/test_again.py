@@ -98,7 +98,7 @@ def test_a_persons_commit_during_the_run_is_not_overwritten(scene):
 
 
 def test_a_commit_that_arrives_just_before_the_push_is_not_overwritten(scene, monkeypatch):
-    from coven_action.adapters.git import GitPublicationRepository
+    from coven_action.adapters.git.publication import GitPublicationRepository
 
     issue = scene.open_issue()
     run = scene.start(scene.label(issue))
@@ -160,7 +160,7 @@ BREAKS = {
 
 @pytest.mark.parametrize(("fault", "left"), BREAKS.values(), ids=BREAKS)
 def test_a_failed_task_goes_on_where_it_broke(scene, monkeypatch, fault, left):
-    monkeypatch.setattr("coven_action.adapters.git.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("coven_action.adapters.git.publication.RETRY_SECONDS", 0.0)
     issue = scene.open_issue()
     event = scene.label(issue)
     breaking = {"status": 500, "times": 50} if "times" not in fault else {}

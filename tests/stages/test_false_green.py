@@ -224,7 +224,7 @@ def benches(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr("coven_action.adapters.git.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("coven_action.adapters.git.publication.RETRY_SECONDS", 0.0)
 
 
 def _judge(case: Case, call: Call, kind: str) -> list[str]:

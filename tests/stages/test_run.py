@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coven_action.core.platforms import describe_platform
+from coven_action.core.contract.platforms import describe_platform
 from coven_action.errors import DocumentError
 from tests.scenario import MENDED, PATCH, Run, Scene, ScriptedRuntime, build_patch, run_git, run_process
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from actions_toolkit import core as toolkit
 
-from coven_action.core.redaction import Redacted
-from coven_action.core.sanitising import quote_for_log
+from coven_action.core.redaction.redactor import Redacted
+from coven_action.core.sanitising.sanitiser import quote_for_log
 from coven_action.errors import EnvironmentFault
 
 _SUMMARY_VARIABLE: Final = "GITHUB_STEP_SUMMARY"

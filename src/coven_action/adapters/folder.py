@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from coven_action.core.documents import Measure
-from coven_action.core.redaction import Redacted
+from coven_action.core.redaction.redactor import Redacted
 from coven_action.errors import DocumentError
 
 _PIECE: Final = 1024 * 1024

@@ -20,14 +20,14 @@ from github.GithubException import GithubException
 from github.GithubRetry import GithubRetry
 from pydantic import ValidationError
 
-from coven_action.core.edits import Edits
-from coven_action.core.events import Actor, Thread
 from coven_action.core.github_errors import explain, find_wait, read_answer
-from coven_action.core.publication import Annotation
-from coven_action.core.redaction import Redacted
-from coven_action.core.status_marker import ThreadComment, parse_marker
-from coven_action.core.targets import Head, PullRequest, find_task_key
-from coven_action.core.trust import OWN_IDS, PermissionAnswer
+from coven_action.core.publication.publication import Annotation
+from coven_action.core.publication.status_marker import ThreadComment, parse_marker
+from coven_action.core.publication.targets import Head, PullRequest, find_task_key
+from coven_action.core.redaction.redactor import Redacted
+from coven_action.core.trust.edits import Edits
+from coven_action.core.trust.events import Actor, Thread
+from coven_action.core.trust.trust import OWN_IDS, PermissionAnswer
 from coven_action.errors import GitHubError
 
 # What is safe to send twice. POST is not: see the module's promise.

@@ -18,8 +18,8 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from coven_action.core.archive_reading import read_program
-from coven_action.core.runtime_releases import RELEASE_BASE_URL, ReleaseArchive
+from coven_action.core.contract.archive_reading import read_program
+from coven_action.core.contract.releases import RELEASE_BASE_URL, ReleaseArchive
 from coven_action.errors import RuntimeFault
 
 CHUNK: Final = 256 * 1024

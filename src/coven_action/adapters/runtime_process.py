@@ -21,8 +21,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Self
 
-from coven_action.core.process_output import ProcessLimits, ProcessOutput
-from coven_action.core.process_report import ProcessReport
+from coven_action.core.contract.process_output import ProcessLimits, ProcessOutput
+from coven_action.core.contract.process_report import ProcessReport
 from coven_action.errors import RuntimeFault
 
 SUPERVISOR: Final = Path(__file__).with_name("runtime_supervisor.py")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import jinja2
 
-from coven_action.core.sanitising import cut_text, escape_markdown, render_code_span, sanitise_output
+from coven_action.core.sanitising.sanitiser import cut_text, escape_markdown, render_code_span, sanitise_output
 
 SECONDS_PER_MINUTE: Final = 60
 _OWN_COMMAND: Final = re.compile(r"/[a-z][a-z0-9-]{0,31} [a-z]{1,20}")

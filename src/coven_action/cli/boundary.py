@@ -15,8 +15,8 @@ from typing import Final
 import click
 
 from coven_action import __version__
-from coven_action.core.redaction import Redactor
-from coven_action.core.sanitising import quote_for_log
+from coven_action.core.redaction.redactor import Redactor
+from coven_action.core.sanitising.sanitiser import quote_for_log
 from coven_action.core.stage_environment import SECRETS
 from coven_action.errors import Error
 

@@ -8,15 +8,15 @@ import click
 
 from coven_action.adapters.repository_files import RepositoryFiles, find_repository
 from coven_action.cli.stage import REACHED_ISOLATION
-from coven_action.core.config import Config
-from coven_action.core.config_document import DEFAULT_PATH
-from coven_action.core.config_parsing import find_mistakes, parse_config
-from coven_action.core.mistakes import render_mistakes
-from coven_action.core.workflow_check import check_workflows
-from coven_action.core.workflow_findings import WorkflowFinding, render_count, render_finding
-from coven_action.core.workflow_reading import WorkflowText, read_workflow
-from coven_action.core.workflow_uses import find_uses
-from coven_action.errors import CODES
+from coven_action.core.configuration.config import Config
+from coven_action.core.configuration.document import DEFAULT_PATH
+from coven_action.core.configuration.mistakes import render_mistakes
+from coven_action.core.configuration.parsing import find_mistakes, parse_config
+from coven_action.core.workflows.check import check_workflows
+from coven_action.core.workflows.findings import WorkflowFinding, render_count, render_finding
+from coven_action.core.workflows.reading import WorkflowText, read_workflow
+from coven_action.core.workflows.uses import find_uses
+from coven_action.error_codes import CODES
 
 WORKFLOWS: Final = ".github/workflows"
 

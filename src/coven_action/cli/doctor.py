@@ -13,9 +13,12 @@ import click
 
 from coven_action import __version__
 from coven_action.cli.stage import REACHED_ISOLATION
-from coven_action.core.config_document import DEFAULT_PATH
-from coven_action.core.config_parsing import find_mistakes
-from coven_action.core.doctor import (
+from coven_action.core.configuration.document import DEFAULT_PATH
+from coven_action.core.configuration.parsing import find_mistakes
+from coven_action.core.contract.platforms import describe_platform
+from coven_action.core.redaction.redactor import Redactor
+from coven_action.core.stage_environment import MODEL_KEY, TOKEN
+from coven_action.core.workflows.doctor import (
     UNREADABLE,
     Diagnosis,
     check_default_configuration,
@@ -30,9 +33,6 @@ from coven_action.core.doctor import (
     describe_repository,
     has_error,
 )
-from coven_action.core.platforms import describe_platform
-from coven_action.core.redaction import Redactor
-from coven_action.core.stage_environment import MODEL_KEY, TOKEN
 from coven_action.errors import EnvironmentFault, GitHubError
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from pydantic_core import PydanticCustomError
 
 from coven_action.adapters.repository_files import RepositoryFiles, find_repository
 from coven_action.cli.workflow_templates import load_template
-from coven_action.core.config_document import DEFAULT_PATH, DISPLAY_NAME, FAMILIAR_ID, MODEL
-from coven_action.core.config_parsing import parse_config
-from coven_action.core.config_types import WrittenValue
-from coven_action.core.file_difference import render_difference
-from coven_action.core.quickstart import Answers, find_pin, render_config, render_next_steps, render_workflow
-from coven_action.core.workflow_check import PLACEHOLDER
+from coven_action.core.configuration.document import DEFAULT_PATH, DISPLAY_NAME, FAMILIAR_ID, MODEL
+from coven_action.core.configuration.parsing import parse_config
+from coven_action.core.configuration.value_types import WrittenValue
+from coven_action.core.patches.file_difference import render_difference
+from coven_action.core.workflows.check import PLACEHOLDER
+from coven_action.core.workflows.quickstart import Answers, find_pin, render_config, render_next_steps, render_workflow
 from coven_action.errors import EnvironmentFault
 
 WORKFLOW_PATH: Final = ".github/workflows/coven.yml"

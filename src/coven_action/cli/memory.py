@@ -11,9 +11,9 @@ from typing import Any, Final
 import click
 
 from coven_action.adapters.repository_files import RepositoryFiles, find_repository
-from coven_action.core.config_document import DEFAULT_PATH
-from coven_action.core.config_parsing import parse_config
-from coven_action.core.file_difference import render_difference
+from coven_action.core.configuration.document import DEFAULT_PATH
+from coven_action.core.configuration.mistakes import Mistake, quote, render_mistakes
+from coven_action.core.configuration.parsing import parse_config
 from coven_action.core.memory.entries import KINDS, Citation, MemoryEntry, Source, hash_cited_lines, is_citable
 from coven_action.core.memory.entry_parsing import MAX_FILE_BYTES, parse_entry
 from coven_action.core.memory.entry_rendering import render_entry
@@ -38,8 +38,8 @@ from coven_action.core.memory.listing import (
 )
 from coven_action.core.memory.revocations import append_revocation, find_revocations, parse_revocations
 from coven_action.core.memory.screens import screen_proposal
-from coven_action.core.mistakes import Mistake, quote, render_mistakes
-from coven_action.core.redaction import Redactor
+from coven_action.core.patches.file_difference import render_difference
+from coven_action.core.redaction.redactor import Redactor
 from coven_action.errors import DocumentError, EnvironmentFault
 
 LARGEST_ID: Final = 2**63 - 1

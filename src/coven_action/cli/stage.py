@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from coven_action.cli.boundary import build_redactor
-from coven_action.core.context import JobContext, parse_job_context
+from coven_action.core.contract.platforms import describe_platform
 from coven_action.core.documents import MAXIMUM_DOCUMENT_BYTES, parse_plan
 from coven_action.core.isolation import LEVELS, IsolationLevel
-from coven_action.core.platforms import describe_platform
-from coven_action.core.publication import find_personal_prefix
+from coven_action.core.publication.publication import find_personal_prefix
 from coven_action.core.records import sha256_hex
 from coven_action.core.stage_environment import (
     FOLDER,
@@ -29,11 +28,12 @@ from coven_action.core.stage_environment import (
     TOKEN,
     filter_environment,
 )
+from coven_action.core.trust.context import JobContext, parse_job_context
 from coven_action.errors import DocumentError, EnvironmentFault, EventError
 from coven_action.stages.documents import OUTCOME_DOCUMENT, PLAN_DOCUMENT
 
 if TYPE_CHECKING:
-    from coven_action.adapters.git import GitPublicationRepositories
+    from coven_action.adapters.git.publication import GitPublicationRepositories
 
 MAXIMUM_EVENT_BYTES: Final = 25 * 1024 * 1024
 # Until a sandbox exists, nothing stronger than this is reached; `core.isolation` refuses what demands more.
@@ -96,7 +96,8 @@ def run(checkout: Path | None) -> None:
     """Let the familiar work, and write outcome.json, changes.bundle and agent.log."""
     from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415
     from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
-    from coven_action.adapters.git import Git, GitWorkspaces  # noqa: PLC0415
+    from coven_action.adapters.git.program import Git  # noqa: PLC0415
+    from coven_action.adapters.git.workspace import GitWorkspaces  # noqa: PLC0415
     from coven_action.adapters.runtime_process import run_process  # noqa: PLC0415
     from coven_action.stages.run import RunPorts  # noqa: PLC0415
     from coven_action.stages.run import run as run_stage  # noqa: PLC0415
@@ -224,7 +225,8 @@ def _build_repositories(
     context: JobContext, folder: Path, environment: Mapping[str, str]
 ) -> "GitPublicationRepositories":
     """Return the server's repositories, with the job's token."""
-    from coven_action.adapters.git import Git, GitPublicationRepositories  # noqa: PLC0415
+    from coven_action.adapters.git.program import Git  # noqa: PLC0415
+    from coven_action.adapters.git.publication import GitPublicationRepositories  # noqa: PLC0415
 
     git = Git(folder / "git", environment.get("PATH", os.defpath))
     remote_url = f"{context.server.server_url}/{context.repository}.git"
@@ -260,7 +262,7 @@ def _load_event(environment: Mapping[str, str]) -> Any:
 
 def _install_runtime(environment: Mapping[str, str], folder: Path) -> Path:
     from coven_action.adapters.runtime_install import check_installed_runtime, install_runtime  # noqa: PLC0415
-    from coven_action.core.runtime_releases import archive_for  # noqa: PLC0415
+    from coven_action.core.contract.releases import archive_for  # noqa: PLC0415
 
     named = environment.get(RUNTIME_PATH)
     if named:

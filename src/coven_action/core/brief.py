@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from coven_action.core.config import Familiar
-from coven_action.core.contract import (
+from coven_action.core.configuration.config import Familiar
+from coven_action.core.contract.contract import (
     Brief,
     FamiliarReference,
     FixIssue,
@@ -11,15 +11,15 @@ from coven_action.core.contract import (
     RespondToMention,
     Trigger,
 )
-from coven_action.core.diff_extraction import extract_diffs
 from coven_action.core.documents import FrozenText, Target
-from coven_action.core.events import Repository, Thread, TriggerEvent
 from coven_action.core.memory.policy import MemoryFacts
-from coven_action.core.memory_policy import BranchScope, MemoryPolicy, RepositoryScope, TenantScope
+from coven_action.core.memory.policy_block import BranchScope, MemoryPolicy, RepositoryScope, TenantScope
+from coven_action.core.patches.extraction import extract_diffs
 from coven_action.core.records import sha256_hex
 from coven_action.core.refusals import Refusal
-from coven_action.core.sanitising import sanitise_input
-from coven_action.core.trust import TrustScope
+from coven_action.core.sanitising.sanitiser import sanitise_input
+from coven_action.core.trust.events import Repository, Thread, TriggerEvent
+from coven_action.core.trust.trust import TrustScope
 
 # A label, an assignment and a dispatch give an issue to a familiar; a comment speaks to it.
 _CONTRACT_TRIGGERS: Final[dict[str, Trigger]] = {

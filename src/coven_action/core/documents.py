@@ -8,17 +8,17 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from coven_action.core.changes import ChangedFile, DiffStatistics
-from coven_action.core.contract import Brief
-from coven_action.core.events import Actor, Repository
+from coven_action.core.contract.contract import Brief
+from coven_action.core.contract.usage import Usage
 from coven_action.core.memory.evidence import MemoryEvidence
 from coven_action.core.memory.hand_off import MemoryHandOff
 from coven_action.core.memory.selection import PlannedMemory
-from coven_action.core.protected_paths import BUILT_IN_ONLY, Protection
 from coven_action.core.records import Record, canonical_json
 from coven_action.core.refusals import Refusal
-from coven_action.core.run_trust import RunTrust
-from coven_action.core.runtime_usage import Usage
+from coven_action.core.trust.events import Actor, Repository
+from coven_action.core.trust.run_trust import RunTrust
+from coven_action.core.verification.changes import ChangedFile, DiffStatistics
+from coven_action.core.verification.protected_paths import BUILT_IN_ONLY, Protection
 from coven_action.errors import DocumentError
 
 MAXIMUM_DOCUMENT_BYTES: Final = 8 * 1024 * 1024

@@ -19,7 +19,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from coven_action import __version__
-from coven_action.core.contract import MAX_BRIEF_BYTES, Task
+from coven_action.core.contract.contract import MAX_BRIEF_BYTES, Task
 from coven_action.core.strict_json import StrictJSONError, parse_json_object
 from coven_action.runtimes.patch_outcome import Outcome, change_workspace, render_result
 from coven_action.runtimes.patch_workspace import WorkspaceError, open_workspace

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from coven_action.core.contract import ExitReason, Status
-from coven_action.core.diff_explanation import explain_conflict, find_path_fault, quote
-from coven_action.core.diff_extraction import Extraction, Patch, Suggestion, extract_diffs
-from coven_action.core.suggestion_diff import SuggestionError, build_suggestion_diff
-from coven_action.core.unified_diff import FileDiff
+from coven_action.core.contract.contract import ExitReason, Status
+from coven_action.core.patches.explanation import explain_conflict, find_path_fault, quote
+from coven_action.core.patches.extraction import Extraction, Patch, Suggestion, extract_diffs
+from coven_action.core.patches.suggestion_diff import SuggestionError, build_suggestion_diff
+from coven_action.core.patches.unified_diff import FileDiff
 from coven_action.runtimes.patch_workspace import UnsafePathError, Workspace
 
 MAX_LISTED_FILES: Final = 2000

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from coven_action.core.diff_explanation import quote
+from coven_action.core.patches.explanation import quote
 
 MAX_READ_BYTES: Final = 32 * 1024 * 1024
 """Larger files are left to git alone: no line ends are adapted, no conflict is explained."""

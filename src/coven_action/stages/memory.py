@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from coven_action.core.config import Config
+from coven_action.core.configuration.config import Config
 from coven_action.core.documents import Outcome, Target, Work
 from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES
 from coven_action.core.memory.entry_parsing import MAX_FILE_BYTES
@@ -26,12 +26,12 @@ from coven_action.core.memory.judging import JudgedProposal, judge_proposals, ju
 from coven_action.core.memory.keys import MEMORY_FOLDER, REVOKED_PATH, list_entry_paths
 from coven_action.core.memory.materialising import MEMORY_FILE, render_agents_md
 from coven_action.core.memory.policy import MemoryFacts, decide_memory_policy
+from coven_action.core.memory.policy_block import MemoryPolicy
 from coven_action.core.memory.proposed_file import render_proposed_file
 from coven_action.core.memory.revocations import find_revocations
 from coven_action.core.memory.selection import MAX_ENTRIES, Selection, select_entries
-from coven_action.core.memory_policy import MemoryPolicy
-from coven_action.core.redaction import Redactor
-from coven_action.core.run_trust import RunTrust
+from coven_action.core.redaction.redactor import Redactor
+from coven_action.core.trust.run_trust import RunTrust
 from coven_action.stages.ports import Documents, Trees, TreeSource, Workspace
 
 TREES_FOLDER: Final = "trees"

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from coven_action.core.brief import build_brief, build_memory_facts, freeze_text
-from coven_action.core.config import Config
-from coven_action.core.config_parsing import parse_config
-from coven_action.core.context import JobContext
-from coven_action.core.coven_code import audit_instruction
+from coven_action.core.configuration.config import Config
+from coven_action.core.configuration.mistakes import render_mistakes
+from coven_action.core.configuration.parsing import parse_config
+from coven_action.core.contract.coven_code import audit_instruction
 from coven_action.core.documents import (
     FrozenText,
     Plan,
@@ -22,24 +22,9 @@ from coven_action.core.documents import (
     Work,
     write_document,
 )
-from coven_action.core.edits import decide_late_edits, describe_late_edits, find_late_edits
-from coven_action.core.events import Actor, Thread, TriggerEvent, parse_event
 from coven_action.core.isolation import IsolationLevel
-from coven_action.core.mistakes import render_mistakes
-from coven_action.core.records import format_time, sha256_hex
-from coven_action.core.redaction import Redactor
-from coven_action.core.refusals import Refusal
-from coven_action.core.routing import PRODUCT_COMMAND, VERBS, Route, decide_route
-from coven_action.core.run_trust import (
-    Contribution,
-    RunTrust,
-    decide_run_trust,
-    judge_author,
-    judge_rerun,
-    judge_trigger,
-)
-from coven_action.core.status_marker import Status, StatusComment, find_status_comment, render_marker
-from coven_action.core.targets import (
+from coven_action.core.publication.status_marker import Status, StatusComment, find_status_comment, render_marker
+from coven_action.core.publication.targets import (
     Branch,
     branch_prefix,
     check_pull_request,
@@ -47,7 +32,22 @@ from coven_action.core.targets import (
     decide_pull_request_target,
     is_branch_of,
 )
-from coven_action.core.trust import OWN_IDS, Trust, decide_sender, decide_trust, trust_listed_bot
+from coven_action.core.records import format_time, sha256_hex
+from coven_action.core.redaction.redactor import Redactor
+from coven_action.core.refusals import Refusal
+from coven_action.core.trust.context import JobContext
+from coven_action.core.trust.edits import decide_late_edits, describe_late_edits, find_late_edits
+from coven_action.core.trust.events import Actor, Thread, TriggerEvent, parse_event
+from coven_action.core.trust.routing import PRODUCT_COMMAND, VERBS, Route, decide_route
+from coven_action.core.trust.run_trust import (
+    Contribution,
+    RunTrust,
+    decide_run_trust,
+    judge_author,
+    judge_rerun,
+    judge_trigger,
+)
+from coven_action.core.trust.trust import OWN_IDS, Trust, decide_sender, decide_trust, trust_listed_bot
 from coven_action.errors import ConfigError, Error
 from coven_action.stages.documents import PLAN_DOCUMENT
 from coven_action.stages.faults import explain_exception

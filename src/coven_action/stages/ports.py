@@ -10,17 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from coven_action.core.changes import ChangedFile
+from coven_action.core.contract.process_output import ProcessLimits
+from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.documents import Measure, Target
-from coven_action.core.edits import Edits
-from coven_action.core.events import Actor, Thread
-from coven_action.core.process_output import ProcessLimits
-from coven_action.core.process_report import ProcessReport
-from coven_action.core.publication import Annotation
-from coven_action.core.redaction import Redacted
-from coven_action.core.status_marker import ThreadComment
-from coven_action.core.targets import Head, PullRequest
-from coven_action.core.trust import PermissionAnswer
+from coven_action.core.publication.publication import Annotation
+from coven_action.core.publication.status_marker import ThreadComment
+from coven_action.core.publication.targets import Head, PullRequest
+from coven_action.core.redaction.redactor import Redacted
+from coven_action.core.trust.edits import Edits
+from coven_action.core.trust.events import Actor, Thread
+from coven_action.core.trust.trust import PermissionAnswer
+from coven_action.core.verification.changes import ChangedFile
 
 
 class Clock(Protocol):

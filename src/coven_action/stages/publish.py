@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from coven_action.core.changes import ChangedFile, DiffStatistics, measure
 from coven_action.core.documents import (
     MAXIMUM_DOCUMENT_BYTES,
     Evidence,
@@ -22,10 +21,9 @@ from coven_action.core.documents import (
     parse_outcome,
     parse_plan,
 )
-from coven_action.core.endings import ENDINGS, Ending, EndingRule, decide_ending
 from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES
-from coven_action.core.protected_paths import find_needing_review
-from coven_action.core.publication import (
+from coven_action.core.publication.endings import ENDINGS, Ending, EndingRule, decide_ending
+from coven_action.core.publication.publication import (
     CHECK_RUN_NAME,
     DRAFT_LABEL,
     REVIEW_LABEL,
@@ -37,9 +35,11 @@ from coven_action.core.publication import (
     decide_title,
 )
 from coven_action.core.records import format_time, sha256_hex
-from coven_action.core.redacted_patch import redact_patch
-from coven_action.core.redacted_values import find_kinds, redact_record
-from coven_action.core.verification import (
+from coven_action.core.redaction.patch import redact_patch
+from coven_action.core.redaction.values import find_kinds, redact_record
+from coven_action.core.verification.changes import ChangedFile, DiffStatistics, measure
+from coven_action.core.verification.protected_paths import find_needing_review
+from coven_action.core.verification.verification import (
     Facts,
     describe_protection,
     describe_secrets,

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from coven_action.core.contract import MAX_RESULT_BYTES, RuntimeResult, parse_result
-from coven_action.core.coven_code import CONFIG_HOME_NAME
+from coven_action.core.contract.contract import MAX_RESULT_BYTES, RuntimeResult, parse_result
+from coven_action.core.contract.coven_code import CONFIG_HOME_NAME
+from coven_action.core.contract.hand_off import HAND_OFF_LIMIT, PULL_REQUEST_FILE, parse_pull_request_hand_off
+from coven_action.core.contract.platforms import Platform
+from coven_action.core.contract.process_output import ProcessLimits
+from coven_action.core.contract.process_report import ProcessReport
+from coven_action.core.contract.usage import parse_usage
+from coven_action.core.contract.verdict import RuntimeVerdict, judge_runtime
 from coven_action.core.documents import (
     MAXIMUM_DOCUMENT_BYTES,
     Attempt,
@@ -22,19 +28,13 @@ from coven_action.core.documents import (
     parse_plan,
     write_document,
 )
-from coven_action.core.hand_off import HAND_OFF_LIMIT, PULL_REQUEST_FILE, parse_pull_request_hand_off
 from coven_action.core.isolation import IsolationAllowed, IsolationLevel, IsolationRefused, decide_isolation
-from coven_action.core.platforms import Platform
-from coven_action.core.process_output import ProcessLimits
-from coven_action.core.process_report import ProcessReport
 from coven_action.core.records import canonical_json, format_time, sha256_hex
-from coven_action.core.redacted_patch import redact_patch
-from coven_action.core.redacted_values import find_kinds, redact_record
-from coven_action.core.redaction import Redactor
-from coven_action.core.runtime_usage import parse_usage
-from coven_action.core.runtime_verdict import RuntimeVerdict, judge_runtime
-from coven_action.core.secret_encodings import KIND as REGISTERED
-from coven_action.core.verification import find_added_text
+from coven_action.core.redaction.encodings import KIND as REGISTERED
+from coven_action.core.redaction.patch import redact_patch
+from coven_action.core.redaction.redactor import Redactor
+from coven_action.core.redaction.values import find_kinds, redact_record
+from coven_action.core.verification.verification import find_added_text
 from coven_action.errors import EnvironmentFault, RuntimeFault
 from coven_action.stages.documents import (
     BUNDLE_FILE,

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from coven_action.core.coven_code import (
+from coven_action.core.contract.coven_code import (
     ModelAccess,
     decide_launch,
     parse_capabilities,
     runtime_environment,
 )
+from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.documents import PlannedFamiliar
 from coven_action.core.isolation import IsolationLevel
-from coven_action.core.process_output import ProcessLimits
 from coven_action.errors import RuntimeFault
 from coven_action.stages.ports import ProcessRunner, RuntimeInstaller
 

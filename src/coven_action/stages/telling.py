@@ -9,15 +9,15 @@ from functools import partial
 from typing import Any, Final
 
 from coven_action.core.documents import Evidence, Outcome, Plan, Work
-from coven_action.core.endings import ENDINGS, Ending, EndingRule
 from coven_action.core.platform_limits import CHECK_SUMMARY, COMMENT_BODY, PULL_REQUEST_BODY, STEP_SUMMARY_BYTES
+from coven_action.core.publication.endings import ENDINGS, Ending, EndingRule
+from coven_action.core.publication.status_marker import Status, render_marker
+from coven_action.core.publication.targets import PullRequest, find_thread_number
 from coven_action.core.records import sha256_hex
-from coven_action.core.redacted_values import render_redacted
-from coven_action.core.redaction import Redacted, Redactor
-from coven_action.core.sanitising import cut_text
-from coven_action.core.status_marker import Status, render_marker
-from coven_action.core.targets import PullRequest, find_thread_number
-from coven_action.core.verification import find_refusal
+from coven_action.core.redaction.redactor import Redacted, Redactor
+from coven_action.core.redaction.values import render_redacted
+from coven_action.core.sanitising.sanitiser import cut_text
+from coven_action.core.verification.verification import find_refusal
 from coven_action.errors import GitHubError
 from coven_action.stages.documents import EVIDENCE_DOCUMENT
 from coven_action.stages.ports import Clock, Documents, GitHubWriter, Job, PublicationRepositories, Renderer

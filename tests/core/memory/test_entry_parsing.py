@@ -12,7 +12,7 @@ from coven_action.core.memory.entries import Citation, MemoryEntry, Source, hash
 from coven_action.core.memory.entry_document import CalendarDate, TreePath
 from coven_action.core.memory.entry_parsing import parse_entry
 from coven_action.core.memory.entry_rendering import render_entry
-from coven_action.errors import CODES
+from coven_action.error_codes import CODES
 from tests.core.memory.values import REDACTOR, TOKEN, TREE, cite, entry, path
 
 KEY = "conventions/rounding"

@@ -16,7 +16,7 @@ from coven_action.core.memory.grants import (
     intersect_scopes,
 )
 from coven_action.core.memory.policy import decide_memory_policy
-from coven_action.core.memory_policy import RetentionPolicy
+from coven_action.core.memory.policy_block import RetentionPolicy
 from tests.core.memory.values import facts
 
 ON = MemorySettings(enabled=True)

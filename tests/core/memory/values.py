@@ -5,8 +5,8 @@ from datetime import date
 from coven_action.core.memory.entries import hash_cited_lines
 from coven_action.core.memory.grants import MEMORY_GRANTS, MemorySettings
 from coven_action.core.memory.policy import MemoryFacts, decide_memory_policy
-from coven_action.core.memory_policy import BranchScope, RepositoryScope, TenantScope
-from coven_action.core.redaction import Redactor
+from coven_action.core.memory.policy_block import BranchScope, RepositoryScope, TenantScope
+from coven_action.core.redaction.redactor import Redactor
 
 REPOSITORY_ID = 9
 TODAY = date(2026, 11, 21)

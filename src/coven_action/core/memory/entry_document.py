@@ -11,9 +11,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from coven_action.core.config_document import ANY
-from coven_action.core.config_rules import Finding
-from coven_action.core.config_types import (
+from coven_action.core.configuration.document import ANY
+from coven_action.core.configuration.mistakes import quote
+from coven_action.core.configuration.rules import Finding
+from coven_action.core.configuration.value_types import (
     Choice,
     Text,
     TruthValue,
@@ -22,10 +23,9 @@ from coven_action.core.config_types import (
     build_refusal,
     build_wrong_type,
 )
+from coven_action.core.configuration.yaml_tree import Misread
 from coven_action.core.memory.entries import KINDS, MAX_CITATIONS, MAX_CITED_LINES, MAX_LINE_NUMBER, is_citable
-from coven_action.core.mistakes import quote
 from coven_action.core.records import Record
-from coven_action.core.yaml_tree import Misread
 
 MAX_BRANCHES: Final = 20
 

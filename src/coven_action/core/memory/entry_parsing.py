@@ -9,15 +9,15 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from coven_action.core.config_findings import Vocabulary, build_findings, build_mistake
-from coven_action.core.config_rules import Finding
+from coven_action.core.configuration.findings import Vocabulary, build_findings, build_mistake
+from coven_action.core.configuration.mistakes import Mistake
+from coven_action.core.configuration.rules import Finding
+from coven_action.core.configuration.yaml_reading import YAMLDocument, read_yaml
 from coven_action.core.memory.entries import MAX_TEXT_BYTES, Citation, MemoryEntry, Source
 from coven_action.core.memory.entry_document import NOT_YET, SECTIONS, WrittenEntry, find_rule_mistakes
 from coven_action.core.memory.keys import MEMORY_FOLDER, SEGMENT_ADVICE, parse_entry_path
 from coven_action.core.memory.screens import Objection, screen_entry
-from coven_action.core.mistakes import Mistake
-from coven_action.core.redaction import Redactor
-from coven_action.core.yaml_reading import YAMLDocument, read_yaml
+from coven_action.core.redaction.redactor import Redactor
 
 MAX_FILE_BYTES: Final = 16 * 1024
 """Of a whole file: a text of 2 KiB and ten citations take less than half of it."""

@@ -7,8 +7,8 @@ from coven_action.core.memory.entries import Citation
 from coven_action.core.memory.hand_off import HandOffFault
 from coven_action.core.memory.judging import JudgedProposal, JudgedUse, RejectionCode
 from coven_action.core.memory.keys import render_entry_path
+from coven_action.core.memory.policy_block import MemoryPolicy
 from coven_action.core.memory.selection import PlannedMemory, Withheld
-from coven_action.core.memory_policy import MemoryPolicy
 from coven_action.core.records import Record
 
 ApprovalStatus = Literal["pending", "approved", "rejected", "unknown"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from coven_action.core.memory_policy import (
+from coven_action.core.memory.policy_block import (
     DEFAULT_MAX_AGE_DAYS,
     DEFAULT_UNUSED_DAYS,
     MemoryScope,

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
-from coven_action.core.invisible import remove_invisible
+from coven_action.core.sanitising.invisible import remove_invisible
 
 # Letters of other alphabets that look like Latin ones; Unicode's compatibility forms do not cover them.
 # https://www.unicode.org/Public/security/latest/confusables.txt, the ones a lower-case English word can be built from.

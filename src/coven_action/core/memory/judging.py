@@ -21,11 +21,11 @@ from coven_action.core.memory.entries import (
 )
 from coven_action.core.memory.hand_off import Proposal, Use
 from coven_action.core.memory.keys import build_canonical_key, is_denied, is_entry_id, is_key
+from coven_action.core.memory.policy_block import MemoryPolicy
 from coven_action.core.memory.screens import screen_proposal
 from coven_action.core.memory.selection import Withheld, WithheldCode
-from coven_action.core.memory_policy import MemoryPolicy
 from coven_action.core.records import Record
-from coven_action.core.redaction import Redactor
+from coven_action.core.redaction.redactor import Redactor
 
 MAX_PROPOSALS: Final = 3
 """Proposals of one run that may wait for a person: more would be read by nobody."""

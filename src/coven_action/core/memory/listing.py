@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Literal
 
+from coven_action.core.configuration.mistakes import Mistake, quote
 from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.core.memory.entries import MemoryEntry, ReadFile, find_stale
 from coven_action.core.memory.entry_parsing import parse_entry
@@ -21,9 +22,8 @@ from coven_action.core.memory.keys import (
     parse_entry_path,
 )
 from coven_action.core.memory.revocations import find_revocations
-from coven_action.core.mistakes import Mistake, quote
 from coven_action.core.records import canonical_json, sha256_hex
-from coven_action.core.redaction import Redactor
+from coven_action.core.redaction.redactor import Redactor
 
 State = Literal["active", "revoked", "expired", "stale", "broken"]
 _ANY_ID: Final = 1

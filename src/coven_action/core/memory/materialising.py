@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from coven_action.core.inert import TWINS
 from coven_action.core.memory.entries import ManifestEntry
+from coven_action.core.sanitising.inert import TWINS
 
 MEMORY_FILE: Final = "AGENTS.md"
 """The file's name in the runtime's configuration home."""

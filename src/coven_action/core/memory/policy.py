@@ -16,7 +16,7 @@ from coven_action.core.memory.grants import (
     intersect_grants,
     intersect_scopes,
 )
-from coven_action.core.memory_policy import (
+from coven_action.core.memory.policy_block import (
     BranchScope,
     MemoryPolicy,
     MemoryScope,

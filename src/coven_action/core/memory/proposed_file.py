@@ -6,7 +6,7 @@ from coven_action.core.memory.entries import MemoryEntry, Source
 from coven_action.core.memory.entry_rendering import render_entry
 from coven_action.core.memory.judging import JudgedProposal
 from coven_action.core.memory.keys import render_entry_path
-from coven_action.core.memory_policy import MemoryPolicy
+from coven_action.core.memory.policy_block import MemoryPolicy
 
 
 def build_proposed_entry(

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from coven_action.core.configuration.mistakes import Mistake, quote
 from coven_action.core.memory.keys import REVOKED_PATH, is_revocable
-from coven_action.core.mistakes import Mistake, quote
 
 MAX_BYTES: Final = 64 * 1024
 MAX_LINES: Final = 1000

@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 from coven_action.core.memory.instructions import find_instruction
 from coven_action.core.memory.personal_data import find_personal_data
-from coven_action.core.redaction import Redactor
-from coven_action.core.sanitised import clean_characters
-from coven_action.core.sanitising import sanitise_input
+from coven_action.core.redaction.redactor import Redactor
+from coven_action.core.sanitising.sanitised import clean_characters
+from coven_action.core.sanitising.sanitiser import sanitise_input
 
 Screened = Literal["invisible_text", "secret", "pii", "instruction"]
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from coven_action.core.configuration.mistakes import Mistake
 from coven_action.core.memory.entries import (
     ManifestEntry,
     MemoryEntry,
@@ -30,11 +31,10 @@ from coven_action.core.memory.keys import (
     parse_entry_path,
 )
 from coven_action.core.memory.materialising import MAX_MATERIALISED_BYTES, PREAMBLE_BYTES, measure_section
+from coven_action.core.memory.policy_block import MemoryPolicy
 from coven_action.core.memory.revocations import Revocations, find_revocations
-from coven_action.core.memory_policy import MemoryPolicy
-from coven_action.core.mistakes import Mistake
 from coven_action.core.records import Record
-from coven_action.core.redaction import Redactor
+from coven_action.core.redaction.redactor import Redactor
 
 MAX_ENTRIES: Final = 200
 """Entries of a repository that are looked at; the first in the order of their paths."""

@@ -1,0 +1,96 @@
+"""What the configuration means, once it has been read: frozen values that the stages act on.
+
+Pure. `config_document.py` describes what may be written, `config_parsing.py` leads from one to the other. Everything
+here is already checked and every default is filled in, so nobody asks twice.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from coven_action.core.configuration.document import Publish, When, WrittenLimits
+from coven_action.core.memory.grants import MemorySettings
+from coven_action.core.records import Record
+from coven_action.core.verification.protected_paths import BUILT_IN_ONLY, Protection
+
+
+class Familiar(Record):
+    """One coding agent of the repository.
+
+    Args:
+        id: Its name in commands and rules, `[a-z][a-z0-9-]{0,31}`.
+        display_name: Its name for people, one printable line; not escaped for Markdown.
+        model: `provider/name`, or nothing where the runtime needs none.
+        runtime: A built-in runtime, or the argument vector of a command that speaks the contract.
+        mode: What it may do; `repair` edits files.
+        skills: Names handed to the runtime.
+        assignee: Login of the project's own machine account that stands for it.
+    """
+
+    id: str
+    display_name: str
+    model: str | None = None
+    runtime: Literal["coven-code", "patch"] | tuple[str, ...] = "coven-code"
+    mode: Literal["repair"] = "repair"
+    skills: tuple[str, ...] = ()
+    assignee: str | None = None
+
+
+class Rule(Record):
+    """One line of the routing: when all conditions hold, this familiar gets this task."""
+
+    when: When
+    familiar: str
+    task: Literal["fix"] = "fix"
+
+
+_LIMITS = WrittenLimits()
+
+
+class Limits(Record):
+    """The bounds of one run.
+
+    Args:
+        time: Seconds a familiar may work.
+        turns: Turns the model may take.
+        files: Files that may change.
+        patch: Bytes of the whole change.
+    """
+
+    time: int = _LIMITS.time
+    turns: int = _LIMITS.turns
+    files: int = _LIMITS.files
+    patch: int = _LIMITS.patch
+
+
+class Config(Record):
+    """The whole configuration.
+
+    Args:
+        version: Of the document's form.
+        familiars: By id, in the order written; never empty.
+        rules: The routing, first match wins; each names one of `familiars`. Empty where only commands start work.
+        otherwise: What happens when no rule holds.
+        allow_bots: Numeric account ids of bots that may ask.
+        limits: The bounds of one run.
+        protection: Paths that no result may change, and exceptions from the built-in list.
+        publish: How a result is presented.
+        memory: What familiars may remember; off unless written.
+    """
+
+    version: Literal[1] = 1
+    familiars: Mapping[str, Familiar]
+    rules: tuple[Rule, ...]
+    otherwise: Literal["decline"] = "decline"
+    allow_bots: tuple[int, ...] = ()
+    limits: Limits = Limits()
+    protection: Protection = BUILT_IN_ONLY
+    publish: Publish = Publish()
+    memory: MemorySettings = MemorySettings()
+
+    def familiar(self, familiar_id: str) -> Familiar:
+        """Return the familiar with this id.
+
+        Raises:
+            KeyError: No familiar is called that; every id in `rules` is one.
+        """
+        return self.familiars[familiar_id]

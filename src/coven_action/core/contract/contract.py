@@ -1,0 +1,68 @@
+"""The contract with a runtime: the brief we write (version 3) and the result we accept (versions 2 and 3).
+
+Pure. This is the one place to import either document from; each has a module of its own.
+"""
+
+from coven_action.core.contract.brief import (
+    MAX_BRIEF_BYTES,
+    AddressReviewComment,
+    Brief,
+    FamiliarReference,
+    FixIssue,
+    RepositoryReference,
+    RespondToMention,
+    ReviewContext,
+    ReviewContextFile,
+    Task,
+    Trigger,
+    Workspace,
+)
+from coven_action.core.contract.result import (
+    ACCEPTED_VERSIONS,
+    MAX_RESULT_BYTES,
+    ClaimedTest,
+    ExitReason,
+    Finding,
+    LoadedMemory,
+    LoadedMemoryEntry,
+    MemoryProposed,
+    MemoryRead,
+    MemoryRejected,
+    MemoryUsed,
+    ResultCommit,
+    Review,
+    RuntimeResult,
+    Status,
+    parse_result,
+)
+
+__all__ = [
+    "ACCEPTED_VERSIONS",
+    "MAX_BRIEF_BYTES",
+    "MAX_RESULT_BYTES",
+    "AddressReviewComment",
+    "Brief",
+    "ClaimedTest",
+    "ExitReason",
+    "FamiliarReference",
+    "Finding",
+    "FixIssue",
+    "LoadedMemory",
+    "LoadedMemoryEntry",
+    "MemoryProposed",
+    "MemoryRead",
+    "MemoryRejected",
+    "MemoryUsed",
+    "RepositoryReference",
+    "RespondToMention",
+    "ResultCommit",
+    "Review",
+    "ReviewContext",
+    "ReviewContextFile",
+    "RuntimeResult",
+    "Status",
+    "Task",
+    "Trigger",
+    "Workspace",
+    "parse_result",
+]

@@ -1,0 +1,1 @@
+"""Text of strangers: what a brief may carry, and what may stand in GitHub's Markdown."""

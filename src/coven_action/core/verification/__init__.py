@@ -1,0 +1,1 @@
+"""What a change touches, and whether it may be published."""

@@ -1,0 +1,1 @@
+"""Workflow files: read, checked, and written for the people who copy them."""

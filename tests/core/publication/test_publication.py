@@ -1,0 +1,258 @@
+"""What is published, as data: titles, commit messages, rows, annotations."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coven_action.core.contract.usage import Usage
+from coven_action.core.documents import HandOff, Isolation, Verdict
+from coven_action.core.memory.evidence import MemoryEvidence
+from coven_action.core.platform_limits import ANNOTATIONS_PER_REQUEST, CHECK_TITLE, PULL_REQUEST_TITLE
+from coven_action.core.publication.publication import (
+    TITLE_LENGTH,
+    Annotation,
+    batch_annotations,
+    build_annotations,
+    build_commit_message,
+    build_rows,
+    check_title,
+    claimed_tests,
+    decide_title,
+    find_personal_prefix,
+)
+from coven_action.core.verification.changes import DiffStatistics
+from tests.core.samples import READ_AT, TASK, build_outcome, build_work, changed
+
+WORK = build_work()
+STATISTICS = DiffStatistics(files=2, added_lines=14, deleted_lines=3, patch_bytes=500)
+PASSED = Verdict(step="tree", passed=True, finding="")
+
+
+def title(proposed, work=WORK):
+    return decide_title(HandOff(title=proposed), work)
+
+
+def work_on(issue_title, **changes):
+    return WORK.model_copy(update={"text": WORK.text.model_copy(update={"title": issue_title}), **changes})
+
+
+@pytest.mark.parametrize(
+    ("token", "prefix"),
+    [
+        ("ghp_abc", "ghp_"),
+        ("github_pat_abc", "github_pat_"),
+        ("gho_abc", "gho_"),
+        ("ghu_abc", "ghu_"),
+        ("ghs_abc", None),
+        ("v1.abc", None),
+        ("", None),
+        ("xghp_abc", None),
+    ],
+)
+def test_a_persons_credential_is_recognised_by_its_prefix(token, prefix):
+    assert find_personal_prefix(token) == prefix
+
+
+@pytest.mark.parametrize(
+    ("proposed", "expected"),
+    [
+        ("Add a clock-skew buffer", "Add a clock-skew buffer (#42)"),
+        ("Add a clock-skew buffer (#42)", "Add a clock-skew buffer (#42)"),
+        ("  Add a buffer (#42)\n", "Add a buffer (#42)"),
+        ("", "Fix: total() rounds wrong (#42)"),
+        ("\u200b\u202e", "Fix: total() rounds wrong (#42)"),
+        ("(#42)", "Fix: total() rounds wrong (#42)"),
+        ("Fixes #41", "Fixes \uff0341 (#42)"),
+        ("Ask @everyone", "Ask \uff20everyone (#42)"),
+        ("two\nlines", "two lines (#42)"),
+        ("Add a buffer (#420)", "Add a buffer (\uff03420) (#42)"),
+        ("[skip ci] x", "\uff3bskip ci] x (#42)"),
+    ],
+)
+def test_the_familiars_title_is_made_inert_and_ends_in_the_threads_number(proposed, expected):
+    assert title(proposed) == expected
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [
+        (work_on("total() is wrong"), "Fix: total() is wrong (#42)"),
+        (work_on("Fix the total"), "Fix the total (#42)"),
+        (work_on("fixes #7"), "fixes \uff037 (#42)"),
+        (work_on("#7"), "Fix: \uff037 (#42)"),
+        (work_on(""), "Work of a familiar (#42)"),
+        (work_on("anything", thread_is_pull_request=True), "Answer a comment on the pull request (#42)"),
+    ],
+)
+def test_without_a_title_of_the_familiars_ours_says_what_it_was_about(work, expected):
+    assert title("", work) == expected
+
+
+TEXTS = st.text(max_size=300) | st.text(alphabet="(#42) fixesclo@/:\n[]<!", max_size=300)
+
+
+@given(TEXTS, TEXTS, st.integers(1, 2**31 - 1))
+@settings(derandomize=True, max_examples=300, deadline=None)
+def test_a_title_is_one_line_within_its_limit_and_references_its_own_thread_only(proposed, issue_title, number):
+    found = title(proposed, work_on(issue_title, thread_number=number))
+
+    assert TITLE_LENGTH <= PULL_REQUEST_TITLE
+    assert len(found) <= TITLE_LENGTH
+    assert found.endswith(f" (#{number})")
+    assert found.count("#") == 1 + sum(
+        found[place] == "#" and not found[place + 1 : place + 2].isdigit() for place in range(len(found))
+    )
+    assert found.splitlines() == [found]
+    assert found != f" (#{number})"
+
+
+def test_a_commit_says_who_asked_and_its_task_stands_last():
+    message = build_commit_message("Round half up (#42)", WORK, TASK)
+
+    assert message.splitlines()[0] == "Round half up (#42)"
+    assert "Cody, a familiar of this repository, was asked with coven:fix." in message
+    assert message.splitlines()[-1] == "Coven-Task: 301/issues/1001"
+
+
+def rows(outcome=None, statistics=STATISTICS, verdicts=(PASSED,), work=WORK, memory=None):
+    return {row.name: row.text for row in build_rows(work, outcome, statistics, verdicts, memory)}
+
+
+def test_the_table_answers_the_questions_in_their_order():
+    table = rows(build_outcome())
+
+    assert list(table) == ["what was asked", "what was done", "what we observed", "boundary", "memory"]
+    assert table["what was asked"] == (
+        f"#42 total() rounds wrong (text as of {READ_AT}), asked by an account with write access, with coven:fix"
+    )
+    assert table["what was done"] == (
+        "1 commit, 2 files, +14 \u22123; protected paths: none touched; limits: 2/100 files"
+    )
+    assert table["what we observed"] == "no checks were run; the familiar claims none"
+    assert table["boundary"].startswith("isolation none (demanded: none); the familiar could read")
+    assert table["memory"] == WORK.brief.memory_policy.reason
+
+
+def test_memory_is_told_as_it_was_judged():
+    assert rows(memory=MemoryEvidence(enabled=True, reason="on"))["memory"] == "used: none · read: 0 · proposed: 0"
+
+
+def test_what_was_removed_before_the_familiar_read_it_is_said():
+    text = WORK.text.model_copy(update={"removed": "removed before the familiar read it: 1 HTML comment"})
+
+    assert rows(work=WORK.model_copy(update={"text": text}))["what was asked"].endswith(
+        "; removed before the familiar read it: 1 HTML comment"
+    )
+
+
+def test_a_refusal_takes_the_place_of_the_all_clear():
+    refused = Verdict(step="secrets", passed=False, finding="what looks like a secret was found: github-token")
+    done = rows(verdicts=(PASSED, refused))["what was done"]
+
+    assert "secrets: what looks like a secret was found: github-token" in done
+    assert "none touched" not in done
+
+
+def test_without_a_change_nothing_is_said_to_be_done():
+    assert rows(statistics=DiffStatistics())["what was done"] == "nothing was changed"
+
+
+def test_without_a_record_of_the_run_its_isolation_is_not_guessed():
+    assert rows(None)["boundary"] == "the run left no record of its isolation"
+
+
+@pytest.mark.parametrize("reached", ["none", "partial", "enforced"])
+def test_the_isolation_that_was_reached_is_said_beside_the_one_demanded(reached):
+    isolation = Isolation(demanded="none", reached=reached, note="note")
+
+    assert rows(build_outcome(isolation=isolation))["boundary"] == f"isolation {reached} (demanded: none); note"
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        (None, None),
+        (Usage(input_tokens=118, output_tokens=9), "118 tokens in, 9 out, as the runtime reports it"),
+        (
+            Usage(input_tokens=118, output_tokens=9, cost_usd=0.414),
+            "118 tokens in, 9 out · 0.41 USD, as the runtime reports it",
+        ),
+    ],
+)
+def test_a_cost_is_shown_where_the_runtime_reports_one(usage, cost):
+    assert rows(build_outcome(usage=usage)).get("cost") == cost
+
+
+@pytest.mark.parametrize(
+    ("result", "claims"),
+    [
+        (None, ()),
+        ({}, ()),
+        ({"review": None}, ()),
+        ({"review": "x"}, ()),
+        ({"review": {}}, ()),
+        ({"review": {"tests_run": None}}, ()),
+        ({"review": {"tests_run": "make test"}}, ()),
+        ({"review": {"tests_run": [None, "x", 1]}}, ()),
+        ({"review": {"tests_run": [{"command": "make test", "status": "passed"}]}}, ("make test: passed",)),
+        ({"review": {"tests_run": [{}]}}, ("None: None",)),
+        ({"review": {"tests_run": [{"command": "x", "status": "passed"}] * 50}}, ("x: passed",) * 10),
+    ],
+    ids=range(11),
+)
+def test_what_the_familiar_says_of_its_own_tests_is_read_whatever_it_is(result, claims):
+    assert claimed_tests(build_outcome(result=result)) == claims
+
+
+def test_a_claim_is_never_shown_as_an_observation():
+    result = {"review": {"tests_run": [{"command": "make test", "status": "passed"}]}}
+
+    observed = rows(build_outcome(result=result))["what we observed"]
+    assert observed == "no checks were run; the familiar claims (not verified): make test: passed"
+    assert claimed_tests(None) == ()
+
+
+@given(st.text(max_size=400), st.text(max_size=400))
+@settings(derandomize=True, max_examples=100, deadline=None)
+def test_the_title_of_a_check_run_is_one_line_within_githubs_limit(familiar, text):
+    found = check_title(familiar, text)
+
+    assert len(found) <= CHECK_TITLE
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({}, None),
+        ({"status": "deleted", "after": "absent", "binary": True}, None),
+        ({"binary": True}, "A binary file: its content does not show in the diff."),
+        ({"before": "absent", "after": "symlink", "status": "added"}, "This is now a symlink."),
+        ({"after": "executable"}, "This is now an executable."),
+        ({"before": "executable", "after": "executable"}, None),
+        ({"before": "executable", "after": "file"}, None),
+    ],
+)
+def test_a_note_stands_beside_what_a_reader_of_the_diff_could_overlook(facts, message):
+    annotations = build_annotations((changed("src/a", **facts),))
+
+    assert [annotation.message for annotation in annotations] == ([] if message is None else [message])
+    assert all((annotation.path, annotation.annotation_level) == ("src/a", "notice") for annotation in annotations)
+
+
+def annotation(number):
+    return Annotation(
+        path=f"{number}", start_line=1, end_line=1, annotation_level="notice", title="Changed", message="x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, [0]), (1, [1]), (49, [49]), (50, [50]), (51, [50, 1]), (100, [50, 50]), (101, [50, 50, 1])]
+)
+def test_annotations_travel_in_batches_of_fifty(count, sizes):
+    assert ANNOTATIONS_PER_REQUEST == 50
+    annotations = tuple(annotation(number) for number in range(count))
+    batches = batch_annotations(annotations)
+
+    assert [len(batch) for batch in batches] == sizes
+    assert tuple(found for batch in batches for found in batch) == annotations
