@@ -56,7 +56,11 @@ LIBRARIES = {
     "core": VALUES | {"yaml"},
     "stages": VALUES,
     "runtimes": VALUES,
-    "emulator": {"starlette", "uvicorn", "jinja2", "markupsafe", "markdown_it"},
+    "emulator": {"cryptography", "jwt", "starlette", "uvicorn", "jinja2", "markupsafe", "markdown_it"},
+    "hosted": VALUES
+    | {"alembic", "cryptography", "fastapi", "httpx", "jinja2", "jwt", "markupsafe", "prometheus_client", "pysqlite3"}
+    | {"sqlalchemy", "starlette", "uvicorn"},
+    "client": VALUES | {"httpx"},
     "cli": VALUES | {"click", "rich", "yaml"},
 }
 # The part of the standard library that only computes.
