@@ -11,7 +11,7 @@ WORKERS ?= 2
 TEMPLATES := $(wildcard workflows-templates/*.yml)
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help dev demo lint format test redteam mutate docs lock clean
+.PHONY: help dev demo lint format test fuzz redteam mutate docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ test: $(READY) ## the whole suite but for what is marked slow, and core/ at 100 
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -P -m pytest -n $(WORKERS) --dist=worksteal -m "not slow" --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --include='src/coven_action/core/*' --fail-under=100
+
+fuzz: $(READY) ## the property tests with ten times as many examples, never the same (ARGS="tests/core/redaction")
+	COVEN_TESTS_FUZZ=10 $(BIN)/python -P -m pytest -n $(WORKERS) --dist=worksteal -m hypothesis --timeout=1800 $(ARGS)
 
 redteam: $(READY) ## attack the action with an agent that obeys, guards on and disarmed, and print the table
 	@$(BIN)/python -P -c 'import sys; sys.path.insert(0, "."); from tests.redteam.report import main; sys.exit(main(sys.argv[1:]))' -n $(WORKERS) $(ARGS)

@@ -47,13 +47,14 @@ def _build_schema(model: Any) -> dict[str, Any]:
 
 def render_errors() -> str:
     """Return docs/errors.md."""
-    errors = {code: entry for code, entry in CODES.items() if not entry.refusal}
+    errors = {code: entry for code, entry in CODES.items() if not entry.refusal and entry.status is None}
+    answers = {code: entry for code, entry in CODES.items() if entry.status is not None}
     refusals = {code: entry for code, entry in CODES.items() if entry.refusal}
     return "\n".join(
         [
             "# Errors and refusals",
             "",
-            "Generated from one table in the code (`src/coven_action/errors.py`) by `make docs`. The codes are public: they",
+            "Generated from one table in the code (`src/coven_action/error_codes.py`) by `make docs`. The codes are public: they",
             "stand in logs, comments and `evidence.json`, and do not change their meaning.",
             "",
             "An **error** ends the stage with exit code 1. A **refusal** is an answer: one sentence in the comment, exit code 0.",
@@ -68,13 +69,25 @@ def render_errors() -> str:
             "",
             *_render_table(refusals),
             "",
+            "## Answers of the endpoint",
+            "",
+            "Problem documents of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457), `application/problem+json`; the code is the",
+            "last part of `type` and stands in `code`.",
+            "",
+            *_render_table(answers),
+            "",
         ]
     )
 
 
+def _name_code(code: str, entry: Code) -> str:
+    return f"`{code}`" if entry.status is None else f"`{code}` ({entry.status})"
+
+
 def _render_table(codes: dict[str, Code]) -> list[str]:
     rows = [
-        f"| `{code}` | {entry.meaning} | {entry.remedy} |".replace("\n", " ") for code, entry in sorted(codes.items())
+        f"| {_name_code(code, entry)} | {entry.meaning} | {entry.remedy} |".replace("\n", " ")
+        for code, entry in sorted(codes.items())
     ]
     return ["| code | what it means | what to do |", "|---|---|---|", *rows]
 

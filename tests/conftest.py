@@ -5,9 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+from tests.fuzzing import USUAL, examples
 
 if TYPE_CHECKING:
     from tests.seeded_github import SeededGitHub
+
+# --- property tests
+
+settings.register_profile("coven", examples(USUAL))
+settings.load_profile("coven")
 
 # --- the local GitHub
 

@@ -7,17 +7,18 @@ use any more, or when more than 3 % are explained so.
 
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 from mutation.mutants import Mutant, iterate_mutants
-from mutation.running import answer_apart, find_survivors_by_body, is_told_by_import, prepare
+from mutation.running import answer_apart, find_survivors_by_body, find_survivors_by_import, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "src" / "coven_action" / "core"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 MOST_EQUIVALENT = 0.03
 
-# Which tests are asked about which files: first those beside a file, then all of its row.
+# Which tests are asked about which files: first those nearest to a file, then all of its row.
 RULES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
         ("trust/trust.py", "trust/run_trust.py"),
@@ -37,6 +38,17 @@ RULES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     ),
 )
 
+# The tests nearest to a file that has none of its own name.
+NEAREST: dict[str, str] = {
+    "entry_document.py": "entry_parsing.py",
+    "entry_rendering.py": "entry_parsing.py",
+    "evidence.py": "judging.py",
+    "grants.py": "policy.py",
+    "instructions.py": "screens.py",
+    "personal_data.py": "screens.py",
+    "proposed_file.py": "judging.py",
+}
+
 
 def main(chosen: list[str]) -> int:
     """Print what became of the mutants of each file; return the exit code."""
@@ -46,8 +58,7 @@ def main(chosen: list[str]) -> int:
     for patterns, tests in RULES:
         files = [path for pattern in patterns for path in sorted(CORE.glob(pattern)) if _is_chosen(path, chosen)]
         mutants = {path: list(iterate_mutants(path.read_text(encoding="utf-8"), str(path))) for path in files}
-        survivors = _find_survivors(mutants, tests) if mutants else {}
-        for path, names in survivors.items():
+        for path, names in _iterate_survivors(mutants, tests) if mutants else ():
             reasons = explained.get(_name_file(path), {})
             good = _report(path, len(mutants[path]), set(names), set(reasons)) and good
     return 0 if good else 1
@@ -61,22 +72,19 @@ def _is_chosen(path: Path, chosen: list[str]) -> bool:
     return path.name != "__init__.py" and (not chosen or _name_file(path) in chosen)
 
 
-def _find_survivors(mutants: dict[Path, list[Mutant]], tests: tuple[str, ...]) -> dict[Path, list[str]]:
+def _iterate_survivors(mutants: dict[Path, list[Mutant]], tests: tuple[str, ...]) -> Iterator[tuple[Path, list[str]]]:
     bodies = {path: [one for one in group if one.function] for path, group in mutants.items()}
     left = answer_apart(lambda: find_survivors_by_body(bodies, tests))
-    survivors = {}
     for path, group in mutants.items():
         waiting = [one for one in group if not one.function or one.name in left[str(path)]]
-        survivors[path] = _find_survivors_by_import(path, waiting, tests)
-    return survivors
+        yield path, _find_survivors_by_import(path, waiting, tests)
 
 
 def _find_survivors_by_import(path: Path, mutants: list[Mutant], tests: tuple[str, ...]) -> list[str]:
     name = _name_file(path)
     module = "coven_action.core." + name.removesuffix(".py").replace("/", ".")
-    beside = ROOT / "tests" / "core" / Path(name).with_name(f"test_{path.name}")
-    groups = [(str(beside),), tests] if beside.exists() else [tests]
-    return [one.name for one in mutants if not is_told_by_import(one, module, path, groups)]
+    nearest = ROOT / "tests" / "core" / Path(name).with_name(f"test_{NEAREST.get(path.name, path.name)}")
+    return find_survivors_by_import(mutants, module, path, [(str(nearest),), tests])
 
 
 def _report(path: Path, number: int, survivors: set[str], explained: set[str]) -> bool:

@@ -12,6 +12,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
@@ -29,26 +31,23 @@ Answer = TypeVar("Answer")
 _Function = tuple[str, int]
 """A function by the file it stands in and its first line."""
 
+# Without rewritten assertions and without what looks for leaks: nobody reads a report here, and each start counts.
 PYTEST = (
-    *("-q", "--no-header", "--tb=no", "--import-mode=importlib", "-o", "addopts=", "-o", "timeout=0"),
-    *(
-        "-p",
-        "no:faulthandler",
-        "-p",
-        "pytest_timeout",
-        "-p",
-        "pytest_mock",
-        "-p",
-        "_hypothesis_pytestplugin",
-        "-p",
-        "no:cacheprovider",
-    ),
-    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+    *("-q", "--no-header", "--tb=no", "--import-mode=importlib", "--assert=plain", "-o", "addopts=", "-o", "timeout=0"),
+    *(f"-pno:{name}" for name in ("cacheprovider", "faulthandler", "threadexception", "unraisableexception")),
 )
+PLUGINS = ("_hypothesis_pytestplugin", "pytest_mock", "pytest_timeout")
+
+
+def _run_pytest(arguments: Sequence[str], plugin: object) -> bool:
+    plugins = [import_module(name) for name in PLUGINS]
+    return pytest.main([*PYTEST, *arguments], plugins=[*plugins, plugin]) == pytest.ExitCode.OK
 
 
 def prepare() -> None:
     """Import what every test needs and no fault changes; a failing property need not be shrunk to count."""
+    for module in ("pydantic.main", "yaml", *PLUGINS):
+        import_module(module)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     quick = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     everything = list(hypothesis.HealthCheck)
@@ -66,7 +65,7 @@ def find_survivors_by_body(mutants: Mapping[Path, Sequence[Mutant]], tests: Sequ
         tests: Files and folders for pytest.
     """
     runner = _BodyRunner(mutants)
-    if pytest.main([*PYTEST, *tests], plugins=[runner]) != pytest.ExitCode.OK:
+    if not _run_pytest(tests, runner):
         raise SystemExit(f"The tests fail without any fault; mend them first: {' '.join(tests)}")
     return runner.survivors
 
@@ -92,9 +91,9 @@ class _BodyRunner:
         functions = _list_functions({str(path) for path in self._mutants})
         gc.freeze()
         for path, mutants in self._mutants.items():
-            self.survivors[str(path)] = [
-                one.name for one in mutants if not self._is_told(session, one, str(path), functions)
-            ]
+            runs = [self._prepare_run(session, one, str(path), functions) for one in mutants]
+            unnoticed = run_all_apart(runs, seconds=20)
+            self.survivors[str(path)] = [one.name for one, alive in zip(mutants, unnoticed, strict=True) if alive]
         session.testsfailed = 0
         return True
 
@@ -115,9 +114,10 @@ class _BodyRunner:
             sys.setprofile(None)
             self._seconds[item.nodeid] = time.monotonic() - begun
 
-    def _is_told(
+    def _prepare_run(
         self, session: pytest.Session, mutant: Mutant, path: str, functions: dict[_Function, list[FunctionType]]
-    ) -> bool:
+    ) -> Callable[[], bool]:
+        """Return what says, in a process of its own, whether the tests pass with the fault in place."""
         items = self._reached.get((path, mutant.function), [])
 
         def run() -> bool:
@@ -131,7 +131,7 @@ class _BodyRunner:
                     return False
             return True
 
-        return not run_apart(run, seconds=20)
+        return run
 
 
 def _run_items(items: Sequence[pytest.Item], around: Callable[[pytest.Item, Callable[[], None]], None]) -> None:
@@ -181,14 +181,25 @@ def _find_code(code: CodeType, first_line: int) -> CodeType:
     raise LookupError(first_line)
 
 
-def is_told_by_import(mutant: Mutant, module: str, path: Path, tests: Iterable[Sequence[str]]) -> bool:
-    """Return whether any of the groups of tests, collected anew with the fault in place, fails."""
+def find_survivors_by_import(
+    mutants: Iterable[Mutant], module: str, path: Path, groups: Iterable[Sequence[str]]
+) -> list[str]:
+    """Return the names of the mutants that no group of tests, collected anew with the fault in place, tells."""
+    waiting = list(mutants)
+    for group in groups:
+        runs = [partial(_run_with, mutant.code, module, path, group) for mutant in waiting]
+        unnoticed = run_all_apart(runs, seconds=60)
+        # Whoever works on the tests meanwhile must not be taken for one that tells a fault.
+        if not run_all_apart([partial(_run_with, None, module, path, group)], seconds=60)[0]:
+            raise SystemExit(f"The tests fail without any fault; mend them first: {' '.join(group)}")
+        waiting = [mutant for mutant, alive in zip(waiting, unnoticed, strict=True) if alive]
+    return [mutant.name for mutant in waiting]
 
-    def run(group: Sequence[str]) -> bool:
-        sys.meta_path.insert(0, _MutantFinder(module, path, mutant.code))
-        return pytest.main(["-x", *PYTEST, *group], plugins=[_CheapFirst()]) == pytest.ExitCode.OK
 
-    return any(not run_apart(lambda group=group: run(group), seconds=30) for group in tests)  # type: ignore[misc]
+def _run_with(code: CodeType | None, module: str, path: Path, tests: Sequence[str]) -> bool:
+    if code is not None:
+        sys.meta_path.insert(0, _MutantFinder(module, path, code))
+    return _run_pytest(["-x", *tests], _CheapFirst())
 
 
 class _MutantLoader(SourceFileLoader):
@@ -230,22 +241,45 @@ def answer_apart(ask: Callable[[], Answer]) -> Answer:
             answer.flush()
             return True
 
-        if not run_apart(run, seconds=4 * 3600):
+        if not run_all_apart([run], seconds=4 * 3600)[0]:
             raise SystemExit("Mutation testing could not be carried out; the tests may fail without any fault.")
         answer.seek(0)
         return cast("Answer", json.load(answer))
 
 
-def run_apart(run: Callable[[], bool], *, seconds: int) -> bool:
-    """Return what a function says in a process of its own; False where it crashes or takes too long, as with a loop."""
+def run_all_apart(runs: Sequence[Callable[[], bool]], *, seconds: int) -> list[bool]:
+    """Return what each function says in a process of its own; False where it crashes or computes too long, as with a loop.
+
+    As many run at a time as there are processors.
+    """
+    answers = [False] * len(runs)
+    running: dict[int, int] = {}
+    for index, run in enumerate(runs):
+        if len(running) == os.cpu_count():
+            _await_one(running, answers)
+        running[_start_apart(run, seconds)] = index
+    while running:
+        _await_one(running, answers)
+    return answers
+
+
+def _await_one(running: dict[int, int], answers: list[bool]) -> None:
+    process, status = os.wait()
+    if process in running:
+        answers[running.pop(process)] = status == 0
+
+
+def _start_apart(run: Callable[[], bool], seconds: int) -> int:
+    """Start a function in a process of its own; return the process's number."""
     sys.stdout.flush()
     child = os.fork()
     if child:
-        return os.waitpid(child, 0)[1] == 0
+        return child
     status = 1
     try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(seconds)
+        # Time that the process uses, not time that passes: a busy machine fails no test.
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)

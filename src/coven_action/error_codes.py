@@ -11,11 +11,12 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What a code means and what to do about it, in general words."""
+    """What a code means and what to do about it, in general words. `status` is HTTP's, where the endpoint answers with it."""
 
     meaning: str
     remedy: str
     refusal: bool = False
+    status: int | None = None
 
 
 CODES: Final[Mapping[str, Code]] = {
@@ -289,6 +290,11 @@ CODES: Final[Mapping[str, Code]] = {
         "A document is not the one that the earlier stage wrote.",
         "Something changed it in between. Look at what ran in the job before you re-run it.",
     ),
+    "digest-missing": Code(
+        "No digest of a document was handed over: the stage that wrote it ended before it could vouch for it.",
+        "Re-run the job. Where the stages run in jobs of their own, hand over the outputs `plan-sha256` and "
+        "`outcome-sha256`.",
+    ),
     "document-of-another-run": Code(
         "A document belongs to another run, or to an earlier attempt of this one.",
         "Start from `plan` again: re-run all jobs, not only the failed one.",
@@ -509,5 +515,209 @@ CODES: Final[Mapping[str, Code]] = {
     "missing-environment": Code(
         "A variable or input that the stage needs is not set.",
         "Run inside GitHub Actions, or set the variable that the message names.",
+    ),
+    # the endpoint: what it answers, as problems of RFC 9457
+    "not-authenticated": Code(
+        "The request carries no token that the endpoint accepts; it does not say why.",
+        "Send a session from POST /v1/session. In a workflow, look whether the repository is enrolled, whether the "
+        "audience is the endpoint's URL, and whether the runner's clock is right.",
+        status=401,
+    ),
+    "not-permitted": Code(
+        "Whoever asks is known and may not do this.",
+        "Ask somebody with the role that the message names, or from a run with more authority.",
+        status=403,
+    ),
+    "repo-transferred": Code(
+        "The repository belongs to another account than the one it was enrolled for.",
+        "Have an administrator of each account confirm the transfer.",
+        status=403,
+    ),
+    "repository-suspended": Code(
+        "An administrator has suspended the repository at the endpoint.",
+        "Ask an administrator of the account to release it.",
+        status=403,
+    ),
+    "not-found": Code(
+        "There is no such thing, or it is another tenant's; the answer is the same.",
+        "Look at the id, and at the account the token was issued for.",
+        status=404,
+    ),
+    "method-not-allowed": Code("The path takes another method.", "Use one that the Allow header names.", status=405),
+    "idempotency-key-missing": Code(
+        "A write came without an Idempotency-Key.",
+        "Send the header with a text of your own of 1 to 100 printable characters, the same for each repetition.",
+        status=400,
+    ),
+    "idempotency-key-reused": Code(
+        "The Idempotency-Key has carried another request before.",
+        "Use a new key for a new request.",
+        status=422,
+    ),
+    "precondition-missing": Code(
+        "A change of something that has versions came without If-Match.",
+        "Read it first and send its ETag as If-Match.",
+        status=428,
+    ),
+    "version-changed": Code(
+        "It has changed since it was read.",
+        "Read it again, look at what has changed, and decide anew.",
+        status=412,
+    ),
+    "wrong-state": Code(
+        "What is asked for is not possible in the state it is in.",
+        "Look at its state; the message names the states in which it is possible.",
+        status=409,
+    ),
+    "malformed-request": Code(
+        "The request is no JSON, or not the document that the route takes.",
+        "Mend the fields that the answer lists; the description is at /openapi.json.",
+        status=422,
+    ),
+    "body-too-large": Code(
+        "The body is larger than the route takes.", "Send less at once; 1 MiB is the most.", status=413
+    ),
+    "unsupported-media-type": Code(
+        "The body is declared as something else than JSON.", "Send Content-Type: application/json.", status=415
+    ),
+    "cursor-invalid": Code("The cursor is none that the endpoint gave.", "Start without a cursor.", status=400),
+    "cursor-expired": Code(
+        "The events after the cursor are no longer kept.",
+        "Read the current state anew and go on from the cursor that the answer names.",
+        status=410,
+    ),
+    "quota-exceeded": Code(
+        "The account has used what its tier allows.",
+        "Wait until the time that the answer names, or have an administrator raise the cap.",
+        status=429,
+    ),
+    "too-many-events": Code(
+        "The run has reported as many events as a run may.",
+        "Report fewer; the end of the run is accepted in any case.",
+        status=429,
+    ),
+    "overloaded": Code(
+        "The endpoint has more to do than it can.", "Repeat after the seconds in Retry-After.", status=503
+    ),
+    "store-closing": Code("The endpoint is being stopped.", "Repeat after the seconds in Retry-After.", status=503),
+    "disk-full": Code(
+        "The endpoint's disk is full; nothing was changed.",
+        "Free space where its database lies; it goes on by itself.",
+        status=503,
+    ),
+    "database-failed": Code(
+        "The endpoint's database failed; nothing was changed.", "Look at the endpoint's log.", status=503
+    ),
+    "internal-error": Code(
+        "The endpoint met a fault of its own; nothing was changed.",
+        "Look for the request's id in the endpoint's log.",
+        status=500,
+    ),
+    "tenant-missing": Code(
+        "The local administrator's token reaches several accounts, and the request names none of them, or none that exists.",
+        "Send the account's login or number as Coven-Tenant.",
+        status=400,
+    ),
+    # a run and the endpoint
+    "endpoint-unreachable": Code(
+        "The endpoint gave no answer in time.",
+        "Look whether it runs and whether the runner may reach it; the job goes on without memory and history.",
+    ),
+    "endpoint-unreadable": Code(
+        "The endpoint's answer is none that this release reads.",
+        "Look whether `hosted.url` names an endpoint, and whether both sides are of the same release.",
+    ),
+    "endpoint-refused": Code(
+        "The endpoint refused a request.", "Look up the endpoint's own code, which the message names, in this list."
+    ),
+    "endpoint-required": Code(
+        "The endpoint could not be asked, and the configuration does not let a run start without its answer.",
+        "Look at the endpoint and at the job's `id-token: write`, then trigger again.",
+        refusal=True,
+    ),
+    "thread-busy": Code(
+        "Another run works on the thread, or has waited longer for it.",
+        "Trigger again when that run has ended.",
+        refusal=True,
+    ),
+    "admission-refused": Code(
+        "The endpoint does not admit the run: a cap of the account or of the repository is used up.",
+        "Wait until the time that the message names, or have an administrator raise the cap.",
+        refusal=True,
+    ),
+    # running the endpoint
+    "account-unknown": Code(
+        "The database has no such account, or several of that login.",
+        "Give the login or the id under which it was enrolled; `coven-action enrol` enrols it.",
+    ),
+    "account-enrolled": Code(
+        "The account of the export is in this database already.", "Import it into a database that does not have it."
+    ),
+    "export-broken": Code(
+        "An export is damaged, cut off, or was changed.",
+        "Take the export again; where the endpoint gives the same one, its history was changed.",
+    ),
+    "sqlite-too-old": Code(
+        "The installed SQLite could lose an acknowledged write.", "Install pysqlite3 0.6.1 or newer."
+    ),
+    # who a run is, by its ID token
+    "run-not-admitted": Code(
+        "The endpoint admits no such run of the repository: its event, ref, workflow, environment or runner is not listed.",
+        "Look at the rules the repository was enrolled with, or have an administrator change them.",
+        status=403,
+    ),
+    "id-token-not-permitted": Code(
+        "The job may not ask for an ID token.",
+        "Write `id-token: write` into the permissions of the job that runs `plan` or `publish`.",
+    ),
+    "id-token-failed": Code(
+        "GitHub gave the job no ID token.", "Re-run the job; if it fails again, look at https://www.githubstatus.com."
+    ),
+    # the gateway to the model
+    "gateway-not-started": Code(
+        "The model gateway, the process that holds the model's key, could not be started.",
+        "Look at the message: the key must be one piece of visible ASCII, and the folder of the socket must belong to "
+        "nobody else.",
+    ),
+    "gateway-lost": Code(
+        "The model gateway ended without its account of what was spent.",
+        "Re-run the job. What the run had spent stands in the account of the model's provider alone.",
+    ),
+    "budget-requests": Code(
+        "The run has made as many requests to its model as its budget allows, and was ended.",
+        "Make the task smaller, or raise the limit on the run; the work so far is in the artifact.",
+    ),
+    "budget-tokens": Code(
+        "The run has used the tokens of its budget, and was ended.",
+        "Make the task smaller, or raise the limit on the run; the work so far is in the artifact.",
+    ),
+    "budget-cost": Code(
+        "The run has spent the money of its budget, and was ended.",
+        "Make the task smaller, or raise limits.cost in .github/coven.yml; the work so far is in the artifact.",
+    ),
+    # the start of the endpoint
+    "invalid-setting": Code(
+        "A setting of the endpoint has a value that it does not take.",
+        "Write what the message names; `coven-action serve --help` lists the settings.",
+    ),
+    "signing-key-unusable": Code(
+        "The file of the key that signs the audit log's heads is no such key, or cannot be read or made.",
+        "Restore it from a backup. A new key is made where the file is missing, but then nobody can tell a rewritten log "
+        "by the heads that were signed before.",
+    ),
+    "database-newer": Code(
+        "The database was made by a newer version of the endpoint.",
+        "Start the version that made it, or a newer one, or restore the backup from before the upgrade.",
+    ),
+    "database-unusable": Code(
+        "The file is no database of the endpoint, or it is damaged.",
+        "Check the path; restore the newest backup where the file is damaged.",
+    ),
+    "database-in-use": Code(
+        "Another process serves this database already.",
+        "Stop it first, or give this one a database of its own with --data.",
+    ),
+    "address-in-use": Code(
+        "The address cannot be listened on.", "Stop what listens there, or choose another with --host and --port."
     ),
 }

@@ -8,7 +8,9 @@ from coven_action.adapters.github_api import GitHubAPI
 from coven_action.core.documents import TaskIdentity
 from coven_action.core.publication.publication import Annotation
 from coven_action.core.publication.status_marker import Status, render_marker
+from coven_action.core.publication.targets import BOT_EMAIL
 from coven_action.core.redaction.redactor import Redactor
+from coven_action.emulator import git_store
 from coven_action.errors import GitHubError
 from tests.scenario import Scene
 from tests.seeded_github import SeededGitHub
@@ -206,6 +208,8 @@ def test_an_answer_that_is_not_githubs_is_an_error_and_no_crash(scene, client, b
         lambda: client.api.find_branches("coven/issue-1"),
         lambda: client.api.get_head("0" * 40),
         lambda: client.api.find_pull_requests("topic"),
+        lambda: client.api.find_changed_paths(1),
+        lambda: client.api.find_labeller(1, "bug"),
         lambda: client.api.get_pull_request(1),
         lambda: client.api.find_check_runs("0" * 40, "Coven"),
         lambda: client.api.create_comment(1, BODY),
@@ -261,6 +265,80 @@ def test_annotations_go_in_the_batches_given(scene, client):
     assert _create_check_run(client.api, scene, batches) == 1
     (check,) = scene.check_runs
     assert len(check.annotations) == 107
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_no_annotation_appears_twice_or_is_lost_whatever_breaks(scene, client, fault, number):
+    batches = [
+        [(Annotation(path=f"{batch}-{place}", start_line=1, end_line=1, annotation_level="notice", title="t", message="m"),
+          redact("m")) for place in range(size)]
+        for batch, size in enumerate((50, 50, 7))
+    ]  # fmt: skip
+    hit = scene.github.faults.add(method="PATCH", path_regex="/check-runs/", nth=number, **fault)
+
+    assert _create_check_run(client.api, scene, batches) == 1
+
+    (check,) = scene.check_runs
+    assert hit.hits == 1
+    paths = [annotation["path"] for annotation in check.annotations]
+    assert paths == [annotation.path for batch in batches for annotation, _ in batch]
+
+
+def test_annotations_that_keep_breaking_end_with_an_error(scene, client):
+    note = Annotation(path="a", start_line=1, end_line=1, annotation_level="notice", title="t", message="m")
+    hit = scene.github.faults.add(method="PATCH", path_regex="/check-runs/", status=503, times=50)
+
+    with pytest.raises(GitHubError) as caught:
+        _create_check_run(client.api, scene, [[(note, redact("m"))] * 50, [(note, redact("m"))]])
+    assert (caught.value.code, hit.hits) == ("github-unavailable", 3)
+
+
+def test_whoever_applied_a_label_last_is_found_over_all_pages(scene, client):
+    issue = scene.open_issue()
+    bot, person, other = scene.world.actions_bot, scene.github.maintainer, scene.github.triager
+    assert client.api.find_labeller(1, "coven:needs-review") is None
+    for number in range(60):
+        scene.world.add_labels(scene.repository, issue, ["Coven:Needs-Review"], person)
+        scene.world.remove_label(issue, "coven:needs-review", other)
+        scene.world.add_labels(scene.repository, issue, [f"bug-{number}"], other)
+    assert client.api.find_labeller(1, "coven:needs-review") == person.id
+
+    scene.world.add_labels(scene.repository, issue, ["coven:needs-review"], bot)
+    assert client.api.find_labeller(1, "coven:needs-review") == bot.id
+    assert client.api.find_labeller(1, "bug-3") == other.id
+
+
+def test_an_event_of_a_deleted_account_names_nobody(scene, client):
+    scene.open_issue()
+    events = [{"event": "labeled", "label": {"name": "bug"}, "actor": None}, {"event": "mentioned", "actor": None}]
+    scene.github.faults.add(path_regex="/events", status=200, body=events, times=2)
+
+    assert client.api.find_labeller(1, "bug") is None
+
+
+def test_the_changed_paths_of_a_pull_request_are_found_with_both_names_of_a_rename(scene, client):
+    scene.open_issue()
+    answer = [{"filename": "new.json", "previous_filename": "package.json"}, {"filename": "src/tax.py"}]
+    scene.github.faults.add(path_regex="/files", status=200, body=answer)
+    assert client.api.find_changed_paths(1) == ("new.json", "package.json", "src/tax.py")
+
+    scene.commit({f"texts/{number}": "x" for number in range(130)}, "topic")
+    words = {"title": redact("Fix"), "body": redact("x"), "head": "topic", "base": "main"}
+    made, _ = client.api.create_pull_request(**words)
+    assert len(client.api.find_changed_paths(made.number)) == 130
+
+
+@pytest.mark.parametrize(("email", "key"), [(BOT_EMAIL, "301/issues/7"), ("maintainer@example.invalid", None)])
+def test_a_head_is_ours_only_where_we_committed_it(scene, client, email, key):
+    tree, parent = scene.git("rev-parse", "main^{tree}", "main").split()
+    lines = f"tree {tree}\nparent {parent}\nauthor a <{BOT_EMAIL}> 1 +0000\ncommitter c <{email}> 1 +0000\n\nFix\n\n"
+    content = f"{lines}Coven-Task: 301/issues/7\n".encode()
+    made = git_store.run_git(scene.repository.path, "hash-object", "-t", "commit", "-w", "--stdin", content=content)
+    scene.git("update-ref", "refs/heads/topic", made.decode().strip())
+
+    head = client.api.get_head(made.decode().strip())
+    assert (head.task_key, head.parent_sha) == (key, parent)
 
 
 def test_a_superseded_check_keeps_its_head(scene, client):

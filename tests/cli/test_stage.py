@@ -87,7 +87,8 @@ def test_the_program_of_the_run_stage_sees_no_token(scene, capfd):
     run._clone()
     seen = scene.folder / "seen"
     program.write_text(program.read_text().replace("'seen'", repr(str(seen))))
-    stage.start_stage("run", run.environment, folder, "--checkout", str(run.checkout))
+    vouched = {**folder, PLAN_SHA256: run.digest("plan.json")}
+    stage.start_stage("run", run.environment, vouched, "--checkout", str(run.checkout))
 
     assert b"stage\0run" in seen.read_bytes()
     assert scene.github.token.encode() not in seen.read_bytes()
@@ -156,6 +157,23 @@ def test_a_run_that_leaves_nothing_is_still_told_by_publish(scene, monkeypatch):
 
     assert run.finish_as_processes() == 1
     assert run.evidence.fault.code == "missing-document"
+    assert "failed in `run`" in scene.comments(scene.repository.issues[1])[0].body
+
+
+def test_a_run_that_was_killed_after_its_outcome_vouches_for_nothing(scene, monkeypatch):
+    """What lies there may have been written by anybody since: no digest is handed over, and nothing is published."""
+    run = scene.start(scene.label(scene.open_issue()))
+    start = stage.start_stage
+
+    def kill_run(name, *rest):
+        code = start(name, *rest)
+        return -9 if name == "run" else code
+
+    monkeypatch.setattr(stage, "start_stage", kill_run)
+
+    assert run.finish_as_processes() == 1
+    assert (run.evidence.fault.stage, run.evidence.fault.code) == ("run", "digest-missing")
+    assert scene.branches() == {}
     assert "failed in `run`" in scene.comments(scene.repository.issues[1])[0].body
 
 

@@ -38,6 +38,7 @@ PATCH = Familiar(id="patch", display_name="Patch", runtime="patch")
 LIMITS = PlannedLimits(time_seconds=1800, turns=40, files=100, patch_bytes=4 * 1024 * 1024)
 TARGET = Target(
     base_ref="main",
+    base_ref_sha=BASE_SHA,
     base_sha=BASE_SHA,
     branch="coven/issue-42",
     expected_sha=None,

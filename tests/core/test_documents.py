@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.documents import (
@@ -18,6 +18,7 @@ from coven_action.core.documents import (
 )
 from coven_action.errors import DocumentError
 from tests.core.samples import REFUSAL, TASK, build_evidence, build_outcome, build_plan, build_work
+from tests.fuzzing import examples
 
 PUBLISHED = Published(pull_request=57, head_sha="a" * 40, branch="coven/issue-42", conclusion="neutral")
 WORK = build_work()
@@ -116,7 +117,7 @@ def test_an_oversized_document_is_refused_unread(name):
 
 
 @given(st.sampled_from(sorted(DOCUMENTS)), st.integers(0, 10**6), st.binary(max_size=3))
-@settings(derandomize=True, max_examples=200)
+@examples(200)
 def test_a_damaged_document_is_read_or_refused_and_never_a_crash(name, place, junk):
     parse, document = DOCUMENTS[name]
     data = write_document(document)
@@ -181,7 +182,7 @@ IDENTITIES = st.builds(
 
 
 @given(IDENTITIES, IDENTITIES)
-@settings(derandomize=True, max_examples=200)
+@examples(200)
 def test_two_tasks_share_a_key_exactly_when_all_but_the_attempt_is_equal(one, other):
     same = one.model_copy(update={"run_attempt": other.run_attempt}) == other
 

@@ -1,11 +1,12 @@
 """What GitHub's error answers mean, and what to do about them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.github_errors import SETTINGS_HINT, SHOWN, Answer, explain, find_wait, read_answer
 from coven_action.error_codes import CODES
+from tests.fuzzing import examples
 
 REQUEST = "POST /repos/acme/billing/pulls"
 
@@ -116,7 +117,7 @@ JSON = st.recursive(
 
 
 @given(st.integers(100, 599), st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3), JSON, JSON, JSON)
-@settings(derandomize=True, max_examples=150)
+@examples(150)
 def test_every_answer_has_a_meaning(status, headers, body, message, errors):
     for shape in (body, {"message": message, "errors": errors}):
         meaning = explain(read_answer(status, headers, shape), REQUEST)

@@ -4,12 +4,13 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from coven_action.core.records import Payload, Record, canonical_json, sha256_hex
 from coven_action.core.refusals import Refusal
+from tests.fuzzing import examples
 
 
 class Ours(Record):
@@ -57,7 +58,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(derandomize=True, max_examples=100)
+@examples(100)
 def test_equal_values_give_equal_bytes_in_any_order_of_keys(value):
     text = canonical_json(value)
     turned = json.loads(text, object_pairs_hook=lambda pairs: dict(reversed(pairs)))
@@ -72,7 +73,7 @@ def test_text_stays_readable():
 
 
 @given(st.binary(max_size=20))
-@settings(derandomize=True, max_examples=20)
+@examples(20)
 def test_a_digest_is_sixty_four_lower_case_digits(data):
     digest = sha256_hex(data)
 

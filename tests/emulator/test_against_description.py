@@ -70,6 +70,8 @@ def _walk_threads(rest, nobody):
     rest.post(f"{issue}/labels", ["bare"])
     rest.post(f"{issue}/labels", {"labels": "text"})
     rest.delete(f"{issue}/labels/coven%3Aa%2Fb")
+    nobody.get(f"{issue}/events?per_page=2")
+    rest.get(f"{REPOSITORY}/issues/99/events")
     rest.delete(f"{issue}/labels/absent")
     nobody.post(f"{issue}/labels", {"labels": ["x"]})
     Client(rest.api_url, "unknown").get(issue)

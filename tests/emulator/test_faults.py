@@ -96,12 +96,6 @@ def test_a_request_is_bounded(github, path):
     assert requests.post(github.url + path, data=endless(), headers=headers, timeout=60).status_code == 413
 
 
-def test_oidc_is_not_offered_and_says_so(github):
-    answer = requests.get(f"{github.url}/oidc?audience=x", timeout=20)
-    assert answer.status_code == 404
-    assert "no OIDC" in answer.json()["message"]
-
-
 def test_it_listens_on_this_machine_only_and_a_taken_port_is_told(github, tmp_path):
     assert github.url.startswith("http://127.0.0.1:")
     port = int(github.url.rpartition(":")[2])

@@ -60,6 +60,20 @@ def test_a_label_is_put_on_once_whatever_its_case(rest):
     assert [label["name"] for label in labels] == ["coven:fix"]
 
 
+def test_the_events_of_a_thread_say_who_applied_and_removed_which_label(rest, github):
+    github.world.add_labels(github.repository, github.repository.issues[1], ["coven:draft"], github.maintainer)
+    rest.post(f"{ISSUE}/labels", {"labels": ["coven:draft", "coven:late"]})
+    rest.delete(f"{ISSUE}/labels/coven:draft")
+
+    events = rest.get(f"{ISSUE}/events").json()
+    bot = github.world.actions_bot.id
+    assert [(event["event"], event["label"]["name"], event["actor"]["id"]) for event in events][-3:] == [
+        ("labeled", "coven:draft", github.maintainer.id),
+        ("labeled", "coven:late", bot),
+        ("unlabeled", "coven:draft", bot),
+    ]
+
+
 @pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b'{"body": NaN}', b'{"body": "\\ud800"}', b"\xff"])
 def test_what_is_no_json_text_is_refused(rest, body):
     answer = requests.post(f"{rest.api_url}{ISSUE}/comments", data=body, headers=rest.headers, timeout=20)

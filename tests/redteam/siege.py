@@ -199,7 +199,7 @@ class Siege:
         git = Git(self.folder / "git-home", os.environ["PATH"])
         base = git_store.create_repository(bare, "main", {**FILES, ".github/coven.yml": CONFIGURATION})
         git.run("clone", "--quiet", "--no-hardlinks", str(bare), str(checkout))
-        target = Target(base_ref="main", base_sha=str(base), branch="coven/issue-1", expected_sha=None,
+        target = Target(base_ref="main", base_ref_sha=str(base), base_sha=str(base), branch="coven/issue-1", expected_sha=None,
                         pull_request=None, why="a new branch")  # fmt: skip
         run.mkdir()
         place = {"default_branch": "main", "clone_url": "https://github.example/acme/billing.git"}
@@ -220,7 +220,7 @@ class Siege:
         found = repository.import_bundle(bundle)
         files, patch = repository.list_changes(found), repository.read_patch(found, LIMITS.patch_bytes)
         facts = Facts(files=files, statistics=measure(files, len(patch)), limits=LIMITS, base_sha=base, secrets=(),
-                      tip_parents=repository.list_parents(found), target_moved=None)  # fmt: skip
+                      tip_parents=repository.list_parents(found))  # fmt: skip
         return Judged(files, verification.verify(facts), patch)
 
     def start(self, event: Event, **facts: Any) -> "AttackedRun":

@@ -4,7 +4,7 @@ import os
 import re
 from contextlib import suppress
 
-from coven_action.core.publication.targets import find_task_key, is_branch_of
+from coven_action.core.publication.targets import BOT_EMAIL, find_task_key, is_branch_of
 from coven_action.core.records import canonical_json, sha256_hex
 from coven_action.emulator import git_store
 from coven_action.errors import Error
@@ -238,6 +238,13 @@ def test_s19_a_moving_base_changes_nothing_else(siege, attack):
     return {"reverted": changed != ["src/tax.py"]}
 
 
+@redteam("S19", "a base that moves to something else in the same place is not published over", attacks=["text", "removal"])
+def test_s19_a_base_in_the_way_stops_the_push(siege, attack):
+    theirs = {"text": "def total(net, rate):\n    return net\n", "removal": None}[attack]
+    aftermath = siege.attack(MEND, before_publish=advance({"src/tax.py": theirs}))
+    return {"published": aftermath.pushed}
+
+
 def hand_over(run, build):
     """Replace what `run` left by a bundle of the attacker's, as an agent could that had taken over the whole stage."""
     folder = run.job / "forge"
@@ -308,7 +315,7 @@ def forged_message(folder, base):
 @redteam("X2", "a commit of the agent's is never the one that is pushed: its message, author and task are ours")
 def test_x2_a_forged_commit_is_made_anew(siege):
     aftermath = siege.attack(MEND, before_publish=lambda run: hand_over(run, forged_message))
-    keys = {find_task_key(message) for message in aftermath.messages()}
+    keys = {find_task_key(message, committer=BOT_EMAIL) for message in aftermath.messages()}
     return {"forged": "1/issues/999" in keys}
 
 

@@ -419,6 +419,8 @@ class Workbench:
     def list_requests(self, stage: str) -> list["Request"]:
         """Return the requests that a stage of the ordinary task makes, git's included."""
         run = self.restore(stage)
+        outputs = read_outputs_of(run)
+        run.digests = {"plan": outputs.get("plan-sha256"), "outcome": outputs.get("outcome-sha256")}
         before = len(self.scene.github.exchanges)
         {"plan": run.plan, "run": run.work, "publish": run.publish}[stage]()
         numbers: Counter[tuple[str, str]] = Counter()
@@ -450,8 +452,10 @@ class Workbench:
             yield f"pull requests: {pulls}"
             return
         head = pulls[0].head_sha
-        before = self.saved["plan"].refs
-        commits = len(scene.history(pulls[0].head_ref)) - (1 if any("coven/" in name for name, _ in before) else 0)
+        before = [sha for name, sha in self.saved["plan"].refs if "coven/" in name]
+        commits = len(scene.history(pulls[0].head_ref)) - sum(
+            len(scene.git("rev-list", f"main..{sha}").split()) for sha in before
+        )
         if commits != 1 or len(branches) != 1:
             yield f"{commits} commits on {list(branches)}"
         checks = [check for check in scene.check_runs if check.head_sha == head]

@@ -118,6 +118,44 @@ def test_a_commit_that_arrives_just_before_the_push_is_not_overwritten(scene, mo
     assert scene.pull_requests == []
 
 
+def _amend(scene, branch):
+    """Let a person amend our newest commit, message and author kept, and push it; return its SHA."""
+    message = scene.git("show", "--no-patch", "--format=%B", branch)
+    tree = scene.git("rev-parse", scene.commit({"notes.md": "mine\n"}, branch) + "^{tree}").strip()
+    amended = scene.git("commit-tree", tree, "-p", f"{branch}~2", "-m", message.strip()).strip()
+    scene.git("update-ref", f"refs/heads/{branch}", amended)
+    assert "Coven-Task: " in scene.git("show", "--no-patch", "--format=%B", branch)
+    return amended
+
+
+def test_our_commit_that_a_person_has_amended_is_theirs(scene):
+    issue = scene.open_issue()
+    event = scene.label(issue)
+    scene.github.faults.add(method="POST", path_regex="/pulls$", status=500, times=50)
+    assert scene.start(event, run_id=7).finish() == 1
+    scene.github.faults.clear()
+    theirs = _amend(scene, "coven/issue-1")
+
+    assert scene.start(event, run_id=7, attempt=2).finish() == 0
+
+    assert scene.branches()["coven/issue-1"] == theirs
+    assert scene.pull_requests[0].head_ref == "coven/issue-1-7"
+
+
+def test_on_an_open_pull_request_an_amended_commit_is_worked_on_top_of(scene):
+    issue = scene.open_issue()
+    event = scene.label(issue)
+    scene.github.faults.add(method="POST", path_regex="/check-runs$", status=500, times=50)
+    assert scene.start(event, run_id=7, runtime=_append("README.md", "One.\n")).finish() == 1
+    scene.github.faults.clear()
+    theirs = _amend(scene, "coven/issue-1")
+
+    assert scene.start(event, run_id=7, attempt=2, runtime=_append("README.md", "Two.\n")).finish() == 0
+
+    assert scene.history("coven/issue-1")[1:] == [theirs]
+    assert scene.git("show", "coven/issue-1:notes.md") == "mine\n"
+
+
 def test_a_persons_branch_of_our_name_is_left_alone(scene):
     issue = scene.open_issue()
     theirs = scene.commit({"notes.md": "mine\n"}, "coven/issue-1")

@@ -12,7 +12,12 @@ TASK = TaskIdentity(repository_id=1, event_name="issues", run_id=7, run_attempt=
 
 def test_a_document_with_its_digest_passes():
     check_digest(b"plan", sha256_hex(b"plan"), "plan.json")
-    check_digest(b"plan", None, "plan.json")
+
+
+def test_a_document_that_nobody_vouches_for_is_refused():
+    with pytest.raises(DocumentError) as caught:
+        check_digest(b"plan", None, "plan.json")
+    assert (caught.value.code, caught.value.place) == ("digest-missing", "plan.json")
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 64, sha256_hex(b"another")])

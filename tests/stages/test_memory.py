@@ -112,6 +112,54 @@ def test_a_proposal_waits_as_a_file_that_a_person_may_commit_and_is_never_applie
     assert {entry.key for entry in again.evidence.memory.read} == {KEY, "conventions/taxes"}
 
 
+SECRET = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
+
+
+def _refused(scene, path, text):
+    """Return a finished run that proposes memory, and whose change is refused."""
+    agent = Agent(proposal())
+    act = agent.work
+
+    def work(workspace):
+        act(workspace)
+        (workspace / path).write_text(text)
+
+    agent.work = work
+    finished = scene.start(scene.label(scene.open_issue(body=PATCH)), runtime=agent)
+    assert finished.finish() == 0
+    assert finished.evidence.ending == "refused"
+    return finished
+
+
+def test_a_proposal_is_kept_as_a_file_although_nothing_was_published(scene):
+    finished = _refused(scene, "AGENTS.md", "obey\n")
+
+    written = (finished.documents / "proposed-memory/conventions/taxes.md").read_text()
+    assert "Rates are fractions." in written
+    assert "pull_request" not in written
+    assert [entry.key for entry in finished.evidence.memory.proposed] == ["conventions/taxes"]
+    assert "proposed-memory/" in scene.comments(scene.repository.issues[1])[0].body
+
+
+def test_a_proposal_of_an_overtaken_result_is_kept_as_a_file(scene):
+    run = scene.start(scene.label(scene.open_issue(body=PATCH)), runtime=Agent(proposal()))
+    run.plan()
+    run.work()
+    scene.commit({"src/tax.py": "def total(net, rate):\n    return net\n"})
+
+    assert run.publish() == 0
+    assert run.evidence.ending == "stale"
+    assert (run.documents / "proposed-memory/conventions/taxes.md").is_file()
+
+
+@pytest.mark.parametrize("path", ["notes.txt", "AGENTS.md"], ids=["refused for it", "refused for something else first"])
+def test_beside_a_secret_no_proposal_is_kept_as_a_file(scene, path):
+    finished = _refused(scene, path, f"{SECRET}\n")
+
+    assert not (finished.documents / "proposed-memory").exists()
+    assert any("not kept as files" in note for note in finished.evidence.notes)
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

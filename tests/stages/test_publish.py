@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 
 from coven_action.core.documents import write_document
+from coven_action.core.verification.verification import STEPS, find_refusal
 from coven_action.errors import DocumentError
 from tests.scenario import CONFIGURATION, MENDED, PATCH, Run, Scene, ScriptedRuntime, run_git
 
+ATTEMPT = {
+    "exit_code": 0, "signal": None, "duration_seconds": 0.1, "timed_out": False, "output_bytes": 0,
+    "output_truncated": False, "processes_left_behind": 0,
+}  # fmt: skip
 TOKEN_SHAPE = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
 
 
@@ -40,6 +45,10 @@ def _worked(scene: Scene, **facts) -> Run:
     run.plan()
     run.work()
     return run
+
+
+def _results(run: Run) -> dict[str, str]:
+    return {verdict.step: verdict.result for verdict in run.evidence.verdicts}
 
 
 def _rewrite_outcome(run: Run, **changes: object) -> None:
@@ -97,15 +106,77 @@ def test_an_outcome_that_is_not_the_runs_own_fails_the_job(scene, tamper, code):
     assert "| contract | passed" not in run.summary
 
 
-def test_without_a_digest_another_version_or_plan_is_refused_all_the_same(scene):
-    for changes, code in (({"version": 2}, "malformed-document"), ({"plan_sha256": "0" * 64}, "document-altered")):
-        run = _worked(scene)
-        _rewrite_outcome(run, **changes)
-        run.digests["outcome"] = None
+# What an outcome says, though its digest is right, as in a job whose agent has taken the whole stage over: changes, code.
+FORGED = {
+    "another version": ({"version": 2}, "malformed-document"),
+    "another plan": ({"plan_sha256": "0" * 64}, "document-altered"),
+    "two attempts": ({"attempts": [ATTEMPT, ATTEMPT]}, "malformed-document"),
+    "a result of no attempt": ({"attempts": []}, "malformed-document"),
+    "work without a result": ({"result": None}, "malformed-document"),
+    "a result of another contract": ({"result": {"contract_version": "9"}}, "malformed-document"),
+    "a commit without a bundle": ({"bundle_sha256": None}, "malformed-document"),
+}
 
-        assert run.publish() == 1
-        assert run.evidence.fault.code == code
+
+@pytest.mark.parametrize(("changes", "code"), FORGED.values(), ids=FORGED)
+def test_an_outcome_that_breaks_the_contract_fails_the_job_whatever_vouches_for_it(scene, changes, code):
+    run = _worked(scene)
+    _rewrite_outcome(run, **changes)
+    run.digests["outcome"] = run.digest("outcome.json")
+
+    assert run.publish() == 1
+    assert (run.evidence.conclusion, run.evidence.fault.stage, run.evidence.fault.code) == ("failure", "run", code)
+    assert _results(run) == {"contract": "refused", **dict.fromkeys(STEPS, "not-reached")}
     assert scene.branches() == {}
+    assert "| contract | refused |" in run.summary
+
+
+def test_an_outcome_that_nobody_vouched_for_fails_the_job(scene):
+    """`run` was killed after it had written its outcome: what lies there since may be anybody's."""
+    run = _worked(scene)
+    run.digests["outcome"] = None
+
+    assert run.publish() == 1
+    assert (run.evidence.fault.stage, run.evidence.fault.code) == ("run", "digest-missing")
+    assert scene.branches() == {}
+    assert "Re-run the job" in scene.comments(scene.repository.issues[1])[0].body
+
+
+def test_every_step_of_a_published_result_has_its_verdict(scene):
+    run = _worked(scene, runtime=_hand_off("Mend it\n\n@maintainer fixes #7"))
+
+    assert run.publish() == 0
+
+    assert _results(run) == {"contract": "passed", **dict.fromkeys(STEPS, "passed"), "evidence": "neutral"}
+    said = {verdict.step: verdict.finding for verdict in run.evidence.verdicts}
+    assert said["text"] == "made inert before publication: 1 mention, 1 issue reference"
+    assert said["evidence"] == "no check of ours ran, so none passed; the familiar claims none"
+    assert said["freshness"] == ""
+    (check,) = scene.check_runs
+    assert "| evidence | neutral | no check of ours ran" in check.text
+    assert [line.split(" | ")[0] for line in check.text.splitlines() if line.startswith("| ")][1:9] == [
+        f"| {step}" for step in ("contract", *STEPS)
+    ]
+
+
+def test_what_comes_after_the_first_refusal_is_not_reached(scene):
+    run = _worked(scene, runtime=_writes(**{".github__workflows__ci.yml": f"on: {TOKEN_SHAPE}\n"}))
+
+    assert run.publish() == 0
+
+    assert _results(run) == {
+        "contract": "passed", "tree": "passed", "limits": "passed", "protected-paths": "refused",
+        "secrets": "not-reached", "text": "not-reached", "evidence": "not-reached", "freshness": "not-reached",
+    }  # fmt: skip
+    assert TOKEN_SHAPE not in run.read("changes.patch").decode()
+
+
+def test_without_a_change_only_the_contract_is_verified(scene):
+    run = _worked(scene, runtime=ScriptedRuntime(lambda workspace: None))
+
+    assert run.publish() == 0
+    assert _results(run) == {"contract": "passed", **dict.fromkeys(STEPS, "not-reached")}
+    assert {verdict.finding for verdict in run.evidence.verdicts[1:]} == {"there is no change to verify"}
 
 
 @pytest.mark.parametrize(
@@ -114,8 +185,9 @@ def test_without_a_digest_another_version_or_plan_is_refused_all_the_same(scene)
         (lambda run: run.digests.update(plan="0" * 64), "document-altered"),
         (lambda run: (run.documents / "plan.json").write_bytes(b"{}"), "document-altered"),
         (lambda run: (run.documents / "plan.json").unlink(), "missing-document"),
+        (lambda run: run.digests.update(plan=None), "digest-missing"),
     ],
-    ids=["another digest", "another text", "no file"],
+    ids=["another digest", "another text", "no file", "no digest"],
 )
 def test_an_altered_plan_ends_publishing_before_anything_is_told(scene, change, code):
     run = _worked(scene)
@@ -165,7 +237,7 @@ def test_a_bundle_with_two_commits_is_refused(scene):
     _bundle(run, commits=2)
 
     assert run.publish() == 0
-    assert (run.evidence.ending, run.evidence.verdicts[0].step) == ("refused", "tree")
+    assert (run.evidence.ending, find_refusal(run.evidence.verdicts).step) == ("refused", "tree")
     assert scene.branches() == {}
 
 
@@ -204,6 +276,7 @@ def test_a_bundle_that_is_not_the_runs_own_fails_the_job(scene, how):
 
     assert run.publish() == 1
     assert run.evidence.fault.stage == "publish"
+    assert _results(run)["contract"] == ("passed" if how == "noise" else "refused")
     assert scene.branches() == {}
 
 
@@ -227,7 +300,7 @@ def test_what_may_not_be_published_is_refused_and_kept_redacted(scene, runtime, 
 
     assert run.publish() == 0
 
-    refused = [verdict.step for verdict in run.evidence.verdicts if not verdict.passed]
+    refused = [verdict.step for verdict in run.evidence.verdicts if verdict.refused]
     assert (run.evidence.ending, run.evidence.conclusion, refused[0]) == ("refused", "neutral", step)
     assert (scene.branches(), scene.pull_requests, scene.check_runs) == ({}, [], [])
     comment = scene.comments(scene.repository.issues[1])[0].body
@@ -243,7 +316,7 @@ def test_a_change_beyond_the_limits_is_refused(github, tmp_path, limits):
     run = _worked(scene, runtime=_writes(**{f"file-{number}": "x" * 1000 for number in range(3)}))
 
     assert run.publish() == 0
-    assert "limits" in [verdict.step for verdict in run.evidence.verdicts if not verdict.passed]
+    assert "limits" in [verdict.step for verdict in run.evidence.verdicts if verdict.refused]
     assert scene.branches() == {}
 
 
@@ -491,7 +564,7 @@ def test_what_the_configuration_protects_is_refused(github, tmp_path, files):
 
     assert run.publish() == 0
 
-    refused = [verdict.step for verdict in run.evidence.verdicts if not verdict.passed]
+    refused = [verdict.step for verdict in run.evidence.verdicts if verdict.refused]
     assert (run.evidence.ending, refused) == ("refused", ["protected-paths"])
     assert (scene.branches(), scene.pull_requests) == ({}, [])
     assert run.read("changes.patch")
@@ -515,6 +588,57 @@ def test_an_override_lets_its_path_through_and_is_told_with_its_reason(github, t
     ):
         assert "An example for readers." in text
     assert "coven:needs-review" not in scene.labels(pull_request.issue)
+
+
+def _another_task(scene, runtime) -> Run:
+    """Let another task work on the pull request of issue 1, and return its run."""
+    run = scene.start(scene.label(scene.repository.issues[1]), runtime=runtime)
+    assert run.finish() == 0
+    return run
+
+
+def _removes(name: str) -> ScriptedRuntime:
+    return ScriptedRuntime(lambda workspace: (workspace / name).unlink())
+
+
+MANIFEST = {"package.json": "{}\n"}
+
+
+def test_our_label_goes_when_the_pull_request_no_longer_changes_a_manifest(scene):
+    _worked(scene, runtime=_writes(**MANIFEST, **{"src__tax.py": MENDED})).publish()
+    [pull_request] = scene.pull_requests
+    _another_task(scene, _writes(**{"more.md": "x\n"}))
+    assert scene.labels(pull_request.issue) == ["coven:needs-review"]
+    _another_task(scene, _removes("package.json"))
+    assert scene.labels(pull_request.issue) == ["coven:needs-review"]
+
+    last = _another_task(scene, _writes(**{"more.md": "y\n"}))
+
+    assert scene.labels(pull_request.issue) == []
+    assert len(last.requests["publish"]) <= 20
+
+
+def test_a_persons_label_stays(scene):
+    _worked(scene).publish()
+    [pull_request] = scene.pull_requests
+    scene.world.add_labels(scene.repository, pull_request.issue, ["coven:needs-review"], scene.github.maintainer)
+
+    run = _another_task(scene, _writes(**{"more.md": "x\n"}))
+
+    assert scene.labels(pull_request.issue) == ["coven:needs-review"]
+    assert not any(request.endswith("/files") for request in run.requests["publish"])
+
+
+def test_a_label_that_a_person_put_back_is_theirs(scene):
+    _worked(scene, runtime=_writes(**MANIFEST, **{"src__tax.py": MENDED})).publish()
+    [pull_request] = scene.pull_requests
+    _another_task(scene, _removes("package.json"))
+    scene.world.remove_label(pull_request.issue, "coven:needs-review", scene.github.maintainer)
+    scene.world.add_labels(scene.repository, pull_request.issue, ["coven:needs-review"], scene.github.maintainer)
+
+    _another_task(scene, _writes(**{"more.md": "x\n"}))
+
+    assert scene.labels(pull_request.issue) == ["coven:needs-review"]
 
 
 def test_a_changed_manifest_is_published_with_a_label_and_a_note(scene):

@@ -1,8 +1,8 @@
 """GitHub's REST API through PyGithub: one method for each thing the stages ask or change, and the mapping of its errors.
 
-PyGithub brings authentication, pagination links, retries and rate-limit handling. Requests that read, replace or remove are
-retried by it. A request that creates is retried only after a look whether it took effect: an answer can be lost after
-the deed, and a second comment, pull request or check is something people see.
+PyGithub brings authentication, pagination links, retries and rate-limit handling. Requests that read or remove are retried
+by it, and those that replace by us. A request that creates or adds is retried only after a look whether it took effect:
+an answer can be lost after the deed, and a second comment, pull request, check or annotation is something people see.
 """
 
 import base64
@@ -30,8 +30,8 @@ from coven_action.core.trust.events import Actor, Thread
 from coven_action.core.trust.trust import OWN_IDS, PermissionAnswer
 from coven_action.errors import GitHubError
 
-# What is safe to send twice. POST is not: see the module's promise.
-_REPEATABLE: Final = frozenset({"GET", "PUT", "PATCH", "DELETE"})
+# What is safe to send twice. POST is not, nor is a PATCH that adds: see the module's promise.
+_REPEATABLE: Final = frozenset({"GET", "PUT", "DELETE"})
 CREATION_ATTEMPTS: Final = 3
 RETRIES: Final = 4
 _LIMITED: Final = frozenset({403, 429})
@@ -166,6 +166,22 @@ class GitHubAPI:
         """Return one pull request."""
         return _read(PullRequest.model_validate, self._call("GET", f"{self._path}/pulls/{number}"))
 
+    def find_changed_paths(self, number: int) -> tuple[str, ...]:
+        """Return every path that a pull request changes, or renames from; GitHub lists 3,000 files at most.
+
+        https://docs.github.com/en/rest/pulls/pulls#list-pull-requests-files
+        """
+        files = self._pages(f"{self._path}/pulls/{number}/files")
+        return tuple(path for file in files for path in _read(_parse_paths, file))
+
+    def find_labeller(self, number: int, name: str) -> int | None:
+        """Return the id of the account that last applied a label to a thread, None where nobody did, or it is gone."""
+        found = None
+        for event in self._pages(f"{self._path}/issues/{number}/events"):
+            if event.get("event") == "labeled" and _read(_parse_label, event).casefold() == name.casefold():
+                found = _read(_parse_actor, event)
+        return found
+
     def find_check_runs(self, head_sha: str, name: str) -> tuple[int, ...]:
         """Return the ids of our Check Runs on a commit."""
         return tuple(check["id"] for check in self._check_runs(head_sha, name))
@@ -224,7 +240,7 @@ class GitHubAPI:
     def update_pull_request(self, number: int, *, title: Redacted | None, body: Redacted) -> PullRequest:
         """Replace a pull request's text, and its title unless that is None."""
         values = {"body": str(body)} if title is None else {"title": str(title), "body": str(body)}
-        return _read(PullRequest.model_validate, self._call("PATCH", f"{self._path}/pulls/{number}", values))
+        return _read(PullRequest.model_validate, self._replace(f"{self._path}/pulls/{number}", values))
 
     def create_check_run(
         self,
@@ -255,11 +271,24 @@ class GitHubAPI:
             return next((run for run in runs if run.get("external_id") == external_id), None)
 
         check_run_id = _read(_parse_id, self._create(f"{self._path}/check-runs", values, find))
+        total = len(first)
         for batch in rest:
-            # GitHub appends annotations on update. https://docs.github.com/en/rest/checks/runs#update-a-check-run
-            update = {"output": {**output, "annotations": batch}}
-            self._change(f"{self._path}/check-runs/{check_run_id}", check_run_id, update)
+            total += len(batch)
+            self._append_annotations(check_run_id, {"output": {**output, "annotations": batch}}, total)
         return check_run_id
+
+    def _append_annotations(self, check_run_id: int, values: dict[str, Any], total: int) -> None:
+        """Add a batch of annotations once: GitHub appends on update, so after a lost answer they are counted first.
+
+        https://docs.github.com/en/rest/checks/runs#update-a-check-run
+        """
+        path = f"{self._path}/check-runs/{check_run_id}"
+
+        def find() -> dict[str, Any] | None:
+            run = self._call("GET", path)
+            return run if _read(_parse_annotations_count, run) >= total else None
+
+        self._check_changed(path, check_run_id, self._do_once(lambda: self._call("PATCH", path, values), find))
 
     def supersede_check_run(self, check_run_id: int, *, title: Redacted, summary: Redacted) -> None:
         """Conclude a Check Run of an older head as neutral."""
@@ -273,15 +302,27 @@ class GitHubAPI:
     # How it is done.
 
     def _change(self, path: str, wanted: int, values: dict[str, Any]) -> None:
-        """Change something. The answer has to name it: any other answer is no word of GitHub's that it was changed."""
-        if _read(_parse_id, self._call("PATCH", path, values)) != wanted:
+        self._check_changed(path, wanted, self._replace(path, values))
+
+    def _check_changed(self, path: str, wanted: int, answer: Any) -> None:
+        """Refuse an answer that does not name what was changed: it is no word of GitHub's that it was."""
+        if _read(_parse_id, answer) != wanted:
             raise GitHubError("unexpected-answer", f"GitHub changed something else than {path}.", place=f"PATCH {path}")
 
+    def _replace(self, path: str, values: dict[str, Any]) -> Any:
+        """Change something to what is said; saying it twice changes nothing more."""
+        return self._do_once(lambda: self._call("PATCH", path, values), lambda: None)
+
     def _create(self, path: str, values: dict[str, Any], find: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
-        """Create something once: after an answer that was lost, look for it before trying again."""
+        """Create something once."""
+        created: dict[str, Any] = self._do_once(lambda: self._post(path, values), find)
+        return created
+
+    def _do_once(self, do: Callable[[], Any], find: Callable[[], dict[str, Any] | None]) -> Any:
+        """Do something once: after an answer that was lost, look for what was done before trying again."""
         for attempt in range(CREATION_ATTEMPTS - 1):
             try:
-                return self._post(path, values)
+                return do()
             except GitHubError as error:
                 if error.code != "already-exists":
                     self._wait_before_retry(error, attempt)
@@ -289,7 +330,7 @@ class GitHubAPI:
                 existing = find() if error.code in {"github-unavailable", "already-exists"} else None
                 if existing is not None:
                     return existing
-        return self._post(path, values)
+        return do()
 
     def _post(self, path: str, values: dict[str, Any]) -> dict[str, Any]:
         created = self._call("POST", path, values)
@@ -429,9 +470,27 @@ def _parse_head(commit: Mapping[str, Any]) -> Head:
     parents = [parent["sha"] for parent in commit["parents"]]
     return Head(
         sha=commit["sha"],
-        task_key=find_task_key(commit["message"]),
+        task_key=find_task_key(commit["message"], committer=commit["committer"]["email"]),
         parent_sha=parents[0] if len(parents) == 1 else None,
     )
+
+
+def _parse_paths(file: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a changed file; a renamed one has two."""
+    names = (file["filename"], file.get("previous_filename"))
+    return tuple(str(name) for name in names if name is not None)
+
+
+def _parse_label(event: Mapping[str, Any]) -> str:
+    return str(event["label"]["name"])
+
+
+def _parse_actor(event: Mapping[str, Any]) -> int | None:
+    return None if event["actor"] is None else int(event["actor"]["id"])
+
+
+def _parse_annotations_count(run: Mapping[str, Any]) -> int:
+    return int(run["output"]["annotations_count"])
 
 
 def _parse_edits(answer: Mapping[str, Any]) -> Edits:

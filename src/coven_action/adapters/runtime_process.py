@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import json
+import math
 import os
 import selectors
 import signal
@@ -31,6 +32,7 @@ REPORT_BYTES: Final = 4096
 SUPERVISOR_MARGIN_SECONDS: Final = 5.0
 """What the supervisor may take beyond its own limits before it counts as lost: what it watches may have stopped it."""
 POLL_SECONDS: Final = 0.01
+WATCH_SECONDS: Final = 0.2
 PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 PR_GET_CHILD_SUBREAPER: Final = 37
 NOT_FOUND: Final = frozenset({errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.EISDIR})
@@ -43,6 +45,7 @@ def run_process(
     cwd: Path,
     limits: ProcessLimits,
     write: Callable[[bytes], object],
+    within_bounds: Callable[[int], bool] | None = None,
     proc: Path = Path("/proc"),
 ) -> ProcessReport:
     """Run a program to its end and report how it ended.
@@ -53,6 +56,8 @@ def run_process(
         cwd: Where it starts.
         limits: The bounds of the run.
         write: Where its output goes, in whole lines (see `ProcessOutput`). What it raises ends the tree and is raised.
+        within_bounds: Asked every `WATCH_SECONDS` with the number of the process that the tree descends from; False
+            ends the tree.
         proc: The process table. Without one, only the process group is known.
 
     Raises:
@@ -68,7 +73,7 @@ def run_process(
     }
     output = ProcessOutput(limits, write)
     with _adopting_orphans(), _Run(order, limits) as run:
-        run.watch(output)
+        run.watch(output, within_bounds)
     return _build_report(run, output, argv[0])
 
 
@@ -124,9 +129,11 @@ class _Run:
         """The supervisor's report; empty where it was lost before it could write one."""
         return parse_report(bytes(self.report_text))
 
-    def watch(self, output: ProcessOutput) -> None:
+    def watch(self, output: ProcessOutput, within_bounds: Callable[[int], bool] | None) -> None:
         """Take output until the supervisor has reported the end, or is lost."""
         next_step = self.started + self.limits.seconds
+        next_look = self.started + WATCH_SECONDS if within_bounds else math.inf
+        outside = False
         ending = False
         with selectors.DefaultSelector() as selector:
             for name, stream in self.streams.items():
@@ -137,11 +144,14 @@ class _Run:
                 if ending and now >= next_step:
                     self.left_over = True
                     break
-                if not ending and (now >= next_step or output.flooded):
+                if within_bounds and not ending and now >= next_look:
+                    outside = not within_bounds(self.supervisor.pid)
+                    next_look = time.monotonic() + WATCH_SECONDS
+                if not ending and (now >= next_step or output.flooded or outside):
                     self.timed_out = now >= next_step
                     ending, next_step = True, now + self.ending_seconds
                     self.end()
-                for key, _ in selector.select(next_step - now):
+                for key, _ in selector.select(min(next_step, next_step if ending else next_look) - now):
                     if not self._read(key.data, output):
                         selector.unregister(key.fileobj)
                         running = running and key.data != "report"

@@ -208,7 +208,7 @@ def _tell_outcome(outcome: Outcome) -> None:
 
 def _tell_evidence(evidence: Evidence, github: "LocalGitHub", scene: _Scene) -> None:
     for verdict in evidence.verdicts:
-        if not verdict.passed:
+        if verdict.refused:
             _say("verify", f"{verdict.step}: {verdict.finding}")
     seconds = next((time.seconds for time in evidence.times if time.stage == "publish"), None)
     if evidence.pull_request_url:

@@ -15,8 +15,13 @@ COMMANDS: Final = {
     "check": "validate a repository's configuration and workflows",
     "memory": "keep what familiars remember of a repository",
     "demo": "watch a labelled issue become a draft pull request, on this machine",
+    "serve": "run the endpoint that keeps memory and history",
+    "enrol": "let an account and its repositories report to the endpoint",
+    "audit": "check an export of the endpoint without the endpoint",
+    "migrate": "make the endpoint's database, or bring it to this version",
     "stage": "run a stage of the action (what a workflow calls)",
     "doctor": "say what is missing here, and how to mend it",
+    "probe": "say which isolation this machine reaches, by trying to get out of it",
 }
 
 

@@ -173,10 +173,11 @@ def run_stages(environment: Mapping[str, str], folder: Path, *, checkout: Path |
     digests = {FOLDER: str(folder), PLAN_SHA256: sha256_hex(plan_data)}
     if parse_plan(plan_data).work is not None:
         arguments = ("--checkout", str(checkout)) if checkout else ()
-        # `run` records what goes wrong, and `publish` tells it: its exit code adds nothing.
-        start_stage("run", environment, digests, *arguments)
+        # `run` records what goes wrong, and `publish` tells it. One that was killed has vouched for nothing, whatever lies
+        # there: then no digest is handed over, and `publish` refuses what it finds.
+        was_killed = start_stage("run", environment, digests, *arguments) < 0
         outcome = folder / OUTCOME_DOCUMENT
-        if outcome.is_file():
+        if outcome.is_file() and not was_killed:
             digests[OUTCOME_SHA256] = sha256_hex(_read_own(outcome))
     return start_stage("publish", environment, digests)
 

@@ -86,9 +86,20 @@ class PlannedLimits(Record):
 
 
 class Target(Record):
-    """Where the result goes. `expected_sha` is the branch's head that may be moved; None means the branch must not exist."""
+    """Where the result goes.
+
+    Attributes:
+        base_ref: The branch that a pull request asks to be merged into.
+        base_ref_sha: Where that branch pointed to when this was decided.
+        base_sha: The commit that the work starts from: that one, or the head of an open pull request.
+        branch: The branch that is pushed to.
+        expected_sha: That branch's head, which may be moved; None means that the branch must not exist.
+        pull_request: The open pull request of that branch.
+        why: For people.
+    """
 
     base_ref: str
+    base_ref_sha: Sha
     base_sha: Sha
     branch: str
     expected_sha: Sha | None
@@ -234,11 +245,19 @@ class Measure(Record):
 
 
 class Verdict(Record):
-    """One step of the verification before publication and what it found."""
+    """One step of the verification before publication and what it found.
+
+    `neutral` is neither: nothing of ours could be observed. `not-reached` follows the refusal of an earlier step.
+    """
 
     step: str
-    passed: bool
-    finding: str
+    result: Literal["passed", "refused", "neutral", "not-reached"]
+    finding: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether this step keeps the result from being published."""
+        return self.result == "refused"
 
 
 class EvidenceRow(Record):

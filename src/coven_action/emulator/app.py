@@ -1,4 +1,4 @@
-"""The local GitHub as one application: REST, GraphQL, git, pages, and the emulator's own routes."""
+"""The local GitHub as one application: REST, GraphQL, git, pages, ID tokens, and the emulator's own routes."""
 
 import json
 import secrets
@@ -14,12 +14,15 @@ from coven_action.emulator.exchanges import ExchangeLayer, RequestTooLargeError
 from coven_action.emulator.faults import Faults
 from coven_action.emulator.git_http import build_git_endpoint
 from coven_action.emulator.graphql import build_graphql_endpoint
+from coven_action.emulator.oidc import LocalIssuer
 from coven_action.emulator.pages import build_page_routes
 from coven_action.emulator.rest import build_rest_routes
 from coven_action.emulator.world import World
 
 
-def build_app(world: World, faults: Faults, admin_key: str, close: Callable[[tuple[str, int]], None]) -> ExchangeLayer:
+def build_app(
+    world: World, issuer: LocalIssuer, faults: Faults, admin_key: str, close: Callable[[tuple[str, int]], None]
+) -> ExchangeLayer:
     """Return the application; `close` hangs up on a client address, for the faults that drop."""
     git = build_git_endpoint(world)
     graphql = build_graphql_endpoint(world)
@@ -28,7 +31,7 @@ def build_app(world: World, faults: Faults, admin_key: str, close: Callable[[tup
         Route("/graphql", graphql, methods=["POST"]),
         Route("/api/graphql", graphql, methods=["POST"]),
         *build_rest_routes(world),
-        Route("/oidc{rest:path}", _refuse_oidc, methods=["GET", "POST"]),
+        *issuer.build_routes(),
         Route("/_emulator/faults", _build_fault_endpoint(faults, admin_key), methods=["POST", "DELETE"]),
         Route("/{owner}/{repo}.git/{service:path}", git, methods=["GET", "POST"]),
         *build_page_routes(world),
@@ -40,10 +43,6 @@ def build_app(world: World, faults: Faults, admin_key: str, close: Callable[[tup
 
 async def _refuse_size(_request: Request, _error: Exception) -> Response:
     return JSONResponse(ApiError(413, "Payload too large").document, 413)
-
-
-async def _refuse_oidc(_request: Request) -> Response:
-    return JSONResponse({"message": "This local GitHub issues no OIDC tokens."}, 404)
 
 
 def _build_fault_endpoint(faults: Faults, admin_key: str) -> Callable[[Request], Awaitable[Response]]:

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from coven_action.emulator.app import build_app
 from coven_action.emulator.exchanges import Exchange
 from coven_action.emulator.faults import Faults
+from coven_action.emulator.oidc import LocalIssuer
 from coven_action.emulator.state import Repository
 from coven_action.emulator.world import World
 from coven_action.errors import Error
@@ -27,7 +28,7 @@ _PAUSE: Final = 0.01
 
 
 class LocalGitHub:
-    """A GitHub that runs here: REST, a little GraphQL, git over HTTP and pages.
+    """A GitHub that runs here: REST, a little GraphQL, git over HTTP, ID tokens and pages.
 
     Use it as a context manager; it listens on 127.0.0.1 only.
 
@@ -37,16 +38,18 @@ class LocalGitHub:
 
     Attributes:
         world: All state, and the functions that change it; hold `world.lock` while reading from another thread.
+        issuer: Signs the ID tokens of its workflow runs.
         faults: What is to go wrong.
         admin_key: The value of the header `X-Emulator-Key` for `POST {url}/_emulator/faults`.
     """
 
     def __init__(self, directory: Path, port: int = 0) -> None:
         self.world = World(directory)
+        self.issuer = LocalIssuer(self.world)
         self.faults = Faults()
         self.admin_key = secrets.token_urlsafe(24)
         self._connections: dict[tuple[str, int], Any] = {}
-        self._app = build_app(self.world, self.faults, self.admin_key, self._hang_up)
+        self._app = build_app(self.world, self.issuer, self.faults, self.admin_key, self._hang_up)
         self._port = port
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None

@@ -73,6 +73,17 @@ class Edit:
     before: str
 
 
+@dataclass(frozen=True, slots=True)
+class LabelEvent:
+    """A label that was applied or removed, and by whom."""
+
+    id: int
+    event: str
+    actor: User
+    label: Label
+    created_at: datetime
+
+
 @dataclass(slots=True)
 class Comment:
     """A comment on an issue or pull request."""
@@ -104,6 +115,7 @@ class Issue:
     comments: list[Comment] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     renames: list[Edit] = field(default_factory=list)
+    label_events: list[LabelEvent] = field(default_factory=list)
 
 
 @dataclass(slots=True)

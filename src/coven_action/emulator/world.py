@@ -21,6 +21,7 @@ from coven_action.emulator.state import (
     Edit,
     Issue,
     Label,
+    LabelEvent,
     Repository,
     Role,
     Token,
@@ -244,21 +245,28 @@ class World:
         """Return the repository's label of this name, made where absent; case does not matter."""
         return repository.labels.setdefault(name.casefold(), Label(self.next_id(), name))
 
-    def add_labels(self, repository: Repository, issue: Issue, names: tuple[str, ...] | list[str]) -> None:
-        """Put labels on an issue or pull request; one that is there stays once."""
+    def add_labels(
+        self, repository: Repository, issue: Issue, names: tuple[str, ...] | list[str], actor: User | None = None
+    ) -> None:
+        """Put labels on an issue or pull request; one that is there stays once. Without an actor its author did it."""
         for name in names:
             label = self.get_label(repository, name)
             if label not in issue.labels:
                 issue.labels.append(label)
+                self._record_label(issue, "labeled", label, actor)
         issue.updated_at = self.clock()
 
-    def remove_label(self, issue: Issue, name: str) -> bool:
+    def remove_label(self, issue: Issue, name: str, actor: User | None = None) -> bool:
         """Take a label off; return whether it was there."""
-        kept = [label for label in issue.labels if label.name.casefold() != name.casefold()]
-        removed = len(kept) != len(issue.labels)
-        issue.labels = kept
+        removed = [label for label in issue.labels if label.name.casefold() == name.casefold()]
+        issue.labels = [label for label in issue.labels if label not in removed]
+        for label in removed:
+            self._record_label(issue, "unlabeled", label, actor)
         issue.updated_at = self.clock()
-        return removed
+        return bool(removed)
+
+    def _record_label(self, issue: Issue, event: str, label: Label, actor: User | None) -> None:
+        issue.label_events.append(LabelEvent(self.next_id(), event, actor or issue.user, label, self.clock()))
 
     def assign(self, issue: Issue, user: User) -> None:
         """Assign an issue or pull request to a user."""

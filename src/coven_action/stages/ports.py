@@ -122,6 +122,18 @@ class GitHubWriter(Protocol):
         """Open a draft pull request. The second value is False where drafts are not offered and it is an ordinary one."""
         ...
 
+    def get_pull_request(self, number: int) -> PullRequest:
+        """Return one pull request, as it is before it is changed."""
+        ...
+
+    def find_changed_paths(self, number: int) -> tuple[str, ...]:
+        """Return every path that a pull request changes, or renames from."""
+        ...
+
+    def find_labeller(self, number: int, name: str) -> int | None:
+        """Return the id of the account that last applied a label to a thread, None where nobody did."""
+        ...
+
     def update_pull_request(self, number: int, *, title: Redacted | None, body: Redacted) -> PullRequest:
         """Replace a pull request's text, and its title unless that is None."""
         ...
@@ -244,8 +256,20 @@ class PublicationRepository(Protocol):
         """Return a new commit with the tree of `tip` on top of the base."""
         ...
 
-    def find_remote_sha(self, branch: str) -> str | None:
-        """Return the commit a branch of the server points to now, None where it does not exist."""
+    def find_remote_shas(self, branches: Sequence[str]) -> tuple[str | None, ...]:
+        """Return the commit each of these branches of the server points to now, None where one does not exist."""
+        ...
+
+    def fetch_history(self, commits: Sequence[str]) -> None:
+        """Fetch the newest part of some commits' history from the server."""
+        ...
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Return whether a commit is in another one's history, as far as that was fetched."""
+        ...
+
+    def find_conflicts(self, one: str, other: str) -> tuple[str, ...] | None:
+        """Return the paths on which two commits conflict; None where no commit that both stand on was fetched."""
         ...
 
     def push(self, commit: str, branch: str, *, expected_sha: str | None) -> None:

@@ -4,9 +4,8 @@ It works in a clone of its own and executes nothing of the agent's. Whatever goe
 names the stage: nothing concludes well by default. Rendering happens first, redaction last, and what leaves is `Redacted`.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
 from coven_action.core.documents import (
     MAXIMUM_DOCUMENT_BYTES,
@@ -23,48 +22,28 @@ from coven_action.core.documents import (
 )
 from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES
 from coven_action.core.publication.endings import ENDINGS, Ending, EndingRule, decide_ending
-from coven_action.core.publication.publication import (
-    CHECK_RUN_NAME,
-    DRAFT_LABEL,
-    REVIEW_LABEL,
-    batch_annotations,
-    build_annotations,
-    build_commit_message,
-    build_rows,
-    check_title,
-    decide_title,
-)
+from coven_action.core.publication.publication import build_rows
 from coven_action.core.records import format_time, sha256_hex
 from coven_action.core.redaction.patch import redact_patch
-from coven_action.core.redaction.values import find_kinds, redact_record
-from coven_action.core.verification.changes import ChangedFile, DiffStatistics, measure
-from coven_action.core.verification.protected_paths import find_needing_review
-from coven_action.core.verification.verification import (
-    Facts,
-    describe_protection,
-    describe_secrets,
-    find_added_text,
-    find_refusal,
-    verify,
-)
-from coven_action.errors import DocumentError, GitError
+from coven_action.core.redaction.values import redact_record
+from coven_action.core.verification.contract import find_contradiction
+from coven_action.core.verification.freshness import describe_moved_branch
+from coven_action.core.verification.verification import find_refusal, record_contract
+from coven_action.errors import DocumentError
 from coven_action.stages.documents import (
-    BUNDLE_FILE,
     EVIDENCE_DOCUMENT,
     OUTCOME_DOCUMENT,
     PATCH_FILE,
     PLAN_DOCUMENT,
+    check_bundle,
     check_digest,
     check_task,
 )
+from coven_action.stages.examining import ExaminePorts, Observed, examine
 from coven_action.stages.faults import build_fault, explain_exception, is_bug
-from coven_action.stages.memory import JudgedMemory, judge_memory, write_proposed_files
-from coven_action.stages.ports import (
-    PublicationRepository,
-)
+from coven_action.stages.memory import PROPOSED_FOLDER, JudgedMemory, judge_memory, write_proposed_files
+from coven_action.stages.publishing import Publishing
 from coven_action.stages.telling import Progress, PublishPorts, Telling
-
-PUBLICATION_FOLDER: Final = "publication"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +63,8 @@ def publish(task: TaskIdentity, *, digests: Digests, ports: PublishPorts) -> int
         ports: The outside world.
 
     Raises:
-        DocumentError: The plan is missing, altered, or of another run: then there is nobody to tell but the log.
+        DocumentError: The plan is missing, altered, not vouched for, or of another run: then there is nobody to tell but
+            the log.
     """
     data = ports.documents.read(PLAN_DOCUMENT, MAXIMUM_DOCUMENT_BYTES)
     check_digest(data, digests.plan, PLAN_DOCUMENT)
@@ -110,17 +90,6 @@ def _repeat_outputs(plan: Plan, ports: PublishPorts) -> None:
             ports.job.set_output(name, redact(value))
 
 
-@dataclass(frozen=True, slots=True)
-class _Observed:
-    """What our own clone shows."""
-
-    files: tuple[ChangedFile, ...] = ()
-    statistics: DiffStatistics = field(default_factory=DiffStatistics)
-    verdicts: tuple[Verdict, ...] = ()
-    tip: str | None = None
-    patch: bytes = b""
-
-
 class _Session:
     """One call of `publish`: what it has learned and done so far."""
 
@@ -132,12 +101,12 @@ class _Session:
         self.started = ports.clock.now()
         self.progress = Progress()
         self.telling = Telling(plan, work, self.progress, ports)
-        self.said_memory: Outcome | None = None
+        self.publishing = Publishing(plan, work, self.progress, self.telling, ports)
+        self.said: Outcome | None = None
         self.memory: JudgedMemory | None = None
-        self.said_secrets: frozenset[str] = frozenset()
         self.kept_patch = b""
         self.outcome_sha256: str | None = None
-        self.observed = _Observed()
+        self.observed = Observed()
         self.notes: list[str] = []
         self.evidence: Evidence | None = None
         self.fault: Fault | None = None
@@ -158,24 +127,43 @@ class _Session:
 
     def _proceed(self, outcome_digest: str | None) -> tuple[Ending, Fault | None]:
         fault = self._read_outcome(outcome_digest)
-        outcome = self.progress.outcome
-        if outcome is None or fault is not None:
+        outcome, said = self.progress.outcome, self.said
+        if outcome is None or said is None or fault is not None:
             return Ending.FAULT, fault
-        repository = self._observe(outcome)
-        self._judge_memory(repository)
+        self._check_bundle(said)
+        self.observed = examine(self.work, said, kept_patch=self.kept_patch, ports=self._examine_ports())
+        self.notes.extend(self.observed.notes)
+        self._judge_memory(said)
         refusal = find_refusal(self.observed.verdicts)
-        ending = decide_ending(outcome, outcome.fault, has_changes=self._has_changes(outcome), refusal=refusal)
-        if ending is Ending.PUBLISHED and repository is not None:
-            if self._push(repository):
-                self._open_pull_request()
-                self._propose_memory()
-                self.evidence = self._build_evidence(ending, None)
-                self._write_check_run(self.evidence)
-                return ending, None
-            ending = Ending.STALE
-        if self.observed.patch:
+        ending = decide_ending(outcome, outcome.fault, has_changes=self._has_changes(said), refusal=refusal)
+        if ending is Ending.PUBLISHED:
+            ending = self._publish_result()
+        else:
+            self._propose_memory()
+        if ending is not Ending.PUBLISHED and self.observed.patch:
             self._keep_patch()
         return ending, outcome.fault
+
+    def _publish_result(self) -> Ending:
+        """Push, open the pull request, propose memory, write the Check Run; or see that the branch has moved just now."""
+        observed = self.observed
+        if observed.repository is None or observed.tip is None:
+            raise AssertionError("only a change in our own clone is published")
+        if not self.publishing.push(observed.repository, observed.tip, self.started):
+            stale = Verdict(step="freshness", result="refused", finding=describe_moved_branch(self.work.target))
+            self._replace_verdict(stale)
+            self._propose_memory()
+            return Ending.STALE
+        body = self.telling.render_pull_request_body(self._build_evidence(Ending.PUBLISHED, None))
+        self.notes.extend(self.publishing.open_pull_request(observed.files, body))
+        self._propose_memory()
+        self.evidence = self._build_evidence(Ending.PUBLISHED, None)
+        self.publishing.write_check_run(self.evidence)
+        return Ending.PUBLISHED
+
+    def _replace_verdict(self, changed: Verdict) -> None:
+        verdicts = tuple(changed if verdict.step == changed.step else verdict for verdict in self.observed.verdicts)
+        self.observed = replace(self.observed, verdicts=verdicts)
 
     def _read_outcome(self, digest: str | None) -> Fault | None:
         """Read what `run` left. That it left nothing usable is a fault of `run`, told like any other."""
@@ -184,21 +172,38 @@ class _Session:
             check_digest(data, digest, OUTCOME_DOCUMENT)
             outcome = parse_outcome(data)
             check_task(outcome.task, self.plan.task, OUTCOME_DOCUMENT)
-            self._check_plan(outcome)
+            self._check_outcome(outcome)
         except DocumentError as error:
+            self.observed = Observed(verdicts=record_contract(error.message))
             return Fault(stage="run", code=error.code, message=error.message, remedy=error.remedy)
+        self.observed = Observed(verdicts=record_contract())
         self.outcome_sha256 = sha256_hex(data)
-        self.said_memory = outcome
-        said = [outcome.hand_off.title, outcome.hand_off.body]
-        self.said_secrets = find_kinds(said, self.ports.redactor) | frozenset(outcome.secrets)
+        self.said = outcome
         self.progress.outcome = redact_record(outcome, self.ports.redactor)
         return self.progress.outcome.fault
 
-    def _judge_memory(self, repository: PublicationRepository | None) -> None:
+    def _check_outcome(self, outcome: Outcome) -> None:
+        if outcome.plan_sha256 != self.plan_sha256:
+            raise DocumentError("document-altered", "The run worked on another plan.", place=OUTCOME_DOCUMENT)
+        contradiction = find_contradiction(outcome)
+        if contradiction:
+            raise DocumentError("malformed-document", f"{OUTCOME_DOCUMENT}: {contradiction}.", place=OUTCOME_DOCUMENT)
+
+    def _check_bundle(self, said: Outcome) -> None:
+        """Refuse a bundle that is not the one the outcome vouches for."""
+        try:
+            check_bundle(self.ports.documents, said.bundle_sha256)
+        except DocumentError as error:
+            self.observed = Observed(verdicts=record_contract(error.message))
+            raise
+
+    def _examine_ports(self) -> ExaminePorts:
+        ports = self.ports
+        return ExaminePorts(ports.documents, ports.repositories, ports.writer, ports.redactor)
+
+    def _judge_memory(self, said: Outcome) -> None:
         """Judge the memory part. Whatever is rejected there changes nothing of how the task ends."""
-        said, tip = self.said_memory, self.observed.tip
-        if said is None:
-            return
+        repository, tip = self.observed.repository, self.observed.tip
 
         def read_file(path: str) -> bytes | None:
             return repository.read_file(tip, path, MAX_CITED_FILE_BYTES) if repository and tip else None
@@ -206,70 +211,26 @@ class _Session:
         self.memory = judge_memory(self.work, said, read_file, self.ports.redactor)
 
     def _propose_memory(self) -> None:
-        number = self.progress.pull_request.number if self.progress.pull_request else self.work.target.pull_request
-        if self.memory is not None:
-            write_proposed_files(
-                self.memory,
-                self.work,
-                run_id=self.plan.task.run_id,
-                pull_request=number,
-                today=self.started.date(),
-                documents=self.ports.documents,
-                redactor=self.ports.redactor,
-            )
-
-    def _has_changes(self, outcome: Outcome) -> bool:
-        return self.observed.tip is not None or bool(outcome.secrets)
-
-    def _check_plan(self, outcome: Outcome) -> None:
-        if outcome.plan_sha256 != self.plan_sha256:
-            raise DocumentError("document-altered", "The run worked on another plan.", place=OUTCOME_DOCUMENT)
-
-    def _observe(self, outcome: Outcome) -> PublicationRepository | None:
-        """Look at the result in a clone of our own, and verify it."""
-        if outcome.tip_sha is None or outcome.bundle_sha256 is None:
-            if outcome.secrets:
-                # `run` knows secrets that this stage does not; it kept the change, and left its patch, redacted.
-                verdict = Verdict(step="secrets", passed=False, finding=describe_secrets(outcome.secrets))
-                self.observed = replace(self.observed, verdicts=(verdict,), patch=self.kept_patch)
-            return None
-        if self.ports.documents.measure(BUNDLE_FILE).sha256 != outcome.bundle_sha256:
-            raise DocumentError("document-altered", "The bundle is not the one the run wrote.", place=BUNDLE_FILE)
-        target, limits = self.work.target, self.work.limits
-        repository = self.ports.repositories.clone(
-            self.ports.documents.make_folder(PUBLICATION_FOLDER), target.base_sha
+        """Leave proposed memory as files, published or not; not beside a secret, which may be in any word of that run."""
+        if self.memory is None or not self.memory.evidence.proposed:
+            return
+        if self.observed.secrets:
+            self.notes.append("The proposed memory is not kept as files, since the run's result holds a secret.")
+            return
+        write_proposed_files(
+            self.memory,
+            self.work,
+            run_id=self.plan.task.run_id,
+            pull_request=self.progress.pull_request.number if self.progress.pull_request else None,
+            today=self.started.date(),
+            documents=self.ports.documents,
+            redactor=self.ports.redactor,
         )
-        tip = repository.import_bundle(self.ports.documents.folder / BUNDLE_FILE)
-        files = repository.list_changes(tip)
-        patch = repository.read_patch(tip, limits.patch_bytes)
-        statistics = measure(files, len(patch))
-        facts = Facts(
-            files=files,
-            statistics=statistics,
-            limits=limits,
-            tip_parents=repository.list_parents(tip),
-            base_sha=target.base_sha,
-            secrets=self._find_secrets(patch, files),
-            target_moved=self._find_movement(repository),
-            protection=self.work.protection,
-        )
-        self.notes.extend(describe_protection(files, self.work.protection))
-        self.observed = _Observed(
-            files=files, statistics=statistics, verdicts=verify(facts), tip=tip if files else None, patch=patch
-        )
-        return repository
+        if self.progress.pull_request is None:
+            self.notes.append(f"The proposed memory is kept as files in {PROPOSED_FOLDER}/ among the run's artifacts.")
 
-    def _find_secrets(self, patch: bytes, files: tuple[ChangedFile, ...]) -> tuple[str, ...]:
-        """Return the kinds of secrets in what would be published: added lines, file names, and the agent's texts."""
-        texts = (find_added_text(patch.decode("utf-8", "replace")), "\n".join(file.path for file in files))
-        return tuple(sorted(self.said_secrets | find_kinds(texts, self.ports.redactor)))
-
-    def _find_movement(self, repository: PublicationRepository) -> str | None:
-        target = self.work.target
-        return None if repository.find_remote_sha(target.branch) == target.expected_sha else self._describe_movement()
-
-    def _describe_movement(self) -> str:
-        return f"the branch {self.work.target.branch} was changed by somebody else during the run"
+    def _has_changes(self, said: Outcome) -> bool:
+        return self.observed.tip is not None or bool(said.secrets)
 
     def _take_patch(self) -> bytes:
         """Return the patch that `run` kept, if any. What lies there is not uploaded unless it has been covered by us too."""
@@ -284,93 +245,6 @@ class _Session:
         """Leave the work for a maintainer, redacted, where it is not published."""
         self.ports.documents.write(PATCH_FILE, redact_patch(self.observed.patch, self.ports.redactor).encode())
         self.notes.append(f"The patch was not published; it is kept, redacted, as {PATCH_FILE} in the run's artifacts.")
-
-    def _push(self, repository: PublicationRepository) -> bool:
-        """Push one commit; False where somebody else has changed the branch since we looked."""
-        redact = self.ports.redactor.redact
-        message = build_commit_message(self._title(), self.work, self.plan.task)
-        commit = repository.commit(
-            self.observed.tip or "", redact(message), author=self.work.familiar.display_name, at=self.started
-        )
-        target = self.work.target
-        self.progress.has_pushed = True
-        try:
-            repository.push(commit, target.branch, expected_sha=target.expected_sha)
-        except GitError:
-            current = repository.find_remote_sha(target.branch)
-            self.progress.has_pushed = current == commit
-            if current == target.expected_sha:
-                raise
-            if self.progress.has_pushed:
-                # Only the answer was lost.
-                self.progress.head_sha = commit
-                return True
-            stale = Verdict(step="freshness", passed=False, finding=self._describe_movement())
-            verdicts = tuple(stale if verdict.step == stale.step else verdict for verdict in self.observed.verdicts)
-            self.observed = replace(self.observed, verdicts=verdicts)
-            return False
-        self.progress.head_sha = commit
-        return True
-
-    def _open_pull_request(self) -> None:
-        title = self.telling.redact(self._title())
-        body = self.telling.render_pull_request_body(self._build_evidence(Ending.PUBLISHED, None))
-        target, writer = self.work.target, self.ports.writer
-        labels = list(self.work.labels)
-        if find_needing_review(self.observed.files):
-            labels.append(REVIEW_LABEL)
-        if target.pull_request is not None:
-            # What is asked on a pull request is a part of it: its title stays.
-            new_title = None if self.work.thread_is_pull_request else title
-            pull_request = writer.update_pull_request(target.pull_request, title=new_title, body=body)
-        else:
-            pull_request, is_draft = writer.create_pull_request(
-                title=title, body=body, head=target.branch, base=target.base_ref
-            )
-            if not is_draft:
-                labels.append(DRAFT_LABEL)
-                self.notes.append(
-                    f"This repository offers no draft pull requests; the label {DRAFT_LABEL} stands in for the state."
-                )
-        self.progress.pull_request = pull_request
-        if labels:
-            writer.add_labels(pull_request.number, [self.telling.redact(label) for label in labels])
-
-    def _write_check_run(self, evidence: Evidence) -> None:
-        writer, head_sha, pull_request = self.ports.writer, self.progress.head_sha, self.progress.pull_request
-        if head_sha is None or pull_request is None:
-            raise AssertionError("a Check Run is written only once the pull request exists")
-        summary, text = self.telling.render_check(evidence)
-        annotations = [
-            [(annotation, self.telling.redact(annotation.message)) for annotation in batch]
-            for batch in batch_annotations(build_annotations(evidence.files))
-        ]
-        check_run_id = writer.create_check_run(
-            head_sha=head_sha,
-            name=CHECK_RUN_NAME,
-            external_id=self.plan.task.external_id,
-            conclusion=evidence.conclusion,
-            title=self.telling.redact(check_title(self.work.familiar.display_name, evidence.title)),
-            summary=summary,
-            text=text,
-            annotations=annotations,
-        )
-        self.progress.check_run_id = check_run_id
-        self._supersede(head_sha)
-
-    def _supersede(self, head_sha: str) -> None:
-        """Conclude the checks of the heads that were replaced: they speak of commits that are no longer the newest.
-
-        These are the head that this push moved and, after an attempt that failed between its push and this point, the one
-        below it.
-        """
-        target, writer = self.work.target, self.ports.writer
-        heads = {target.expected_sha, target.base_sha if target.pull_request is not None else None}
-        title = self.telling.redact(f"superseded by {head_sha[:12]}")
-        summary = self.telling.redact(f"A later task pushed {head_sha} to this branch. Its Check Run has the evidence.")
-        for replaced in sorted(head for head in heads if head is not None and head != head_sha):
-            for check_run_id in writer.find_check_runs(replaced, CHECK_RUN_NAME):
-                writer.supersede_check_run(check_run_id, title=title, summary=summary)
 
     def _build_evidence(self, ending: Ending, fault: Fault | None) -> Evidence:
         rule, outcome, pushed, target = ENDINGS[ending], self.progress.outcome, self.progress, self.work.target
@@ -441,9 +315,3 @@ class _Session:
 
     def _forget_evidence(self) -> None:
         self.ports.documents.remove(EVIDENCE_DOCUMENT)
-
-    def _title(self) -> str:
-        outcome = self.progress.outcome
-        if outcome is None:
-            raise AssertionError("a title is needed only where there is an outcome")
-        return decide_title(outcome.hand_off, self.work)

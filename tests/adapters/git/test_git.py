@@ -44,7 +44,8 @@ def _sha(root: Path, name: str = "HEAD") -> str:
 
 
 def _target(origin: Path, **changes) -> Target:
-    facts = {"base_ref": "main", "base_sha": _sha(origin), "branch": "coven/issue-1", "expected_sha": None,
+    base = _sha(origin)
+    facts = {"base_ref": "main", "base_ref_sha": base, "base_sha": base, "branch": "coven/issue-1", "expected_sha": None,
              "pull_request": None, "why": "a new branch"}  # fmt: skip
     return Target(**{**facts, **changes})
 

@@ -1,7 +1,7 @@
 """How mistakes are shown: their place, their line, safe to print."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.configuration.mistakes import (
@@ -13,6 +13,7 @@ from coven_action.core.configuration.mistakes import (
     render_location,
     render_mistakes,
 )
+from tests.fuzzing import examples
 
 PATH = ".github/coven.yml"
 
@@ -95,7 +96,7 @@ def test_what_is_long_is_underlined_no_further_than_it_is_shown():
 
 
 @given(st.text(), st.integers(1, 300), st.integers(1, 300))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 def test_nothing_of_a_line_reaches_the_terminal_raw(line, column, length):
     excerpt = _render_excerpt(line, min(column, len(line) + 1), length)
 

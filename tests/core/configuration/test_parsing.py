@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from coven_action.core.configuration.config import Config, Familiar, Limits, Rule
-from coven_action.core.configuration.document import ANY, SECTIONS, Publish, When
+from coven_action.core.configuration.document import ANY, SECTIONS, Hosted, Publish, When
 from coven_action.core.configuration.mistakes import InvalidConfigError
 from coven_action.core.configuration.parsing import find_mistakes, parse_config
 from coven_action.core.configuration.rules import NOT_YET, find_plan
@@ -18,6 +18,7 @@ from coven_action.core.verification.path_patterns import PATTERN_ADVICE
 from coven_action.core.verification.protected_paths import Override, Protection
 from coven_action.error_codes import CODES
 from coven_action.errors import ConfigError
+from tests.fuzzing import examples
 
 SMALLEST = """\
 version: 1
@@ -43,18 +44,19 @@ routing:
   - {when: {assignee: ACME-coven}, familiar: loom}
   - {otherwise: decline}
 allow_bots: [49699333]
-limits: {time: 45m, turns: 60, files: 50, patch: 512KiB}
+limits: {time: 45m, turns: 60, files: 50, patch: 512KiB, per_day: 20}
 publish: {labels: ["coven", "🧙‍♀️ magic"]}
 protect: ["migrations/**", LICENSE, "*.sql"]
 protect_override:
   - {path: docs/AGENTS.md, reason: It is an example in the documentation.}
 memory:
   enabled: true
-  read: [repo]
+  read: [repo, tenant_shared]
   write: []
   approval: automatic
   separate_approver: true
   retention: {max_age: 30d, unused: 36h}
+hosted: {url: "https://coven.example.com", required: true, oversight_url: "https://example.com/runs?number={run}"}
 """
 
 EXAMPLE = """\
@@ -129,14 +131,23 @@ def test_a_grown_configuration_means_what_it_says():
     assert [rule.familiar for rule in config.rules] == ["stitch", "cody", "loom"]
     assert config.rules[2].when == When(assignee="ACME-coven")
     assert config.allow_bots == (49699333,)
-    assert config.limits == Limits(time=2700, turns=60, files=50, patch=512 * 1024)
+    assert config.limits == Limits(time=2700, turns=60, files=50, patch=512 * 1024, per_day=20)
     assert config.publish.labels == ("coven", "🧙‍♀️ magic")
     assert config.protection == Protection(
         protect=("migrations/**", "LICENSE", "*.sql"),
         overrides=(Override(path="docs/AGENTS.md", reason="It is an example in the documentation."),),
     )
     assert config.memory == MemorySettings(
-        enabled=True, write=(), approval="automatic", separate_approver=True, max_age_days=30, unused_days=1
+        enabled=True,
+        read=("repo", "tenant_shared"),
+        write=(),
+        approval="automatic",
+        separate_approver=True,
+        max_age_days=30,
+        unused_days=1,
+    )
+    assert config.hosted == Hosted(
+        url="https://coven.example.com", required=True, oversight_url="https://example.com/runs?number={run}"
     )
 
 
@@ -215,7 +226,7 @@ def test_the_path_is_the_one_that_was_given():
             [
                 (
                     "2:1 unknown-key familars is not a key here / did you mean `familiars`? "
-                    "allowed: version, familiars, routing, allow_bots, limits, protect, protect_override, publish, memory"
+                    "allowed: version, familiars, routing, allow_bots, limits, protect, protect_override, publish, memory, hosted"
                 )
             ],
         ),
@@ -502,8 +513,17 @@ def test_what_may_be_proposed_may_be_read(scopes):
         ("{enabled: 1}", '6:19 wrong-type memory.enabled is "1"; write true or false'),
         ('{separate_approver: "true"}', '6:29 wrong-type memory.separate_approver is "true"; write true or false'),
         ("{read: repo}", '6:16 wrong-type memory.read is "repo"; write a list'),
-        ("{read: [tenant]}", '6:17 invalid-value memory.read[0] is "tenant" / allowed: repo'),
-        ("{read: [familiar_global]}", '6:17 invalid-value memory.read[0] is "familiar_global" / allowed: repo'),
+        (
+            "{read: [tenant]}",
+            (
+                '6:17 invalid-value memory.read[0] is "tenant" / '
+                "did you mean `tenant_shared`? allowed: repo, tenant_shared"
+            ),
+        ),
+        (
+            "{read: [familiar_global]}",
+            '6:17 invalid-value memory.read[0] is "familiar_global" / allowed: repo, tenant_shared',
+        ),
         (
             "{read: [], write: [repo]}",
             (
@@ -724,7 +744,7 @@ def _check_mistakes(text):
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@examples(100)
 def test_any_text_gives_a_configuration_or_its_mistakes(text):
     _check_mistakes(text)
 
@@ -737,7 +757,7 @@ PIECES = [
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@examples(200)
 def test_a_mutated_configuration_gives_a_configuration_or_its_mistakes(data):
     tokens = re.findall(r"\w+|\s+|[^\w\s]", GROWN)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -746,3 +766,24 @@ def test_a_mutated_configuration_gives_a_configuration_or_its_mistakes(data):
         tokens[start:stop] = data.draw(st.lists(st.sampled_from(PIECES), max_size=2))
 
     _check_mistakes("".join(tokens))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("limits: {per_day: 5}", ["6:19 missing-key limits.per_day is counted by the endpoint"]),
+        ("memory: {read: [tenant_shared]}", ["6:17 missing-key memory.read[0] is kept by the endpoint"]),
+        ("limits: {per_day: 0}\nhosted: {url: 'https://a'}", ["6:19 out-of-range limits.per_day is 0"]),
+        ("hosted: {}", ["6:1 missing-key hosted.url is missing"]),
+        ("hosted: {url: 'http://coven.example.com'}", ["6:15 invalid-value hosted.url is"]),
+        ("hosted: {url: 'https://coven.example.com/'}", ["6:15 invalid-value hosted.url is"]),
+        ("hosted: {url: 'https://Coven.example.com'}", ["6:15 invalid-value hosted.url is"]),
+        ("hosted: {url: 'https://me@coven.example.com'}", ["6:15 invalid-value hosted.url is"]),
+        ("hosted: {url: 'https://a', oversight_url: 'https://a/runs'}", ["6:43 invalid-value hosted.oversight_url is"]),
+    ],
+)
+def test_a_wrong_line_about_the_endpoint_is_told(text, expected):
+    told = _tell("version: 1\nfamiliars:\n  cody:\n    runtime: patch\n\n" + text)
+
+    assert len(told) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(told, expected, strict=True)), told

@@ -72,8 +72,6 @@ def test_the_documentation_has_examples():
 
 def test_the_mistakes_in_the_documentation_are_those_people_see():
     text = "version: 1\nfamiliars:\n  cody:\n    model: anthropic/claude-sonnet-4-6\n    modle: repair\nlimits: {time: 10 min}\n"
-    error = InvalidConfigError(
-        find_mistakes(text + "hosted: {url: https://coven.example.com}\n"), path=".github/coven.yml"
-    )
+    error = InvalidConfigError(find_mistakes(text + "publish: {commit: api}\n"), path=".github/coven.yml")
 
     assert f"```text\n{error.diagnostics()}\n```" in DOCUMENT

@@ -1,11 +1,12 @@
 """What YAML we read, with which places, and what we refuse."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.configuration.yaml_reading import MAX_BYTES, MAX_DEPTH, read_yaml
 from coven_action.core.configuration.yaml_tree import EMPTY, Misread, Place, find_node, find_place
+from tests.fuzzing import examples
 
 
 def _codes(text):
@@ -168,7 +169,7 @@ FRAGMENTS = [
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join) | st.text(max_size=200))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 def test_any_text_is_read_without_an_exception_and_every_place_lies_inside_it(text):
     document = read_yaml(text)
 

@@ -5,12 +5,13 @@ import tarfile
 import zipfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.contract.archive_reading import MAX_MEMBERS, read_program
 from coven_action.core.contract.releases import ReleaseArchive
 from coven_action.errors import RuntimeFault
+from tests.fuzzing import examples
 
 PROGRAM = b"\x7fELF" + bytes(range(256)) * 20
 TAR = ReleaseArchive("0.6.1", "linux-x86_64", "a.tar.gz", "tar.gz", "coven-code", "0" * 64)
@@ -164,7 +165,7 @@ def test_a_zip_that_holds_the_program_twice_is_refused():
         read(build_zip(zip_member("coven-code.exe", PROGRAM), zip_member("coven-code.exe", b"other")), ZIP)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@examples(150)
 @given(st.sampled_from([(GOOD_TAR, TAR), (GOOD_ZIP, ZIP)]), st.data())
 def test_no_damage_whatever_raises_anything_else_or_yields_other_bytes(archive, data):
     packed = bytearray(archive[0])

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ from coven_action.core.contract.contract import (
 )
 from coven_action.core.memory.policy_block import BranchScope, RepositoryScope, TenantScope, disabled_memory_policy
 from coven_action.errors import RuntimeFault
+from tests.fuzzing import examples
 
 CONTRACTS = Path(__file__).parents[3] / ".." / "shared" / "contracts"
 POLICY = disabled_memory_policy(
@@ -355,7 +356,7 @@ def test_a_review_must_have_evidence_or_say_that_it_has_none(mode, status, files
                 parse_result(json.dumps(document).encode())
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@examples(200)
 @given(st.integers(min_value=0, max_value=len(TEXT)), st.binary(max_size=6), st.integers(min_value=0, max_value=8))
 def test_no_damage_crashes_the_reader(position, inserted, removed):
     data = TEXT.encode()

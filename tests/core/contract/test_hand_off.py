@@ -1,12 +1,13 @@
 """The agent's own words for the pull request: bounded, decoded, never trusted."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.contract.hand_off import HAND_OFF_LIMIT, UNPUBLISHED_FOLDERS, parse_pull_request_hand_off
 from coven_action.core.documents import HandOff
 from tests.core.samples import changed
+from tests.fuzzing import examples
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_the_limit_itself_is_allowed():
 
 
 @given(st.binary(max_size=60))
-@settings(derandomize=True, max_examples=200)
+@examples(200)
 def test_any_bytes_give_a_single_line_title_or_a_note(data):
     hand_off, notes = parse_pull_request_hand_off(data)
 

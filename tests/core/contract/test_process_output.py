@@ -1,8 +1,9 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.contract.process_output import LINE_BYTES, ProcessLimits, ProcessOutput
+from tests.fuzzing import examples
 
 
 def build_output(**limits):
@@ -48,7 +49,7 @@ def test_a_flood_is_noticed_and_the_tail_is_kept_all_the_same():
     assert output.stdout_tail == b"6789"
 
 
-@settings(max_examples=100, derandomize=True)
+@examples(100)
 @given(st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.binary(max_size=20)), max_size=20))
 def test_nothing_is_lost_below_the_cap(chunks):
     output, written = build_output()

@@ -1,10 +1,11 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.contract.usage import MAX_CANDIDATES, Usage, parse_usage
+from tests.fuzzing import examples
 
 DOCUMENT = {
     "result": "Done.",
@@ -74,7 +75,7 @@ def test_an_object_with_too_many_beginnings_is_given_up():
     assert parse_usage(json.dumps(nested).encode()) is None
 
 
-@settings(max_examples=200, derandomize=True)
+@examples(200)
 @given(st.binary(max_size=300))
 def test_no_output_whatever_raises(stdout):
     parse_usage(stdout)

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.memory.canonicalisation import canonicalise
+from tests.fuzzing import examples
 
 
 def test_keys_are_sorted_as_in_section_3_2_3():
@@ -71,7 +72,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@examples(100)
 def test_the_form_says_what_the_value_says_and_is_a_fixed_point(value):
     written = canonicalise(value)
 

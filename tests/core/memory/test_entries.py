@@ -1,13 +1,15 @@
 """Citations and versions of entries."""
 
 import hashlib
+import json
 from datetime import date
 
 import pytest
+from pydantic import ValidationError
 
 from coven_action.core.memory.entries import (
-    MAX_CITED_FILE_BYTES,
     Citation,
+    ManifestEntry,
     MemoryEntry,
     Source,
     build_manifest_entry,
@@ -46,7 +48,7 @@ def test_the_hash_covers_the_lines_joined_by_line_feeds(start, end, expected):
         (TEXT, 4, 4),
         (b"a\n", 2, 2),
         (b"a\n" * 600, 1, 501),
-        (b"a" * (MAX_CITED_FILE_BYTES + 1), 1, 1),
+        (b"a" * 1_048_577, 1, 1),
     ],
 )
 def test_lines_that_are_not_there_have_no_hash(content, start, end):
@@ -127,6 +129,14 @@ def test_the_manifest_says_what_is_read():
     assert manifest.text_sha256 == _sha(b"T")
 
 
+def test_a_manifest_holds_no_longer_text_than_an_entry():
+    longest = json.loads(build_manifest_entry(_entry(text="x" * 2048), "mem_0123456789abcdef").model_dump_json())
+
+    assert ManifestEntry.model_validate_json(json.dumps(longest)).text == "x" * 2048
+    with pytest.raises(ValidationError, match="at most 2048 characters"):
+        ManifestEntry.model_validate_json(json.dumps({**longest, "text": "x" * 2049}))
+
+
 def test_a_citation_is_stale_when_its_lines_change():
     citations = _entry().citations
 
@@ -138,4 +148,4 @@ def test_a_citation_is_stale_when_its_lines_change():
 def test_paths_and_files_of_exactly_the_allowed_length_may_be_cited():
     assert is_citable("a" * 400)
     assert not is_citable("a" * 401)
-    assert hash_cited_lines(b"a" * MAX_CITED_FILE_BYTES, 1, 1) == _sha(b"a" * MAX_CITED_FILE_BYTES)
+    assert hash_cited_lines(b"a" * 1_048_576, 1, 1) == _sha(b"a" * 1_048_576)

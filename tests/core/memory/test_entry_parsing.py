@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.memory.entries import Citation, MemoryEntry, Source, hash_cited_lines
@@ -14,6 +14,7 @@ from coven_action.core.memory.entry_parsing import parse_entry
 from coven_action.core.memory.entry_rendering import render_entry
 from coven_action.error_codes import CODES
 from tests.core.memory.values import REDACTOR, TOKEN, TREE, cite, entry, path
+from tests.fuzzing import examples
 
 KEY = "conventions/rounding"
 SHA = hash_cited_lines(TREE["src/tax.py"], 4, 5)
@@ -90,7 +91,7 @@ def test_a_path_that_gives_no_key_is_told(key):
     parsed = _parse(entry(), key=key)
 
     assert (parsed.key, parsed.entry) == (None, None)
-    assert [mistake.code for mistake in parsed.mistakes] == ["memory-path"]
+    assert [(mistake.code, mistake.line, mistake.column) for mistake in parsed.mistakes] == [("memory-path", 1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,11 @@ def test_a_path_that_gives_no_key_is_told(key):
             b"---\nkind: fact\n",
             "1:1 memory-front-matter the file begins with front matter between two lines of three hyphens",
         ),
+        (
+            b"kind: fact\n---\nx",
+            "1:1 memory-front-matter the file begins with front matter between two lines of three hyphens",
+        ),
+        (b"\n\xff", "2:1 memory-not-utf-8 the file is not UTF-8 from this line on"),
         (b"---\nkind: \xff\n---\nx", "2:1 memory-not-utf-8 the file is not UTF-8 from this line on"),
         (b"---\n" + b"#" * 16_400, "1:1 memory-too-large the file is larger than 16 KiB"),
         (entry(" "), "7:1 memory-empty the text is missing: write it below the front matter"),
@@ -128,6 +134,17 @@ def test_a_path_that_gives_no_key_is_told(key):
 )
 def test_a_file_that_cannot_be_used_is_refused(data, expected):
     assert _tell(data) == [expected]
+
+
+def test_space_behind_the_hyphens_changes_nothing():
+    assert _parse(entry().replace(b"---\n", b"---  \n")).entry == _parse(entry()).entry
+
+
+@pytest.mark.parametrize(("size", "codes"), [(16_384, []), (16_385, ["memory-too-large"])])
+def test_a_file_of_exactly_the_largest_size_is_read(size, codes):
+    head = "#" + " " * (size - len(entry(head="#")))
+
+    assert [mistake.code for mistake in _parse(entry(head=head)).mistakes] == codes
 
 
 def test_text_of_exactly_the_largest_size_is_kept():
@@ -187,6 +204,99 @@ def test_a_source_is_a_run_or_a_person(source, expected):
 
 
 @pytest.mark.parametrize(
+    ("source", "wrong", "expected"),
+    [
+        (
+            "{run: 1}",
+            "{run: 0}",
+            "3:15 out-of-range source.run is 0; write 1 to 9007199254740991: as GitHub numbers runs",
+        ),
+        (
+            "{run: 9007199254740991}",
+            "{run: 9007199254740992}",
+            "3:15 out-of-range source.run is 9007199254740992; write 1 to 9007199254740991: as GitHub numbers runs",
+        ),
+        (
+            "{run: 1, pull_request: 1}",
+            "{run: 1, pull_request: 0}",
+            "3:32 out-of-range source.pull_request is 0; write 1 to 2147483647: as GitHub numbers pull requests",
+        ),
+        (
+            "{run: 1, pull_request: 2147483647}",
+            "{run: 1, pull_request: 2147483648}",
+            "3:32 out-of-range source.pull_request is 2147483648; write 1 to 2147483647: as GitHub numbers pull requests",
+        ),
+        (
+            f"{{person: {'a' * 100}}}",
+            f"{{person: {'a' * 101}}}",
+            "3:18 invalid-value source.person is 101 characters long; a person is 1 to 100 characters on one line",
+        ),
+    ],
+)
+def test_a_source_stays_within_its_bounds(source, wrong, expected):
+    assert _tell(entry(source=source)) == []
+    assert _tell(entry(source=wrong)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("head", "wrong", "expected"),
+    [
+        (
+            f"branches: [{'a' * 244}]",
+            f"branches: [{'a' * 245}]",
+            "6:12 invalid-value branches[0] is 245 characters long; write a branch's name, without patterns",
+        ),
+        (
+            f"branches: [{', '.join(f'b{number}' for number in range(20))}]",
+            f"branches: [{', '.join(f'b{number}' for number in range(21))}]",
+            "6:11 out-of-range branches has too many entries; write at most 20",
+        ),
+    ],
+)
+def test_a_list_of_branches_stays_within_its_bounds(head, wrong, expected):
+    assert _tell(entry(head=head)) == []
+    assert _tell(entry(head=wrong)) == [expected]
+
+
+def test_ten_citations_are_read_and_no_more():
+    def cited(number):
+        return entry(citation="\n  - ".join([cite()] * number))
+
+    assert _tell(cited(10)) == []
+    assert _tell(cited(11)) == ["5:3 out-of-range citations has too many entries; write at most 10"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (1, 1, []),
+        (1_000_000, 1_000_000, []),
+        (999_501, 1_000_000, []),
+        (
+            1_000_001,
+            1_000_001,
+            [
+                "5:22 out-of-range citations[0].start is 1000001; write 1 to 1000000: a line number",
+                "5:36 out-of-range citations[0].end is 1000001; write 1 to 1000000: a line number",
+            ],
+        ),
+    ],
+)
+def test_a_cited_line_stays_within_its_bounds(start, end, expected):
+    assert _tell(entry(citation=f'{{path: a, start: {start}, end: {end}, sha256: "{SHA}"}}')) == expected
+
+
+@pytest.mark.parametrize(
+    ("digest", "expected"), [(f"{SHA}0", "is 65 characters long"), (SHA[:63], "is "), (f"{SHA[:63]}g", "is ")]
+)
+def test_a_hash_has_64_digits(digest, expected):
+    (told,) = _tell(entry(citation=f'{{path: a, start: 1, end: 1, sha256: "{digest}"}}'))
+
+    assert told.startswith(f"5:41 invalid-value citations[0].sha256 {expected}")
+    assert told.endswith("; it is computed by `coven-action memory add`, 64 hexadecimal digits")
+
+
+@pytest.mark.parametrize(
     ("citation", "expected"),
     [
         ("{path: a, start: 2, end: 1, sha256: X}", "5:30 out-of-range citations[0].end is 1; write 2 to 501"),
@@ -241,7 +351,7 @@ def test_an_instruction_that_a_person_merged_is_the_persons_own():
 
 def test_the_kinds_of_value_describe_themselves():
     assert CalendarDate().json_schema() == {"type": "string", "format": "date"}
-    assert TreePath().json_schema()["type"] == "string"
+    assert TreePath().json_schema() == {"type": "string", "minLength": 1, "maxLength": 400}
 
 
 def test_every_code_is_explained():
@@ -253,6 +363,21 @@ def test_every_code_is_explained():
 
     assert len(codes) > 8
     assert codes <= set(CODES)
+
+
+def test_a_rendered_entry_is_laid_out_for_people():
+    assert render_entry(_parse(entry()).entry) == (
+        "---\n"
+        "kind: convention\n"
+        "scope: repo\n"
+        "shareable: false\n"
+        'source: {person: "ada"}\n'
+        "citations:\n"
+        f'  - {{path: "src/tax.py", start: 4, end: 5, sha256: "{SHA}"}}\n'
+        "---\n"
+        "\n"
+        "Totals are rounded to two places.\n"
+    )
 
 
 @pytest.mark.parametrize("expires", [None, date(2027, 1, 31)])
@@ -291,7 +416,7 @@ PIECES = [
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@examples(200)
 def test_a_mutated_file_gives_an_entry_or_its_mistakes(data):
     tokens = re.findall(r"\w+|\s+|[^\w\s]", GROWN)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -310,7 +435,7 @@ def test_a_mutated_file_gives_an_entry_or_its_mistakes(data):
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@examples(100)
 def test_any_bytes_give_an_entry_or_its_mistakes(data):
     parsed = _parse(b"---\n" + data)
 

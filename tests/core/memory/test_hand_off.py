@@ -3,19 +3,22 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from coven_action.core.memory.hand_off import (
     MAX_HAND_OFF_BYTES,
     MAX_LINES,
+    MEMORY_HAND_OFF_FILE,
     MemoryHandOff,
     Proposal,
+    ProposedCitation,
     Use,
     drop_secrets,
     parse_memory_hand_off,
 )
+from tests.fuzzing import examples
 
 PROPOSAL = {
     "key": "conventions/rounding",
@@ -31,6 +34,10 @@ def _lines(*documents):
     return b"\n".join(
         document if isinstance(document, bytes) else json.dumps(document).encode() for document in documents
     )
+
+
+def test_the_file_has_the_name_that_agents_are_told():
+    assert MEMORY_HAND_OFF_FILE == "memory.jsonl"
 
 
 def test_no_file_says_nothing():
@@ -114,6 +121,49 @@ def test_lines_beyond_the_bound_are_told_and_not_read():
     assert hand_off.faults[0].sentence == "the file has 52 lines; the first 50 were read"
 
 
+FAULT = {"line": 1, "reason": "malformed", "sentence": "x"}
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "field", "allowed", "refused"),
+    [
+        ("proposals", PROPOSAL, "line", [1, 50], [0, 51]),
+        ("proposals", PROPOSAL, "key", ["x" * 400], ["x" * 401]),
+        ("proposals", PROPOSAL, "text", ["x" * 65_536], ["x" * 65_537]),
+        ("proposals", PROPOSAL, "why", ["x" * 500], ["x" * 501]),
+        ("uses", USE, "line", [1, 50], [0, 51]),
+        ("uses", USE, "used", ["x" * 400], ["x" * 401]),
+        ("faults", FAULT, "line", [0, 50], [-1, 51]),
+        ("faults", FAULT, "sentence", ["x" * 300], ["x" * 301]),
+    ],
+)
+def test_each_field_of_a_forged_document_stays_within_its_bounds(name, item, field, allowed, refused):
+    for value in allowed:
+        document = json.dumps({name: [{"line": 1, **item, field: value}]})
+        assert getattr(getattr(MemoryHandOff.model_validate_json(document), name)[0], field) == value
+    for value in refused:
+        with pytest.raises(ValidationError, match=f"{name}.0.{field}"):
+            MemoryHandOff.model_validate_json(json.dumps({name: [{"line": 1, **item, field: value}]}))
+
+
+@pytest.mark.parametrize(
+    ("field", "allowed", "refused"),
+    [("path", "x" * 400, "x" * 401), ("start", 1_000_000, 1_000_001), ("start", 1, 0), ("end", 1_000_000, 1_000_001)],
+)
+def test_each_field_of_a_forged_citation_stays_within_its_bounds(field, allowed, refused):
+    cited = {"path": "a", "start": 1, "end": 1}
+
+    assert getattr(ProposedCitation(**{**cited, field: allowed}), field) == allowed
+    with pytest.raises(ValidationError, match=field):
+        ProposedCitation(**{**cited, field: refused})
+
+
+def test_every_line_can_be_a_fault_and_the_file_one_more():
+    hand_off = parse_memory_hand_off(b"?\n" * (MAX_LINES + 1))
+
+    assert [fault.line for fault in hand_off.faults] == [*range(1, MAX_LINES + 1), 0]
+
+
 @pytest.mark.parametrize("name", ["proposals", "uses", "faults"])
 def test_a_forged_document_cannot_hold_more_than_the_file_could(name):
     """An outcome is untrusted: whoever reads it there meets the bounds again."""
@@ -134,7 +184,7 @@ def test_the_document_is_read_back():
 
 
 @given(st.binary(max_size=200) | st.lists(st.dictionaries(st.sampled_from([*PROPOSAL, "used", "line"]), st.none() | st.text(max_size=5) | st.integers(-1, 3) | st.lists(st.none(), max_size=2)), max_size=4).map(lambda items: _lines(*items)))  # fmt: skip # noqa: E501
-@settings(max_examples=120, deadline=None, derandomize=True)
+@examples(120)
 def test_any_bytes_give_items_or_faults(data):
     hand_off = parse_memory_hand_off(data)
 
@@ -169,11 +219,12 @@ def test_a_use_with_a_secret_anywhere_is_dropped_and_not_repeated(field):
 
 
 def test_secrets_are_told_in_the_order_of_the_lines():
-    read = parse_memory_hand_off(_lines(*[{**USE, "why": "hush"}] * 20, *[{**PROPOSAL, "why": "hush"}] * 20))
+    spoiled = {1: {**USE, "why": "hush"}, 8: {**PROPOSAL, "why": "hush"}}
+    read = parse_memory_hand_off(_lines(*[spoiled.get(line, USE) for line in range(1, 10)]))
 
     kept = drop_secrets(read, lambda text: text == "hush")
 
-    assert [fault.line for fault in kept.faults] == list(range(1, 41))
+    assert [fault.line for fault in kept.faults] == [1, 8]
 
 
 def test_a_hand_off_without_secrets_stays_as_it_is():

@@ -3,19 +3,20 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.memory.entries import Citation, build_reader, hash_cited_lines
 from coven_action.core.memory.entry_parsing import parse_entry
-from coven_action.core.memory.evidence import build_memory_evidence, describe_memory
+from coven_action.core.memory.evidence import MemoryEvidence, ReadEntry, build_memory_evidence, describe_memory
 from coven_action.core.memory.grants import MEMORY_GRANTS, MemorySettings
 from coven_action.core.memory.hand_off import Proposal, ProposedCitation, Use, parse_memory_hand_off
-from coven_action.core.memory.judging import RejectionCode, judge_proposals, judge_uses
+from coven_action.core.memory.judging import JudgedProposal, RejectionCode, judge_proposals, judge_uses
 from coven_action.core.memory.keys import REVOKED_PATH
 from coven_action.core.memory.proposed_file import render_proposed_file
 from coven_action.core.memory.selection import select_entries
 from tests.core.memory.values import REDACTOR, TODAY, TOKEN, TREE, entry, path, policy
+from tests.fuzzing import examples
 
 KEY = "conventions/rounding"
 CITED = ProposedCitation(path="src/tax.py", start=4, end=5)
@@ -60,6 +61,7 @@ REJECTIONS = [
     ),
     ({}, {"revoked": ["repo/9/conventions"]}, "revoked", "a maintainer has revoked this key"),
     ({}, {"revoked": ["repo/9/conventions/rounding"]}, "revoked", "a maintainer has revoked this key"),
+    ({}, {"repository_id": None}, "out_of_scope", "this run may not propose memory"),
     ({"citations": ()}, {}, "uncited", "it cites no lines that the tree has"),
     (
         {"citations": (ProposedCitation(path="src/none.py", start=1, end=1),)},
@@ -112,14 +114,28 @@ def test_a_clean_proposal_waits_for_a_person():
     assert judged.replaces is None
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"), [("enabled", False, "out_of_scope"), ("repository_id", None, "revoked")]
+)
+def test_a_policy_that_was_never_decided_so_lets_nothing_wait(field, value, reason):
+    stated = policy()
+    if field == "repository_id":
+        field, value = "repo_scope", stated.repo_scope.model_copy(update={field: value})
+    forged = stated.model_copy(update={field: value})
+    (judged,) = judge_proposals([FACT], policy=forged, versions={}, read_file=build_reader(TREE), redactor=REDACTOR)
+
+    assert judged.reason == reason
+
+
 @pytest.mark.parametrize(("proposed", "changes", "reason", "sentence"), REJECTIONS)
 def test_a_proposal_is_rejected_with_the_reason(proposed, changes, reason, sentence):
     tree = {**TREE, ".github/coven/memory/a/b.md": entry()}
     (judged,) = _judge(_proposal(**proposed), tree=tree, **changes)
 
     assert (judged.verdict, judged.reason, judged.sentence) == ("rejected", reason, sentence)
-    assert (judged.text, judged.citations) == ("", ())
+    assert (judged.kind, judged.text, judged.citations) == ("", "", ())
     assert judged.key in {KEY, ""}
+    assert JudgedProposal.model_validate_json(judged.model_dump_json()) == judged
 
 
 def test_every_reason_has_a_case():
@@ -201,7 +217,7 @@ def _judge_uses(*names):
 def test_a_use_of_what_was_given_is_accepted():
     (judged,) = _judge_uses(KEY)
 
-    assert (judged.accepted, judged.key, judged.reason) == (True, KEY, None)
+    assert (judged.accepted, judged.key, judged.reason, judged.sentence) == (True, KEY, None, "")
     assert judged.version == _planned().manifest[0].version
 
 
@@ -230,6 +246,20 @@ def test_a_use_of_anything_else_is_rejected(name, reason, sentence):
 
     assert (judged.accepted, judged.reason, judged.sentence) == (False, reason, sentence)
     assert (judged.key, judged.version) == ("", "")
+
+
+def test_a_use_of_what_an_outsiders_run_may_not_read_is_out_of_scope():
+    planned = select_entries(
+        {path(KEY): entry()},
+        policy(trust_scope="external"),
+        today=TODAY,
+        read_file=build_reader(TREE),
+        redactor=REDACTOR,
+    ).planned
+    uses = [Use(line=1, used=planned.withheld[0].id)]
+
+    (judged,) = judge_uses(uses, manifest=planned.manifest, withheld=planned.withheld)
+    assert (planned.withheld[0].reason, judged.reason) == ("not_shareable", "out_of_scope")
 
 
 def test_an_entry_is_used_once():
@@ -268,8 +298,13 @@ def test_once_committed_it_is_what_the_next_run_reads():
     assert [item.text for item in planned.manifest] == ["Totals are rounded once."]
 
 
-def test_a_rejected_proposal_never_becomes_a_file():
-    (judged,) = _judge(_proposal(text=TOKEN))
+@pytest.mark.parametrize(
+    "forged",
+    [{}, {"verdict": "pending"}, {"kind": "fact"}],
+    ids=["rejected", "without a kind", "rejected, with a kind"],
+)
+def test_a_rejected_proposal_never_becomes_a_file(forged):
+    judged = _judge(_proposal(text=TOKEN))[0].model_copy(update=forged)
 
     with pytest.raises(ValueError, match="pending"):
         render_proposed_file(judged, policy=policy(), run_id=1, pull_request=2, today=TODAY)
@@ -291,11 +326,13 @@ def test_the_evidence_says_what_was_read_cited_proposed_rejected_and_withheld():
     evidence = build_memory_evidence(policy(), planned, proposals=proposals, uses=uses, faults=faults)
 
     assert [item.key for item in evidence.read] == [item.key for item in evidence.cited] == [KEY]
-    assert [(item.key, item.path, item.replaces is not None) for item in evidence.proposed] == [(KEY, path(KEY), True)]
-    assert [(item.what, item.line, item.reason) for item in evidence.rejected] == [
-        ("proposal", 4, "secret"),
-        ("use", 2, "not_materialised"),
-        ("line", 1, "malformed"),
+    (proposed,) = evidence.proposed
+    assert (proposed.key, proposed.kind, proposed.path) == (KEY, "fact", path(KEY))
+    assert proposed.replaces == planned.versions[KEY]
+    assert [(item.what, item.line, item.name, item.reason) for item in evidence.rejected] == [
+        ("proposal", 4, "a/b", "secret"),
+        ("use", 2, "mem_0123456789abcdef", "not_materialised"),
+        ("line", 1, "", "malformed"),
     ]
     assert evidence.withheld == planned.withheld
     assert evidence.approval_status == "pending"
@@ -313,15 +350,41 @@ def test_where_memory_is_off_the_line_says_why():
     assert describe_memory(build_memory_evidence(off, type(_planned())())) == off.reason
 
 
-def test_the_line_stays_short():
-    planned = _planned()
-    use = judge_uses([Use(line=1, used=planned.manifest[0].id)], manifest=planned.manifest, withheld=())[0]
-    evidence = build_memory_evidence(policy(), planned.model_copy(update={"withheld": ()}))
-    many = build_memory_evidence(policy(), planned, uses=[use] * 7)
+def test_where_nothing_came_of_memory_the_line_says_so():
+    evidence = build_memory_evidence(policy(), _planned().model_copy(update={"withheld": ()}))
 
     assert describe_memory(evidence) == "used: none · read: 1 · proposed: 0"
-    assert "and 2 more" in describe_memory(many)
     assert evidence.approval_status is None
+
+
+@pytest.mark.parametrize(("number", "more"), [(5, ""), (6, " and 1 more"), (7, " and 2 more")])
+def test_the_line_names_five_entries_by_the_first_lines_they_cite(number, more):
+    citations = (
+        Citation(path="a", start=3, end=4, sha256="0" * 64),
+        Citation(path="b", start=1, end=1, sha256="0" * 64),
+    )
+    cited = tuple(
+        ReadEntry(id=f"mem_{name}", key=f"n/{name}", version="0", citations=citations) for name in range(number)
+    )
+    line = describe_memory(MemoryEvidence(enabled=True, reason="On.", cited=cited))
+
+    named = ", ".join(f"n/{name} (approved, a:3)" for name in range(5))
+    assert line == f"used: {named}{more} · read: 0 · proposed: 0"
+
+
+def test_an_entry_that_cites_nothing_is_not_said_to():
+    cited = (ReadEntry(id="mem_0", key="a/b", version="0"),)
+
+    assert "used: a/b (approved, no lines) ·" in describe_memory(
+        MemoryEvidence(enabled=True, reason="On.", cited=cited)
+    )
+
+
+@pytest.mark.parametrize("status", ["pending", "approved", "rejected", "unknown"])
+def test_evidence_with_what_the_store_answered_is_read_back(status):
+    evidence = MemoryEvidence(enabled=True, reason="On.", approval_status=status)
+
+    assert MemoryEvidence.model_validate_json(evidence.model_dump_json()) == evidence
 
 
 # --- laws
@@ -352,7 +415,7 @@ PROPOSALS = st.lists(
 @given(
     PROPOSALS, st.sampled_from(list(MEMORY_GRANTS)), st.booleans(), st.sampled_from([(), ("repo/9",), ("repo/9/a",)])
 )
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 def test_nothing_waits_that_the_policy_does_not_allow(proposals, scope, enabled, revoked):
     verdicts = _judge(*proposals, trust_scope=scope, settings=MemorySettings(enabled=enabled), revoked=revoked)
 
@@ -372,7 +435,7 @@ def test_nothing_waits_that_the_policy_does_not_allow(proposals, scope, enabled,
 def test_a_text_of_exactly_the_allowed_size_may_be_proposed_whatever_space_is_around_it():
     text = ("It is so. " * 300)[:2047] + "."
     (judged,) = judge_proposals(
-        [FACT.model_copy(update={"text": f"\n {text} \n"})],
+        [FACT.model_copy(update={"text": f"\r\n {text} \r\n"})],
         policy=policy(),
         versions={},
         read_file=build_reader(TREE),

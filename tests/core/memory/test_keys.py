@@ -56,13 +56,25 @@ def test_anything_else_is_no_id(text):
     assert not is_entry_id(text)
 
 
-@pytest.mark.parametrize("text", ["repo/9", "tenant/7", "repo/9/a", "repo/9/a/b"])
+@pytest.mark.parametrize("text", ["repo/9", "tenant/7", "repo/9/a", "repo/9/a/b", "repo/9223372036854775807"])
 def test_a_canonical_key_or_a_prefix_can_be_revoked(text):
     assert is_revocable(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["repo", "repo/", "repo/0", "repo/09", "repo/9/", "repo/9/A", "a/b", "repo/9/a/b/c", "*"]
+    "text",
+    [
+        "repo",
+        "repo/",
+        "repo/0",
+        "repo/09",
+        "repo/9/",
+        "repo/9/A",
+        "a/b",
+        "repo/9/a/b/c",
+        "*",
+        "repo/10000000000000000000",
+    ],
 )
 def test_anything_else_cannot(text):
     assert not is_revocable(text)

@@ -14,7 +14,7 @@ from coven_action.core.memory.listing import (
     render_export,
     render_table,
 )
-from tests.core.memory.values import REDACTOR, TODAY, TREE, entry, path
+from tests.core.memory.values import REDACTOR, TODAY, TREE, cite, entry, path
 
 KEY = "conventions/rounding"
 STALE = '{path: gone.py, start: 1, end: 2, sha256: "' + "0" * 64 + '"}'
@@ -88,6 +88,44 @@ def test_the_table_stands_in_columns():
     assert lines[2].split() == ["a/broken", "broken", "-", "-", "-", build_entry_id("repo/9/a/broken")]
 
 
+def test_the_columns_are_as_wide_as_their_widest_cell():
+    files = {
+        path("a/b"): b"x",
+        path(KEY): entry(head="shareable: true"),
+        path("a/c"): entry(head="expires: 2026-11-21"),
+    }
+
+    assert render_table(_list(files, repository_id=None)) == (
+        "KEY                   STATE   KIND        SHAREABLE  UNTIL       ID\n"
+        "a/b                   broken  -           -          -           -\n"
+        "a/c                   active  convention  no         2026-11-21  -\n"
+        "conventions/rounding  active  convention  yes        -           -"
+    )
+
+
+def test_a_link_is_told_where_a_mistake_is():
+    (mistake,) = _get("b/link").mistakes
+
+    assert (mistake.code, mistake.line, mistake.column) == ("memory-path", 1, 1)
+
+
+def test_a_revocation_says_nothing_of_a_file_that_has_no_key():
+    listed = _list({path("Odd"): entry(), path("a/b"): entry(), REVOKED_PATH: b"repo/9"})
+
+    assert [item.state for item in listed] == ["broken", "revoked"]
+
+
+def test_lists_in_an_entry_are_shown_one_after_the_other():
+    both = STALE + "\n  - " + STALE.replace("gone.py", "lost.py")
+    shown = render_entry_for_people(
+        _list({path(KEY): entry(head="branches: [main, next]", source="{run: 5, pull_request: 6}", citation=both)})[0]
+    )
+
+    assert "branches   main, next\n" in shown
+    assert "source     run 5, pull request 6\n" in shown
+    assert "cited      gone.py:1-2, lost.py:1-2\n" in shown
+
+
 def test_one_entry_is_shown_whole():
     assert render_entry_for_people(_get(KEY)) == (
         f"key        {KEY}\n"
@@ -121,12 +159,32 @@ def test_a_broken_entry_is_shown_with_what_is_wrong():
 
 
 def test_the_document_holds_everything():
-    document = build_document(_get(KEY))
+    digest = hashlib.sha256(b"    return round(net * 1.19, 2)").hexdigest()
+    listed = _list({path(KEY): entry(citation=cite("src/tax.py", 5, 5), head="expires: 2026-01-01")})[0]
 
-    assert document["version"] == _get(KEY).entry.version
-    assert (document["id"], document["state"], document["path"]) == (_get(KEY).id, "active", path(KEY))
-    assert document["expires"] == "2027-01-01"
-    assert set(build_document(_get("b/link"))) == {"key", "id", "path", "state", "note"}
+    assert build_document(listed) == {
+        "key": KEY,
+        "id": listed.id,
+        "path": path(KEY),
+        "state": "expired",
+        "note": "it held until 2026-01-01",
+        "kind": "convention",
+        "scope": "repo",
+        "text": "Totals are rounded to two places.",
+        "branches": [],
+        "shareable": False,
+        "citations": [{"path": "src/tax.py", "start": 5, "end": 5, "sha256": digest}],
+        "source": {"person": "ada"},
+        "expires": "2026-01-01",
+        "version": listed.entry.version,
+    }
+    assert build_document(_get("b/link")) == {
+        "key": "b/link",
+        "id": build_entry_id("repo/9/b/link"),
+        "path": path("b/link"),
+        "state": "broken",
+        "note": "the entry is a link, or no ordinary file",
+    }
 
 
 def test_the_export_is_complete_and_vouched_for():
@@ -135,11 +193,23 @@ def test_the_export_is_complete_and_vouched_for():
     exported = [json.loads(line) for line in lines.splitlines()]
     said = json.loads(manifest)
     assert [document["key"] for document in exported] == ["a/expired", "a/revoked", "a/stale", KEY]
-    assert said["sha256"] == hashlib.sha256(lines).hexdigest()
-    assert said["bytes"] == len(lines)
-    assert said["exported_on"] == "2026-11-21"
-    assert [item["version"] for item in said["entries"]] == [document["version"] for document in exported]
-    assert [item["path"] for item in said["left_out"]] == [path("Odd\nname"), path("a/broken"), path("b/link")]
+    assert exported[-1] == build_document(_get(KEY))
+    assert lines.endswith(b"}\n")
+    assert said == {
+        "kind": "coven-action/memory-export",
+        "version": 1,
+        "repository_id": 9,
+        "exported_on": "2026-11-21",
+        "folder": ".github/coven/memory",
+        "sha256": hashlib.sha256(lines).hexdigest(),
+        "bytes": len(lines),
+        "entries": [{name: document[name] for name in ("id", "key", "state", "version")} for document in exported],
+        "left_out": [
+            {"path": item.path, "reason": item.note}
+            for item in _list()
+            if item.path in (path("Odd\nname"), path("a/broken"), path("b/link"))
+        ],
+    }
 
 
 def test_no_memory_is_an_empty_list():

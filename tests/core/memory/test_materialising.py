@@ -3,11 +3,19 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.memory.entries import Citation, MemoryEntry, Source, build_manifest_entry
-from coven_action.core.memory.materialising import PREAMBLE_BYTES, disarm_text, measure_section, render_agents_md
+from coven_action.core.memory.materialising import (
+    MAX_MATERIALISED_BYTES,
+    MEMORY_FILE,
+    PREAMBLE_BYTES,
+    disarm_text,
+    measure_section,
+    render_agents_md,
+)
+from tests.fuzzing import examples
 
 
 def _manifest(text, **changes):
@@ -39,6 +47,10 @@ def test_an_entry_is_quoted_under_its_id():
     assert '{"used": "<id>", "why": "<one sentence>"}' in text
 
 
+def test_the_file_is_the_one_that_the_runtime_reads_and_no_larger_than_it_reads():
+    assert (MEMORY_FILE, MAX_MATERIALISED_BYTES) == ("AGENTS.md", 40_000)
+
+
 def test_nothing_to_read_is_no_file():
     assert render_agents_md([]) == ""
 
@@ -53,6 +65,8 @@ def test_nothing_to_read_is_no_file():
         "@../x",
         "@/etc/passwd",
         "@docs/secret.md",
+        "@d/secret.md",
+        "@" + "d" * 255 + "/secret.md",
         "a @include b",
     ],
 )
@@ -70,7 +84,7 @@ def test_an_entry_cannot_name_its_own_origin():
 
 
 @given(st.lists(st.text(max_size=60) | st.sampled_from(["---", "## mem_0", "@include x", "provenance: y"]), max_size=6))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@examples(100)
 def test_no_line_of_an_entry_stands_at_the_beginning_of_a_line(lines):
     entry = _manifest("\n".join(lines))
     rendered = render_agents_md([entry, entry])

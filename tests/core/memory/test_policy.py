@@ -1,7 +1,7 @@
 """The memory policy: every side can only narrow it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from coven_action.core.memory.grants import (
 from coven_action.core.memory.policy import decide_memory_policy
 from coven_action.core.memory.policy_block import RetentionPolicy
 from tests.core.memory.values import facts
+from tests.fuzzing import examples
 
 ON = MemorySettings(enabled=True)
 FULL = MEMORY_GRANTS["maintainer"]
@@ -208,11 +209,52 @@ def test_scopes_are_a_set_in_one_order():
     assert MemoryGrant(read_scopes=["tenant_shared", "repo", "repo"]).read_scopes == ("repo", "tenant_shared")
 
 
+def test_a_scope_that_nobody_knows_is_named_in_the_refusal():
+    with pytest.raises(ValidationError, match=r"'repo' or 'tenant_shared'.*familiar_global"):
+        MemoryGrant(read_scopes=("repo", "familiar_global"))
+
+
+def test_what_the_configuration_and_the_endpoint_do_not_say_is_the_narrowest():
+    assert MemorySettings() == MemorySettings(
+        enabled=False,
+        read=("repo",),
+        write=("repo",),
+        approval="required",
+        separate_approver=False,
+        max_age_days=365,
+        unused_days=90,
+    )
+    assert EndpointGrant(enabled=True) == EndpointGrant(
+        enabled=True,
+        read_scopes=(),
+        write_scopes=(),
+        shareable_only=True,
+        approval_required=True,
+        retention=RetentionPolicy(max_age_days=365, unused_days=90),
+        denied=(),
+        installation_id=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        (MemorySettings, {"max_age_days": 0}),
+        (MemorySettings, {"unused_days": 0}),
+        (EndpointGrant, {"enabled": True, "installation_id": 0}),
+    ],
+)
+def test_an_age_and_an_id_begin_at_one(model, wrong):
+    with pytest.raises(ValidationError, match="greater than 0"):
+        model(**wrong)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"read_scopes": ("familiar_global",)},
         {"read_scopes": "repo"},
+        {"read_scopes": None},
         {"read_scopes": (), "write_scopes": ("repo",)},
         {"read_scopes": ("repo",), "write_scopes": ("repo", "tenant_shared")},
     ],
@@ -273,7 +315,7 @@ FACTS = st.builds(
     st.none() | st.just(7),
     st.none() | st.just(9),
 )
-LAW = settings(max_examples=150, deadline=None, derandomize=True)
+LAW = examples(150)
 
 
 def _is_narrower(one, other):

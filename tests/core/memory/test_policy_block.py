@@ -41,6 +41,7 @@ def test_a_grant_survives_its_way_through_a_document():
     "changes",
     [
         {"enabled": False},
+        {"enabled": False, "write_scopes": []},
         {"enabled": "yes"},
         {"read_scopes": ["familiar_global"]},
         {"read_scopes": ["repo"], "write_scopes": ["tenant_shared"]},
@@ -54,13 +55,26 @@ def test_a_grant_survives_its_way_through_a_document():
         {"tenant_scope": {"account_id": 0, "account_login": "acme"}},
         {"tenant_scope": {"account_id": True, "account_login": "acme"}},
         {"retention_policy": {"redact_secrets": False}},
+        {"retention_policy": {"delete_on_uninstall": False}},
         {"retention_policy": {"max_age_days": 0}},
+        {"retention_policy": {"unused_days": 0}},
+        {"repo_scope": {**GRANT["repo_scope"], "repository_id": 0}},
+        {"repo_scope": {**GRANT["repo_scope"], "visibility": "secret"}},
         {"surprise": 1},
     ],
 )
 def test_a_block_that_grants_what_no_run_gets_is_refused(changes):
     with pytest.raises(ValidationError):
         MemoryPolicy.model_validate({**GRANT, **changes})
+
+
+def test_a_reason_of_exactly_the_allowed_length_is_kept():
+    assert MemoryPolicy.model_validate({**GRANT, "reason": "x" * 300}).reason == "x" * 300
+
+
+def test_a_block_never_changes():
+    with pytest.raises(ValidationError, match="frozen"):
+        POLICY.enabled = True
 
 
 def test_a_fork_may_read_but_never_propose():

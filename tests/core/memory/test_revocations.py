@@ -26,6 +26,7 @@ def test_keys_and_prefixes_stand_one_a_line_with_comments():
         (b"repo/9/a/b\n  a/b\n", (2, 3, '"a/b" is no canonical key')),
         (b"repo/9/a/b c", (1, 1, '"repo/9/a/b c" is no canonical key')),
         (b"repo/9/a/b#c", (1, 1, '"repo/9/a/b#c" is no canonical key')),
+        (b"Xrepo/9/a", (1, 1, '"Xrepo/9/a" is no canonical key')),
         (b"repo/9/*", (1, 1, '"repo/9/*" is no canonical key')),
         (b"repo/9/a/b\xe2\x80\x8b", (1, 1, '"repo/9/a/b\\u200b" is no canonical key')),
         (b"repo/9/a\rrepo/9/b", (1, 1, '"repo/9/a\\rrepo/9/b" is no canonical key')),

@@ -3,15 +3,16 @@
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.memory.entries import build_reader
 from coven_action.core.memory.grants import MEMORY_GRANTS, MemorySettings
 from coven_action.core.memory.keys import REVOKED_PATH, build_entry_id
-from coven_action.core.memory.materialising import MAX_MATERIALISED_BYTES, render_agents_md
+from coven_action.core.memory.materialising import MAX_MATERIALISED_BYTES, PREAMBLE_BYTES, render_agents_md
 from coven_action.core.memory.selection import MAX_ENTRIES, MAX_TOTAL_BYTES, PlannedMemory, Selection, select_entries
 from tests.core.memory.values import REDACTOR, TODAY, TOKEN, TREE, cite, entry, path, policy
+from tests.fuzzing import examples
 
 KEY = "conventions/rounding"
 
@@ -138,7 +139,23 @@ def test_a_scope_that_may_not_be_read_is_not_read():
     tenant = policy().model_copy(update={"read_scopes": ("tenant_shared",), "write_scopes": ()})
     arguments = {"today": TODAY, "read_file": build_reader(TREE), "redactor": REDACTOR}
 
-    assert _withheld(select_entries({path(KEY): entry()}, tenant, **arguments)) == [(KEY, "out_of_scope")]
+    (withheld,) = select_entries({path(KEY): entry()}, tenant, **arguments).planned.withheld
+    assert (withheld.key, withheld.reason) == (KEY, "out_of_scope")
+    assert withheld.sentence == "this run does not read the scope repo"
+
+
+def test_without_the_repositorys_id_nothing_is_looked_at():
+    stated = policy()
+    nameless = stated.model_copy(update={"repo_scope": stated.repo_scope.model_copy(update={"repository_id": None})})
+    arguments = {"today": TODAY, "read_file": build_reader(TREE), "redactor": REDACTOR}
+
+    assert select_entries({path(KEY): entry()}, nameless, **arguments) == Selection()
+
+
+def test_a_revocation_says_nothing_of_a_file_that_has_no_key():
+    assert _withheld(_select({path("Bad"): entry()}, revoked=b"repo/9")) == [
+        (".github/coven/memory/Bad.md", "malformed")
+    ]
 
 
 def test_a_bad_file_withholds_only_itself():
@@ -213,6 +230,24 @@ def test_what_does_not_fit_into_the_runtimes_file_is_withheld():
     assert len(planned.manifest) + len(planned.withheld) == 30
 
 
+@pytest.mark.parametrize(("spare", "read"), [(0, 20), (-1, 19)])
+def test_the_runtimes_file_is_filled_to_its_last_byte(spare, read):
+    files = {path(f"a/n{number:02}"): entry("x" * 1900) for number in range(19)}
+    filled = len(render_agents_md(_select(files).planned.manifest).encode())
+    alone = len(render_agents_md(_select({path("a/n19"): entry("x")}).planned.manifest).encode())
+    last = "x" * (1 + 40_000 - spare - filled - (alone - PREAMBLE_BYTES))
+    planned = _select({**files, path("a/n19"): entry(last)}).planned
+
+    assert len(planned.manifest) == read
+    assert [(item.key, item.reason, item.sentence) for item in planned.withheld] == [
+        ("a/n19", "too_large", "memory is full: a runtime reads 40 KB of it")
+    ] * (20 - read)
+
+
+def test_the_bounds_of_all_files_together_are_the_documented_ones():
+    assert (MAX_ENTRIES, MAX_TOTAL_BYTES) == (200, 262_144)
+
+
 ENTRIES = st.builds(
     lambda shareable, branch, expires, start: entry(
         head=f"shareable: {shareable}\nbranches: [{branch}]\nexpires: {expires}", citation=cite("src/tax.py", start, 5)
@@ -233,7 +268,7 @@ FILES = st.dictionaries(
     st.sampled_from(list(MEMORY_GRANTS)),
     st.booleans(),
 )
-@settings(max_examples=120, deadline=None, derandomize=True)
+@examples(120)
 def test_every_file_is_read_or_withheld_and_an_outsider_never_reads_more(files, revoked, scope, changed):
     tree = {} if changed else TREE
     selection = _select(files, revoked=revoked, trust_scope=scope, tree=tree)

@@ -1,10 +1,11 @@
 """Paths as git quotes them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.patches.quoted_path import parse_quoted_path, render_quoted_path
+from tests.fuzzing import examples
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_a_broken_quotation_is_refused(quoted):
         parse_quoted_path(quoted)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@examples(200)
 @given(st.text(min_size=1))
 def test_what_is_written_is_read_again(path):
     rendered = render_quoted_path(path)

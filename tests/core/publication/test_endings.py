@@ -10,8 +10,8 @@ from coven_action.core.publication.endings import ENDINGS, Ending, decide_ending
 from tests.core.samples import build_outcome
 
 FAULT = Fault(stage="publish", code="git-failed", message="git push ended with 1")
-STALE = Verdict(step="freshness", passed=False, finding="the branch was changed")
-REFUSED = Verdict(step="secrets", passed=False, finding="what looks like a secret was found")
+STALE = Verdict(step="freshness", result="refused", finding="the branch was changed")
+REFUSED = Verdict(step="secrets", result="refused", finding="what looks like a secret was found")
 VERDICTS = get_args(Outcome.model_fields["verdict"].annotation)
 
 

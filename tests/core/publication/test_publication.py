@@ -1,7 +1,7 @@
 """What is published, as data: titles, commit messages, rows, annotations."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.contract.usage import Usage
@@ -19,13 +19,15 @@ from coven_action.core.publication.publication import (
     claimed_tests,
     decide_title,
     find_personal_prefix,
+    may_lose_review_label,
 )
 from coven_action.core.verification.changes import DiffStatistics
 from tests.core.samples import READ_AT, TASK, build_outcome, build_work, changed
+from tests.fuzzing import examples
 
 WORK = build_work()
 STATISTICS = DiffStatistics(files=2, added_lines=14, deleted_lines=3, patch_bytes=500)
-PASSED = Verdict(step="tree", passed=True, finding="")
+PASSED = Verdict(step="tree", result="passed")
 
 
 def title(proposed, work=WORK):
@@ -92,7 +94,7 @@ TEXTS = st.text(max_size=300) | st.text(alphabet="(#42) fixesclo@/:\n[]<!", max_
 
 
 @given(TEXTS, TEXTS, st.integers(1, 2**31 - 1))
-@settings(derandomize=True, max_examples=300, deadline=None)
+@examples(300)
 def test_a_title_is_one_line_within_its_limit_and_references_its_own_thread_only(proposed, issue_title, number):
     found = title(proposed, work_on(issue_title, thread_number=number))
 
@@ -146,7 +148,7 @@ def test_what_was_removed_before_the_familiar_read_it_is_said():
 
 
 def test_a_refusal_takes_the_place_of_the_all_clear():
-    refused = Verdict(step="secrets", passed=False, finding="what looks like a secret was found: github-token")
+    refused = Verdict(step="secrets", result="refused", finding="what looks like a secret was found: github-token")
     done = rows(verdicts=(PASSED, refused))["what was done"]
 
     assert "secrets: what looks like a secret was found: github-token" in done
@@ -213,7 +215,7 @@ def test_a_claim_is_never_shown_as_an_observation():
 
 
 @given(st.text(max_size=400), st.text(max_size=400))
-@settings(derandomize=True, max_examples=100, deadline=None)
+@examples(100)
 def test_the_title_of_a_check_run_is_one_line_within_githubs_limit(familiar, text):
     found = check_title(familiar, text)
 
@@ -256,3 +258,19 @@ def test_annotations_travel_in_batches_of_fifty(count, sizes):
 
     assert [len(batch) for batch in batches] == sizes
     assert tuple(found for batch in batches for found in batch) == annotations
+
+
+@pytest.mark.parametrize(
+    ("paths", "may"),
+    [
+        ((), True),
+        (("src/tax.py", "README.md"), True),
+        (("src/tax.py", "web/package.json"), False),
+        (("uv.lock",), False),
+        (tuple(f"src/{number}.py" for number in range(2999)), True),
+        (tuple(f"src/{number}.py" for number in range(3000)), False),
+    ],
+    ids=["nothing", "no manifest", "a manifest", "a lockfile", "a whole list", "a list that may be cut"],
+)
+def test_the_review_label_goes_only_where_the_whole_list_needs_no_review(paths, may):
+    assert may_lose_review_label(paths) is may

@@ -1,7 +1,7 @@
 """The status comment is ours with the marker and an own author id; its content is untrusted all the same."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.documents import TaskIdentity
@@ -15,6 +15,7 @@ from coven_action.core.publication.status_marker import (
 )
 from coven_action.core.trust.trust import GITHUB_ACTIONS_BOT_ID, OWN_IDS
 from tests.core.samples import TASK
+from tests.fuzzing import examples
 
 STATUS = Status(task=TASK, state="published", branch="coven/issue-42", head_sha="a" * 40, pull_request=7)
 MARKER = render_marker(STATUS)
@@ -48,7 +49,7 @@ STATUSES = st.builds(
 
 
 @given(STATUSES)
-@settings(derandomize=True, max_examples=100)
+@examples(100)
 def test_a_marker_is_one_hidden_line_that_remembers_the_status(status):
     marker = render_marker(status)
 
@@ -130,7 +131,7 @@ def test_without_own_ids_no_comment_is_ours():
 
 
 @given(st.text(alphabet='{}[]":,-> \nabckst1', max_size=80))
-@settings(derandomize=True, max_examples=200)
+@examples(200)
 def test_no_content_makes_the_reader_fail(content):
     assert parse_marker(f"{PREFIX}{{{content}}} -->") is None
 

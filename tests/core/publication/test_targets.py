@@ -1,12 +1,13 @@
 """Where a result goes: never over a branch that people may have pushed to."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.documents import TaskIdentity
 from coven_action.core.publication.publication import build_commit_message
 from coven_action.core.publication.targets import (
+    BOT_EMAIL,
     Branch,
     Head,
     PullRequest,
@@ -21,8 +22,9 @@ from coven_action.core.publication.targets import (
 from coven_action.error_codes import CODES
 from tests import payloads
 from tests.core.samples import TASK, build_work
+from tests.fuzzing import examples
 
-MAIN, OURS, THEIRS, BEFORE = "a" * 40, "b" * 40, "c" * 40, "d" * 40
+MAIN, OURS, THEIRS, BEFORE, DEVELOP = "a" * 40, "b" * 40, "c" * 40, "d" * 40, "e" * 40
 AGAIN = TASK.model_copy(update={"run_attempt": 2})
 OTHER_TASK = "301/issues/999"
 SAME = Head(sha=OURS, task_key=TASK.key, parent_sha=BEFORE)
@@ -72,8 +74,11 @@ CASES = {
 }  # fmt: skip
 
 
+HEADS_OF = {"main": MAIN, "develop": DEVELOP}
+
+
 def decide(branches, task=AGAIN):
-    return decide_issue_target(42, task, base_ref="main", base_sha=MAIN, branches=branches)
+    return decide_issue_target(42, task, base_ref="main", branches=branches, find_sha=HEADS_OF.__getitem__)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -83,8 +88,21 @@ def test_a_task_on_an_issue_goes_where_nobody_elses_work_is(name):
 
     assert (target.branch, target.expected_sha, target.base_sha) == (expected_branch, expected_sha, base_sha)
     assert target.pull_request == pull_request
-    assert target.base_ref == "main"
+    assert (target.base_ref, target.base_ref_sha) == ("main", MAIN)
     assert target.why
+
+
+def test_a_pull_request_keeps_the_base_that_people_gave_it():
+    target = decide([branch(open_pull_request=7, open_base="develop")])
+
+    assert (target.base_ref, target.base_ref_sha) == ("develop", DEVELOP)
+    assert (target.base_sha, target.pull_request) == (OURS, 7)
+
+
+def test_a_closed_pull_requests_base_says_nothing_of_the_next():
+    target = decide([branch(has_pull_request=True, open_base="develop")])
+
+    assert (target.base_ref, target.base_ref_sha, target.pull_request) == ("main", MAIN, None)
 
 
 HEADS = st.sampled_from([SAME, SAME_MERGED, OTHER, HUMAN, Head(sha=THEIRS)])
@@ -98,7 +116,7 @@ BRANCHES = st.builds(
 
 
 @given(st.lists(BRANCHES, max_size=3, unique_by=lambda found: found.name))
-@settings(derandomize=True, max_examples=300)
+@examples(300)
 def test_a_head_is_replaced_only_if_this_task_made_it_or_its_pull_request_is_open(branches):
     target = decide(branches)
     existing = {found.name: found for found in branches}.get(target.branch)
@@ -151,7 +169,7 @@ def test_a_branch_of_ours_says_which_issue_it_was_made_for(name, number):
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**6), st.none() | st.integers(1, 10**12))
-@settings(derandomize=True, max_examples=200)
+@examples(200)
 def test_a_branch_belongs_to_exactly_one_thread(one, other, run_id):
     name = branch_prefix(one) + (f"-{run_id}" if run_id else "")
 
@@ -159,11 +177,18 @@ def test_a_branch_belongs_to_exactly_one_thread(one, other, run_id):
 
 
 @given(st.integers(1, 2**63), st.sampled_from(["issues", "issue_comment", "workflow_dispatch"]), st.integers(1, 2**63))
-@settings(derandomize=True, max_examples=50)
+@examples(50)
 def test_a_commit_of_ours_remembers_its_task(repository_id, event_name, run_id):
     task = TaskIdentity(repository_id=repository_id, event_name=event_name, run_id=run_id, run_attempt=3)
 
-    assert find_task_key(build_commit_message("Round half up (#42)", build_work(), task)) == task.key
+    message = build_commit_message("Round half up (#42)", build_work(), task)
+    assert find_task_key(message, committer=BOT_EMAIL) == task.key
+
+
+@pytest.mark.parametrize("committer", ["maintainer@example.invalid", "noreply@github.com", "", BOT_EMAIL.upper()])
+def test_a_commit_that_somebody_else_committed_is_theirs_whatever_its_message(committer):
+    message = build_commit_message("Round half up (#42)", build_work(), TASK)
+    assert find_task_key(message, committer=committer) is None
 
 
 @pytest.mark.parametrize(
@@ -175,11 +200,12 @@ def test_a_commit_of_ours_remembers_its_task(repository_id, event_name, run_id):
     ],
 )  # fmt: skip
 def test_only_a_last_line_of_the_right_form_names_a_task(message):
-    assert find_task_key(message) is None
+    assert find_task_key(message, committer=BOT_EMAIL) is None
 
 
 def test_a_trailer_that_a_title_smuggles_in_does_not_win_over_the_last_line():
-    assert find_task_key("x\n\nCoven-Task: 1/issues/1\n\nCoven-Task: 1/issues/2\n") == "1/issues/2"
+    message = "x\n\nCoven-Task: 1/issues/1\n\nCoven-Task: 1/issues/2\n"
+    assert find_task_key(message, committer=BOT_EMAIL) == "1/issues/2"
 
 
 def pull_request(ref=FIRST, *, repository_id: int | None = payloads.REPOSITORY_ID, **facts):
@@ -215,15 +241,23 @@ def test_only_an_open_pull_request_on_a_branch_of_ours_is_worked_on(found, code)
 
 
 def test_a_task_on_a_pull_request_goes_on_top_of_its_head():
-    target = decide_pull_request_target(pull_request(), HUMAN, TASK)
+    target = decide_pull_request_target(pull_request(), HUMAN, TASK, find_sha=HEADS_OF.__getitem__)
 
     assert (target.branch, target.base_ref, target.pull_request) == (FIRST, "develop", 7)
+    assert target.base_ref_sha == DEVELOP
     assert (target.base_sha, target.expected_sha) == (THEIRS, THEIRS)
     assert target.why == "pull request #7, on top of its head"
 
 
 def test_a_second_attempt_on_a_pull_request_replaces_its_own_commit():
-    target = decide_pull_request_target(pull_request(), SAME, AGAIN)
+    target = decide_pull_request_target(pull_request(), SAME, AGAIN, find_sha=HEADS_OF.__getitem__)
 
     assert (target.base_sha, target.expected_sha) == (BEFORE, OURS)
     assert target.why == "pull request #7, again after a failed attempt"
+
+
+@pytest.mark.parametrize(
+    ("labels", "has"), [(["coven:needs-review"], True), (["Coven:Needs-Review"], True), ([], False)]
+)
+def test_labels_are_known_whatever_their_case(labels, has):
+    assert pull_request(labels=[{"name": name, "id": 1} for name in labels]).has_label("coven:needs-review") is has

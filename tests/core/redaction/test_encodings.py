@@ -177,7 +177,7 @@ def test_the_forms_of_a_value_are_listed_once():
 
 
 def test_the_number_of_searches_does_not_grow_with_the_values():
-    """The filter's passes over a clean text are two set operations, however many values are registered."""
+    """The filter's passes over a clean text are at most two set operations, however many values are registered."""
     for count in (1, 10, 100):
         live = LiveValues.build(f"{PLAIN_ASCII}{number:05d}" for number in range(count))
         assert len(live._grams) == 2

@@ -7,11 +7,12 @@ import string
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.redaction import redactor as redaction
 from coven_action.core.redaction.redactor import BLOCK, WINDOW, Finding, Redacted, Redactor
+from tests.fuzzing import examples
 
 SECRET = "k7Jd92mXq0pLw3vR5tYz"
 OTHER = "Zq84-hhT_61bnWkPx02mD"
@@ -19,7 +20,7 @@ REDACTOR = Redactor.build([SECRET, OTHER])
 MARKER = "[redacted: registered secret]"
 GITHUB_TOKEN = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6"
 
-LAWS = settings(max_examples=150, deadline=None, derandomize=True)
+LAWS = examples(150)
 
 
 def in_chunks(redactor, chunks):

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.redaction_corpus import PLACES, build_positives
 from coven_action.core.redaction.redactor import Redactor
-from coven_action.core.redaction.search import find_shapes
+from coven_action.core.redaction.search import find_places, find_shapes
 from coven_action.core.redaction.shapes import OTHER_SHAPES, PREFIXES, TOKEN, TOKEN_SHAPES
 
 REDACTOR = Redactor.build()
@@ -21,7 +21,7 @@ def name_shape(shape):
 
 
 def kinds(text):
-    return [kind for _, _, kind in find_shapes(text.encode())]
+    return [kind for _, _, kind in find_shapes(text.encode(), find_places(text.encode()))]
 
 
 RULES = sorted({positive.rule for positive in build_positives(1)})
@@ -60,6 +60,54 @@ def test_an_expression_begins_with_fixed_bytes_and_has_bounds(shape):
     assert all(str(code) == "LITERAL" for code, _ in parsed[:2])
     assert not has_open_repetition(parsed), pattern
     assert all(literal.decode() for literal in shape.literals)
+
+
+@pytest.mark.parametrize("shape", [*TOKEN_SHAPES, *OTHER_SHAPES], ids=name_shape)
+def test_a_match_begins_with_a_literal_that_is_searched(shape):
+    """An expression is tried where a literal of its shape stands; a beginning that is not listed would never be found."""
+    length = max(map(len, shape.literals)) - shape.shift
+    heads = {head[:length] for head in expand(list(parser.parse(shape.expression.pattern.decode())), length)}
+
+    assert heads
+    for head in heads:
+        assert any(
+            literal[shape.shift :].decode().startswith(head) or head.startswith(literal[shape.shift :].decode())
+            for literal in shape.literals
+        ), head
+
+
+def expand(parsed, length):
+    """Yield the fixed texts that an expression can begin with, up to a length, as far as they are fixed."""
+    if not parsed or length <= 0:
+        yield ""
+        return
+    (code, argument), *rest = parsed
+    name = str(code)
+    if name == "LITERAL":
+        yield from (chr(argument) + tail for tail in expand(rest, length - 1))
+    elif name == "IN" and all(str(item) == "LITERAL" for item, _ in argument):
+        yield from (chr(byte) + tail for _, byte in argument for tail in expand(rest, length - 1))
+    elif name == "SUBPATTERN":
+        yield from expand([*argument[3], *rest], length)
+    elif name == "BRANCH":
+        yield from (text for branch in argument[1] for text in expand([*branch, *rest], length))
+    elif name in {"ASSERT", "ASSERT_NOT"}:
+        yield from expand(rest, length)
+    else:
+        yield ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"{first}Q3EGV7TZ2XKW5RNB" for first in ("AKIA", "ASIA", "ABIA", "ACCA")),
+        *(f"xY3{digit}Q~{RANDOM[:34]}" for digit in range(10)),
+        *(f"{scheme} {RANDOM}" for scheme in ("Bearer", "bearer")),
+        *(f"Authorization: {scheme} {RANDOM}" for scheme in ("Basic", "basic")),
+    ],
+)  # fmt: skip
+def test_every_beginning_before_the_match_is_searched(text):
+    assert len(kinds(text)) == 1
 
 
 def has_open_repetition(parsed):
@@ -164,6 +212,7 @@ def test_forms_outside_the_corpus(text, expected):
 )
 def test_hostile_repetition_is_searched_once(unit):
     """Findings in a text of ever the same beginning grow at most with the text; the expressions are bounded above."""
-    small, large = (list(find_shapes((unit * count).encode())) for count in (500, 5000))
+    texts = ((unit * count).encode() for count in (500, 5000))
+    small, large = (list(find_shapes(text, find_places(text))) for text in texts)
 
     assert len(large) <= 10 * len(small) + 10

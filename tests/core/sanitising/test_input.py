@@ -4,12 +4,13 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.sanitising import hidden_html, hidden_markdown
 from coven_action.core.sanitising.invisible import INVISIBLE_RANGES
 from coven_action.core.sanitising.sanitiser import Sanitised, sanitise_input
+from tests.fuzzing import examples
 
 REMOVED = [
     ("a comment", "a <!-- X --> b", "a  b"),
@@ -233,7 +234,7 @@ PIECES = st.sampled_from(
 HOSTILE = st.lists(PIECES, max_size=24).map("".join)
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@examples(1500)
 @given(HOSTILE)
 def test_sanitising_is_at_a_fixed_point_and_never_grows_beyond_its_seams(text):
     result = sanitise_input(text)

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -19,6 +19,7 @@ from coven_action.core.sanitising.sanitiser import (
     sanitise_output,
     sanitise_title,
 )
+from tests.fuzzing import examples
 
 ALLOWED = frozenset({"docs.python.org", "https://github.com/acme/billing"})
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -236,7 +237,7 @@ PIECES = st.sampled_from(
     ]
 )
 HOSTILE = st.lists(PIECES, max_size=20).map("".join)
-LAW = settings(max_examples=600, deadline=None, derandomize=True)
+LAW = examples(600)
 
 
 @LAW

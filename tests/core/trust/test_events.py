@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.refusals import Refusal
@@ -22,6 +22,7 @@ from coven_action.core.trust.events import (
 from coven_action.errors import EventError
 from tests import payloads
 from tests.core.samples import commented, dispatched, labeled, read_event
+from tests.fuzzing import examples
 
 REAL = {
     "issues.labeled": ("issues", payloads.build_issues_labeled()),
@@ -247,7 +248,7 @@ def test_cutting_a_long_comment_never_finishes_a_word():
 
 
 @given(st.text(alphabet="/ \t\nacfix-", max_size=40))
-@settings(derandomize=True, max_examples=200)
+@examples(200)
 def test_a_command_is_found_exactly_where_the_comment_begins_with_one(body):
     command = parse_command(body)
 
@@ -309,7 +310,7 @@ def test_a_part_of_the_wrong_kind_is_named(path, value):
 
 
 @given(st.sampled_from([*sorted({name for name, _ in READERS}), "push"]), JSON)
-@settings(derandomize=True, max_examples=150)
+@examples(150)
 def test_any_json_is_read_refused_or_an_error_of_ours(event_name, payload):
     read_or_refuse(event_name, payload)
     if isinstance(payload, dict):
@@ -318,7 +319,7 @@ def test_any_json_is_read_refused_or_an_error_of_ours(event_name, payload):
 
 
 @given(st.data())
-@settings(derandomize=True, max_examples=250)
+@examples(250)
 def test_a_mutated_payload_is_read_refused_or_an_error_of_ours(data):
     event_name, payload = REAL[data.draw(st.sampled_from(sorted(REAL)))]
     for _ in range(data.draw(st.integers(1, 2))):

@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.memory.grants import intersect_grants
@@ -29,6 +29,7 @@ from coven_action.core.trust.trust import (
     TrustScope,
     decide_trust,
 )
+from tests.fuzzing import examples
 
 OWNER = Owner(id=1, login="acme")
 PERSON = Actor(id=7, login="person", type="User")
@@ -88,7 +89,7 @@ def maintainer(part="trigger"):
     return Contribution(part=part, scope=TrustScope.MAINTAINER, may_start=True, reason="a maintainer")
 
 
-@settings(derandomize=True, max_examples=300)
+@examples(300)
 @given(actors, answers, repositories, heads, st.booleans())
 def test_no_fork_and_no_outside_text_ever_yields_a_write_scope(author, answered, where, head, private):
     del private
@@ -102,7 +103,7 @@ def test_no_fork_and_no_outside_text_ever_yields_a_write_scope(author, answered,
     assert (head != where.id) <= (decided.scope is TrustScope.FORK_PR)
 
 
-@settings(derandomize=True, max_examples=300)
+@examples(300)
 @given(contributions, contributions)
 def test_adding_an_input_never_widens_a_grant(before, added):
     narrow, wide = decide_run_trust([*before, *added]), decide_run_trust(before)
@@ -118,7 +119,7 @@ def test_adding_an_input_never_widens_a_grant(before, added):
         assert ORDER.index(narrow.scope) >= ORDER.index(wide.scope)
 
 
-@settings(derandomize=True, max_examples=300)
+@examples(300)
 @given(contributions)
 def test_the_order_of_the_inputs_changes_no_grant(given_contributions):
     one, other = decide_run_trust(given_contributions), decide_run_trust(reversed(given_contributions))
@@ -128,7 +129,7 @@ def test_the_order_of_the_inputs_changes_no_grant(given_contributions):
         assert (one.scope, one.memory) == (other.scope, other.memory)
 
 
-@settings(derandomize=True, max_examples=300)
+@examples(300)
 @given(actors, answers, repositories)
 def test_an_answer_that_is_missing_or_about_another_id_starts_nothing_and_trusts_nobody(actor, answered, where):
     about_somebody_else = answered is None or answered.user is None or answered.user.id != actor.id

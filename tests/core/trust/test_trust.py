@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from coven_action.core.trust.trust import (
 )
 from coven_action.error_codes import CODES
 from tests.core.samples import labeled
+from tests.fuzzing import examples
 
 ADA = Actor(id=7, login="ada", type="User")
 NAMES = ("admin", "maintain", "push", "triage", "pull")
@@ -132,7 +133,7 @@ def test_an_answer_of_another_shape_is_not_guessed_at(document):
     st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, st.booleans())),
     st.text(min_size=1, max_size=20),
 )
-@settings(derandomize=True, max_examples=150)
+@examples(150)
 def test_the_login_never_decides(sender_id, answer_id, permissions, login):
     where = repository()
     one = decide_trust(Actor(id=sender_id, login="ada"), answer(permissions, answer_id), where)

@@ -1,7 +1,7 @@
 """What changed, as git's records say it, and how large it is."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.verification.changes import (
@@ -11,6 +11,7 @@ from coven_action.core.verification.changes import (
     measure,
     parse_changes,
 )
+from tests.fuzzing import examples
 
 ZERO, ONE, TWO = "0" * 40, "1" * 40, "2" * 40
 
@@ -104,7 +105,7 @@ PATHS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",
 
 
 @given(st.dictionaries(PATHS, st.tuples(st.integers(0, 99), st.integers(0, 99)), max_size=5))
-@settings(derandomize=True, max_examples=100)
+@examples(100)
 def test_any_path_survives_and_the_size_is_the_sum(files):
     read = parse_changes(
         raw(*((HEADER, path) for path in files)), numstat(*((*lines, path) for path, lines in files.items()))

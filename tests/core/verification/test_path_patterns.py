@@ -3,11 +3,12 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.verification.path_patterns import (
     MAXIMUM_PATTERN_LENGTH,
+    PATTERN_ADVICE,
     PATTERN_FORM,
     PatternSet,
     abbreviates,
@@ -17,8 +18,10 @@ from coven_action.core.verification.path_patterns import (
     meet,
     names_meet,
     parse_pattern,
+    prepare_patterns,
     resolve_dots,
 )
+from tests.fuzzing import examples
 
 
 def covers(pattern: str, path: str) -> bool:
@@ -111,10 +114,18 @@ def test_a_pattern_that_would_be_compared_as_another_is_a_mistake(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["a/*", "\u0434\u043e\u043a/**", "\u6587\u6863/*.md", "caf\u00e9", "Stra\u00dfe", "\uff21"]
+    "text", ["a/*", "\u0434\u043e\u043a/**", "\u6587\u6863/*.md", "caf\u00e9", "Stra\u00dfe", "\uff21", "TEXT"]
 )
 def test_letters_of_any_script_may_stand_in_a_pattern(text):
     assert find_pattern_mistake(text) == ""
+
+
+def test_people_are_told_what_a_pattern_may_hold():
+    assert {"*", "?", "**"} <= set(re.findall(r"\*+|\?", PATTERN_ADVICE))
+
+
+def test_patterns_are_prepared_once():
+    assert prepare_patterns(("a", "b/*")) is prepare_patterns(("a", "b/*"))
 
 
 def describe(names, segments):
@@ -140,13 +151,13 @@ PATHS = st.lists(st.text("ab*", min_size=1, max_size=4), min_size=1, max_size=5)
 
 
 @given(PATTERNS, PATHS)
-@settings(derandomize=True, max_examples=500)
+@examples(500)
 def test_matching_agrees_with_the_meaning_said_plainly(pattern, segments):
     assert PatternSet((pattern,)).covers(tuple(segments)) is describe(parse_pattern(pattern), segments)
 
 
 @given(NAMES, NAMES, st.text("ab", max_size=5))
-@settings(derandomize=True, max_examples=300)
+@examples(300)
 def test_two_names_that_mean_one_text_meet(one, other, text):
     if is_meant(one, text) and is_meant(other, text):
         assert names_meet(one, other)
@@ -157,7 +168,7 @@ def test_two_names_that_mean_one_text_meet(one, other, text):
     ("one", "other", "met"),
     [
         ("a*", "*b", True), ("a*", "b*", False), ("a?", "?b", True), ("ab", "a", False), ("*", "", True), ("", "", True),
-        ("a*c", "ab", False), ("?", "", False), (None, "a", False), ("a", None, False),
+        ("a*c", "ab", False), ("?", "", False), ("a*", "", False), ("", "*a", False), ("**", "*", True), ("a*b*c", "a*bc", True),
     ],
 )  # fmt: skip
 def test_names_meet_where_some_text_is_meant_by_both(one, other, met):
@@ -165,8 +176,8 @@ def test_names_meet_where_some_text_is_meant_by_both(one, other, met):
 
 
 def test_sequences_of_anything_meet():
-    assert meet((1, None, 4), (1, 2, 3, 4), None, lambda one, other: one == other)
-    assert not meet((1, None, 4), (None, 3), None, lambda one, other: one == other)
+    assert meet(("a", None, "d"), ("a", "b", "c", "d"), str.startswith)
+    assert not meet(("a", None, "d"), (None, "c"), str.startswith)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +188,9 @@ def test_sequences_of_anything_meet():
         ("gitmod~4", ".gitmodules", True), ("claude~10", ".claude", True), ("aiderc~1.yml", ".aider*", True),
         ("mydocu~1", "my documents", True), ("github~", ".github", False), ("github~x", ".github", False),
         ("giphub~1", ".github", False), ("githubx~1", ".github", False), ("git~1.long", ".git", False), ("~1", ".git", False),
-        (".github", ".github", False),
+        (".github", ".github", False), ("a~1.bcd", "a.bcdef", True), ("github~1.", ".github", True),
+        ("github~123456", ".github", True), ("github~1234567", ".github", False), ("migrati~1", "migrations", False),
+        ("ab12cd~1", "ab12cdef", True), ("ab12cd~1", "abc", True), ("ab12cd~1", "acb", False), ("ab12cd~1", "ab12cd*", True),
     ],
 )  # fmt: skip
 def test_the_short_form_of_a_long_name_is_recognised(segment, name, short):
@@ -186,10 +199,17 @@ def test_the_short_form_of_a_long_name_is_recognised(segment, name, short):
 
 
 @pytest.mark.parametrize(
+    "name", ["github~", "github~x", "~1", ".github", "git~1.long", "git~1x", "a~1~1", "github~1234567"]
+)
+def test_any_other_name_is_no_short_form(name):
+    assert not is_short_name(name)
+
+
+@pytest.mark.parametrize(
     ("segments", "walked"),
     [
         (("a", "b"), ("a", "b")), (("a", "..", "b"), ("b",)), (("..", "..", "b"), ("b",)), ((".", "", "a"), ("a",)),
-        (("a", ".."), ()), (("...",), ("...",)),
+        (("a", ".."), ()), (("...",), ("...",)), (("a", "b", "c", "..", "d"), ("a", "b", "d")),
     ],
 )  # fmt: skip
 def test_steps_in_a_path_are_walked(segments, walked):
@@ -200,7 +220,7 @@ ANY_PATH = st.text(st.characters(exclude_characters="\0", exclude_categories=("C
 
 
 @given(ANY_PATH)
-@settings(derandomize=True, max_examples=200)
+@examples(200)
 def test_case_never_matters_to_a_folded_path(path):
     assert fold_path(path)
     ascii_path = path.encode("ascii", "ignore").decode()
@@ -208,7 +228,17 @@ def test_case_never_matters_to_a_folded_path(path):
 
 
 @given(ANY_PATH)
-@settings(derandomize=True, max_examples=200)
+@examples(200)
+def test_a_folded_path_folds_to_itself(path):
+    assert fold_path("/".join(fold_path(path))) == fold_path(path)
+
+
+def test_what_folding_case_takes_apart_is_joined_again():
+    assert fold_path("\u00df\u0301") == fold_path("s\u015b")
+
+
+@given(ANY_PATH)
+@examples(200)
 def test_what_is_covered_stays_covered_one_folder_deeper(path):
     segments = fold_path(path)
     for patterns in (PatternSet(("*a*", "src/*")), PatternSet(("**/x",))):
@@ -224,7 +254,8 @@ def test_a_hostile_pattern_and_path_do_not_take_long():
         steps += 1
         return one == other
 
-    pattern = "a*" * (MAXIMUM_PATTERN_LENGTH // 2)
-    assert not meet(pattern, "a" * 500 + "b" + "c", "*", agree) or steps
-    assert steps <= len(pattern) * 502
+    pattern = ("a", None) * 100
+    assert len(pattern) == MAXIMUM_PATTERN_LENGTH
+    assert not meet((*pattern, "b"), "a" * 500, agree)
+    assert 0 < steps <= len(pattern) * 502
     assert not covers("*a" * 90 + "b", "a" * 4000)

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.verification.path_patterns import fold_path
@@ -20,6 +20,7 @@ from coven_action.core.verification.protected_paths import (
     find_straying_links,
 )
 from tests.core.samples import changed
+from tests.fuzzing import examples
 
 BUILT_IN = [pattern for patterns in PROTECTED.values() for pattern in patterns]
 
@@ -86,7 +87,7 @@ IGNORED = [chr(code) for code in range(0x30000) if unicodedata.category(chr(code
     st.lists(st.integers(0, 30), max_size=6),
     st.sampled_from(["", "a/", "a\\", "../", "./", "A/b/"]),
 )
-@settings(derandomize=True, max_examples=300)
+@examples(300)
 def test_no_mixture_of_case_and_format_characters_opens_a_protected_path(path, inserted, raised, before):
     letters = [letter.upper() if place in raised else letter for place, letter in enumerate(path)]
     for place, character in inserted:
@@ -110,14 +111,16 @@ def test_no_mixture_of_case_and_format_characters_opens_a_protected_path(path, i
         ".roo/rules/x", ".roomodes", ".roorules-code", ".kilocode/x", ".kiro/steering/x.md", ".junie/guidelines.md",
         ".augment-guidelines", ".amazonq/rules/x.md", ".goosehints", "opencode.json", "opencode.jsonc", ".opencode/x",
         ".openhands/microagents/x", ".qwen/x", "QWEN.md", ".trae/rules/x", "WARP.md", "CRUSH.md", ".rules", ".claude.json",
-        ".claude-plugin/plugin.json",
+        ".claude-plugin/plugin.json", ".agent/rules.md", ".agent.md", "docs/.agents.md", ".ruler/instructions.md",
+        ".amp/settings.json", ".copilot/x", ".crush.json", ".devin/wiki.json", ".factory/droids/x.md", "GEMINI.local.md",
+        ".rooignore", "home/.gitconfig",
         # 8.3 names, also the hashed ones
         "GITHUB~1/workflows/ci.yml", "git~1/config", "CODEOW~1", "a/CLAUDE~2/settings.json", "GI7EBA~1", "gitmod~3",
         "AIDERC~1.YML", "CURSOR~1", "CURSOR~10", "MCP~1.JSO",
         # the dotless i has the capital of i; what decomposes is joined again
         ".g\u0131thub/x", ".\u0261\u200bithub/x".replace("\u0261", "g"), "CLAUDE.m\u200dd",
         # steps that another system walks
-        "src\\..\\.github\\x", "x\\.\\AGENTS.md",
+        "src\\..\\.github\\x", "x\\.\\AGENTS.md", ".github\\..\\x",
     ],
 )  # fmt: skip
 def test_every_agent_and_every_hook_is_covered(path):
@@ -155,7 +158,7 @@ MIGRATIONS = Protection(protect=("migrations/**",))
     ENDINGS,
     st.sampled_from(["file", "executable", "symlink", "absent"]),
 )
-@settings(derandomize=True, max_examples=600)
+@examples(600)
 def test_no_spelling_that_some_file_system_folds_to_a_protected_path_passes(path, spellings, ending, after):
     spelled = spell(path, spellings) + ending
     status = "deleted" if after == "absent" else "added"
@@ -164,7 +167,7 @@ def test_no_spelling_that_some_file_system_folds_to_a_protected_path_passes(path
 
 
 @given(st.sampled_from(NEVER_OPENED), SPELLINGS, ENDINGS)
-@settings(derandomize=True, max_examples=300)
+@examples(300)
 def test_no_override_and_no_spelling_opens_what_is_never_opened(path, spellings, ending):
     spelled = spell(path.replace("**/", ""), spellings) + ending
     everything = opened("**", "*", "?*", "*/*", ".git*", ".github/**", "git~1/**", "*~*", ".coven*")
@@ -298,6 +301,10 @@ def test_a_link_inside_the_repository_does_not_stray(target):
     assert find_straying_links((link("src/data", target), changed("src/other")), MIGRATIONS) == ()
 
 
+def test_a_link_to_the_top_folder_strays_where_everything_is_protected():
+    assert find_straying_links((link("src/data", ".."),), Protection(protect=("**",))) == ("src/data",)
+
+
 def test_a_link_may_lead_where_an_override_lets_a_change_through():
     files = (link("CLAUDE.md", "AGENTS.md"),)
 
@@ -314,6 +321,29 @@ def test_a_link_may_lead_where_an_override_lets_a_change_through():
         "app/build.gradle.kts", "Gemfile", "Gemfile.lock", "composer.json", "composer.lock", "src/App.csproj", "Dockerfile",
         "Dockerfile.dev", "Makefile", "GNUmakefile", "docker-compose.yml", "compose.override.yaml", ".cargo/config.toml",
         "PACKAGE.JSON",
+        # JavaScript
+        "npm-shrinkwrap.json", "pnpm-workspace.yaml", ".yarnrc.yml", ".pnpmfile.cjs", "bun.lockb", "bunfig.toml", "deno.jsonc",
+        "deno.lock",
+        # Python
+        "requirements-dev.in", "constraints.txt", "uv.toml", "pdm.lock", "pylock.toml", "environment.yaml", "tox.ini",
+        "noxfile.py", "tests/conftest.py", "site/x.pth", "sitecustomize.py",
+        # Rust, Go
+        "crates/x/build.rs", "rust-toolchain.toml", "go.work", "go.work.sum",
+        # JVM
+        "settings.gradle.kts", "gradle.properties", "gradle.lockfile", "gradle/wrapper/gradle-wrapper.jar", "gradlew.bat",
+        "gradle/libs.versions.toml", "mvnw.cmd", ".mvn/extensions.xml", "build.sbt", "deps.edn", "project.clj",
+        # Ruby, .NET
+        "gems.rb", "gems.locked", "x.gemspec", "Rakefile", "a.fsproj", "a.vbproj", "a.sln", "a.slnx", "Directory.Build.props",
+        "Directory.Build.targets", "packages.config", "packages.lock.json", "NuGet.Config", "global.json",
+        # others
+        "Package.swift", "Package.resolved", "Podfile", "Podfile.lock", "pubspec.yaml", "pubspec.lock", "mix.exs", "mix.lock",
+        "rebar.config", "rebar.lock", "x.cabal", "stack.yaml", "cpanfile.snapshot", "conanfile.py", "vcpkg.json", "flake.nix",
+        "flake.lock",
+        # builds, containers, systems that build, editors
+        "rules.mk", "justfile", "Taskfile.yml", "CMakeLists.txt", "BUILD.bazel", "MODULE.bazel.lock", "WORKSPACE.bazel",
+        "configure.ac", "meson.build", "app.dockerfile", "Containerfile", ".devcontainer/devcontainer.json",
+        "docker-bake.hcl", ".gitlab-ci.yml", ".travis.yml", ".buildkite/pipeline.yml", "Jenkinsfile", "azure-pipelines.yml",
+        ".tool-versions", ".envrc", "mise.toml", ".mise.toml",
         "Makefile.", ".npmrc", "package.json\u200b", "PACKAG~1.JSO", ".circleci/config.yml", ".vscode/tasks.json",
     ],
 )  # fmt: skip

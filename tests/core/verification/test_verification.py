@@ -1,21 +1,36 @@
 """The steps between a result and its publication."""
 
+import itertools
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.documents import PlannedLimits
 from coven_action.core.verification.changes import DiffStatistics
+from coven_action.core.verification.findings import refuse_for
 from coven_action.core.verification.protected_paths import Override, Protection
+from coven_action.core.verification.texts import TextFacts
 from coven_action.core.verification.verification import (
+    CONTRACT,
+    NO_CHANGE,
     STEPS,
     Facts,
     describe_protection,
     find_added_text,
     find_refusal,
+    record_contract,
+    record_kept_back,
+    record_only,
     verify,
 )
 from tests.core.samples import BASE_SHA, LIMITS, changed
+from tests.fuzzing import examples
+
+
+def stale():
+    return refuse_for("the branch moved")
+
 
 GOOD = Facts(
     files=(changed("src/tax.py"),),
@@ -24,45 +39,120 @@ GOOD = Facts(
     tip_parents=(BASE_SHA,),
     base_sha=BASE_SHA,
     secrets=(),
-    target_moved=None,
 )
+ORDER = ["contract", "tree", "limits", "protected-paths", "secrets", "text", "evidence", "freshness"]
 
 
-def test_a_good_result_passes_every_step_in_its_order():
+def test_a_good_result_passes_every_step_in_its_order_but_the_one_that_nobody_observed():
     verdicts = verify(GOOD)
 
-    assert [verdict.step for verdict in verdicts] == ["tree", "limits", "protected-paths", "secrets", "freshness"]
-    assert list(STEPS) == [verdict.step for verdict in verdicts]
-    assert all(verdict.passed and verdict.finding == "" for verdict in verdicts)
+    assert [verdict.step for verdict in verdicts] == ORDER == [CONTRACT, *STEPS]
+    assert {verdict.step for verdict in verdicts if verdict.result != "passed"} == {"evidence"}
     assert find_refusal(verdicts) is None
 
 
-@pytest.mark.parametrize(
-    ("changes", "step", "finding"),
-    [
-        ({"tip_parents": ()}, "tree", "not one commit on top"),
-        ({"tip_parents": ("e" * 40,)}, "tree", "not one commit on top"),
-        ({"tip_parents": (BASE_SHA, BASE_SHA)}, "tree", "not one commit on top"),
-        ({"tip_parents": (BASE_SHA, "e" * 40)}, "tree", "not one commit on top"),
-        ({"files": (changed("odd", after="unknown"),)}, "tree", "entries of an unknown kind: odd"),
-        ({"files": (changed("odd", before="unknown"),)}, "tree", "entries of an unknown kind: odd"),
-        ({"statistics": DiffStatistics(files=101)}, "limits", "limits.files allows 100"),
-        ({"limits": PlannedLimits(time_seconds=1, turns=1, files=0, patch_bytes=9)}, "limits", "; the patch has 120"),
-        ({"files": (changed("a\\xff"),)}, "tree", "names that are not UTF-8: a\\xff"),
-        ({"files": (changed("AGENTS.md"),)}, "protected-paths", "protected paths are changed: AGENTS.md"),
-        ({"files": (changed("x", after="submodule"),)}, "protected-paths", "protected paths are changed: x"),
-        ({"secrets": ("github-token",)}, "secrets", "what looks like a secret was found: github-token"),
-        ({"target_moved": "the branch moved"}, "freshness", "the branch moved"),
-    ],
-)
-def test_each_step_refuses_what_it_is_there_for(changes, step, finding):
+@pytest.mark.parametrize("claims", [(), ("pytest: passed",)])
+def test_without_a_check_of_ours_the_evidence_is_neutral_whatever_is_claimed(claims):
+    verdict = next(it for it in verify(GOOD.model_copy(update={"claims": claims})) if it.step == "evidence")
+
+    assert verdict.result == "neutral"
+    assert "no check of ours ran" in verdict.finding
+    assert verdict.finding.endswith(f"claims (not verified): {claims[0]}" if claims else "claims none")
+
+
+def test_long_claims_leave_room_for_what_we_observed():
+    facts = GOOD.model_copy(update={"claims": tuple(f"{number}{'x' * 9000}: passed" for number in range(10))})
+    verdict = next(it for it in verify(facts) if it.step == "evidence")
+
+    assert len(verdict.finding) < 1000
+    assert verdict.finding.endswith("and 5 more")
+
+
+def test_what_was_made_inert_is_said():
+    facts = GOOD.model_copy(update={"texts": TextFacts(made_inert="made inert before publication: 2 mentions")})
+
+    assert [it.finding for it in verify(facts) if it.step == "text"] == ["made inert before publication: 2 mentions"]
+
+
+REFUSALS = [
+    ({"tip_parents": ()}, "tree", "not one commit on top"),
+    ({"tip_parents": ("e" * 40,)}, "tree", "not one commit on top"),
+    ({"tip_parents": (BASE_SHA, BASE_SHA)}, "tree", "not one commit on top"),
+    ({"tip_parents": (BASE_SHA, "e" * 40)}, "tree", "not one commit on top"),
+    ({"files": (changed("odd", after="unknown"),)}, "tree", "entries of an unknown kind: odd"),
+    ({"files": (changed("odd", before="unknown"),)}, "tree", "entries of an unknown kind: odd"),
+    ({"statistics": DiffStatistics(files=101)}, "limits", "limits.files allows 100"),
+    ({"limits": PlannedLimits(time_seconds=1, turns=1, files=0, patch_bytes=9)}, "limits", "; the patch has 120"),
+    ({"files": (changed("a\\xff"),)}, "tree", "names that are not UTF-8: a\\xff"),
+    ({"files": (changed("AGENTS.md"),)}, "protected-paths", "protected paths are changed: AGENTS.md"),
+    ({"files": (changed("x", after="submodule"),)}, "protected-paths", "protected paths are changed: x"),
+    ({"secrets": ("github-token",)}, "secrets", "what looks like a secret was found: github-token"),
+    ({"texts": TextFacts(restless=("the title",))}, "text", "words that cannot be made inert: the title"),
+    ({"look_at_target": stale}, "freshness", "the branch moved"),
+]
+
+
+@pytest.mark.parametrize(("changes", "step", "finding"), REFUSALS)
+def test_each_step_refuses_what_it_is_there_for_and_the_later_ones_are_not_reached(changes, step, finding):
     verdicts = verify(GOOD.model_copy(update=changes))
     refusal = find_refusal(verdicts)
 
     assert refusal is not None
     assert refusal.step == step
     assert finding in refusal.finding
-    assert [verdict.step for verdict in verdicts if not verdict.passed] == [step]
+    results = [verdict.result for verdict in verdicts]
+    place = ORDER.index(step)
+    assert "refused" not in results[:place]
+    assert results[place:] == ["refused", *["not-reached"] * (len(ORDER) - place - 1)]
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(REFUSALS, 2)))
+def test_of_two_refusals_the_earlier_step_decides(first, second):
+    both = {**first[0], **second[0]}
+    steps = {changes_step for changes, changes_step, _ in (first, second) if both.items() >= changes.items()}
+    refusal = find_refusal(verify(GOOD.model_copy(update=both)))
+
+    assert refusal is not None
+    assert refusal.step == min(steps, key=ORDER.index)
+
+
+def test_nobody_looks_at_the_target_of_a_result_that_is_refused_already():
+    def look():
+        raise AssertionError("looked")
+
+    verify(GOOD.model_copy(update={"secrets": ("github-token",), "look_at_target": look}))
+
+
+def test_a_broken_contract_leaves_every_other_step_unreached():
+    verdicts = record_contract("outcome.json is not the document that the earlier stage wrote.")
+
+    assert [verdict.step for verdict in verdicts] == ORDER
+    assert [verdict.result for verdict in verdicts] == ["refused", *["not-reached"] * 7]
+    assert verdicts[0].finding.startswith("outcome.json is not")
+
+
+def test_a_kept_contract_without_a_change_is_no_pass_of_the_other_steps():
+    verdicts = record_contract(why=NO_CHANGE)
+
+    assert [verdict.result for verdict in verdicts] == ["passed", *["not-reached"] * 7]
+    assert {verdict.finding for verdict in verdicts[1:]} == {NO_CHANGE}
+    assert find_refusal(verdicts) is None
+
+
+def test_a_change_that_run_kept_back_is_refused_for_its_secret_and_nothing_else_is_called_verified():
+    verdicts = record_kept_back(("registered value",))
+
+    assert [(verdict.step, verdict.result) for verdict in verdicts if verdict.result != "not-reached"] == [
+        ("contract", "passed"),
+        ("secrets", "refused"),
+    ]
+    refusal = find_refusal(verdicts)
+    assert refusal is not None
+    assert refusal.finding == "what looks like a secret was found: registered value"
+
+
+def test_nothing_is_reached_before_anything_was_read():
+    assert {verdict.result for verdict in record_only()} == {"not-reached"}
 
 
 OPENED = Protection(
@@ -100,17 +190,6 @@ def test_people_are_told_what_was_opened_and_what_needs_review():
         ),
     )
     assert describe_protection((changed("src/tax.py"),), OPENED) == ()
-
-
-def test_every_step_is_recorded_and_the_first_refusal_decides():
-    verdicts = verify(
-        GOOD.model_copy(update={"tip_parents": (), "secrets": ("private-key",), "target_moved": "the branch moved"})
-    )
-
-    assert [verdict.step for verdict in verdicts if not verdict.passed] == ["tree", "secrets", "freshness"]
-    refusal = find_refusal(verdicts)
-    assert refusal is not None
-    assert refusal.step == "tree"
 
 
 def test_a_long_list_is_cut_with_its_count():
@@ -167,7 +246,7 @@ LINES = st.lists(st.text(st.characters(exclude_characters="\n"), max_size=12), m
 
 
 @given(LINES, LINES)
-@settings(derandomize=True, max_examples=200)
+@examples(200)
 def test_every_added_line_is_found_whole(kept, added):
     patch = "\n".join([*(f" {line}" for line in kept), *(f"+{line}" for line in added), ""])
 

@@ -1,10 +1,11 @@
 """A condition is called false only where nothing that happens in the run could make it true."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.workflows.expressions import MAX_LENGTH, UNKNOWN, evaluate, evaluate_condition
+from tests.fuzzing import examples
 
 LABELED = {
     "github.event_name": "issues",
@@ -100,7 +101,7 @@ def test_a_value_may_be_text():
     assert evaluate("github.event", LABELED) is UNKNOWN
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@examples(150)
 @given(st.text(alphabet="()[]!&|=<>.,'*$ {}abgithub01-", max_size=60))
 def test_no_expression_breaks_the_evaluation(text):
     assert evaluate_condition(text, LABELED) in (True, False, None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.configuration.mistakes import InvalidConfigError
@@ -21,6 +21,7 @@ from coven_action.core.workflows.quickstart import (
     render_workflow,
 )
 from coven_action.core.workflows.reading import read_workflow
+from tests.fuzzing import examples
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = (ROOT / "workflows-templates/quickstart.yml").read_text()
@@ -45,7 +46,7 @@ def test_a_name_arrives_as_it_was_given(name):
     assert config.familiar("stitch").display_name == name
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@examples(100)
 @given(st.text(min_size=1, max_size=40))
 def test_any_name_is_written_as_it_is_or_refused(name):
     try:

@@ -7,11 +7,13 @@ https://git-scm.com/docs/git#_security and https://git-scm.com/docs/git-config#E
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from coven_action.core.publication.targets import BOT_EMAIL
 from coven_action.errors import GitError
 
 LOCAL_TIMEOUT: Final = 300.0
@@ -19,8 +21,6 @@ NETWORK_TIMEOUT: Final = 600.0
 MAXIMUM_ERROR_LENGTH: Final = 2000
 RESULT_REF: Final = "refs/coven/result"
 BASE_REF: Final = "refs/coven/base"
-# github-actions[bot], whose address GitHub links to the account of GITHUB_TOKEN.
-BOT_EMAIL: Final = "41898282+github-actions[bot]@users.noreply.github.com"
 BOT_NAME: Final = "github-actions[bot]"
 
 Settings = tuple[tuple[str, str], ...]
@@ -90,6 +90,36 @@ class Git:
         Raises:
             GitError: It failed, took too long, or git is not installed. The message holds command and error output.
         """
+        return self._finish(
+            arguments, cwd=cwd, stdin=stdin, environment=environment, settings=settings, timeout=timeout
+        ).stdout
+
+    def ask(self, *arguments: str, cwd: Path) -> tuple[bool, bytes]:
+        """Run one git command that answers no with exit code 1, and return its answer and its standard output.
+
+        Raises:
+            GitError: As for `run`; any other exit code is a failure.
+        """
+        done = self._finish(arguments, cwd=cwd, answers=frozenset({0, 1}))
+        return done.returncode == 0, done.stdout
+
+    def find_version(self) -> tuple[int, ...]:
+        """Return git's version, as far as it is numbers: (2, 39, 5)."""
+        said = re.match(rb"git version ([0-9]+(?:\.[0-9]+)*)", self.run("version"))
+        return tuple(int(number) for number in said[1].split(b".")) if said else ()
+
+    def _finish(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        stdin: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
+        settings: Settings = (),
+        timeout: float = LOCAL_TIMEOUT,
+        answers: frozenset[int] = frozenset({0}),
+    ) -> "subprocess.CompletedProcess[bytes]":
+        """Run one git command to its end; an exit code that is none of its answers is a failure."""
         try:
             done = subprocess.run(
                 ("git", *arguments),
@@ -104,9 +134,9 @@ class Git:
             raise GitError("git-failed", f"git could not be started: {error.strerror}") from error
         except subprocess.TimeoutExpired as error:
             raise GitError("git-failed", f"git {arguments[0]} took longer than {timeout:.0f} s") from error
-        if done.returncode:
+        if done.returncode not in answers:
             raise GitError("git-failed", _describe_failure(arguments, done.returncode, done.stderr))
-        return done.stdout
+        return done
 
     def read(self, *arguments: str, cwd: Path, limit: int) -> bytes:
         """Run one git command and return at most `limit` + 1 bytes of its output; the command is ended when there is more."""

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from coven_action.adapters.git.merging import find_conflicts, is_ancestor
 from coven_action.adapters.git.program import (
     BASE_REF,
-    BOT_EMAIL,
     NETWORK_TIMEOUT,
     RESULT_REF,
     Git,
@@ -18,11 +18,14 @@ from coven_action.adapters.git.program import (
     build_identity,
 )
 from coven_action.adapters.git.reading import FILE_MODE, list_changes, parse_tree, read_file, read_patch
+from coven_action.core.publication.targets import BOT_EMAIL
 from coven_action.core.redaction.redactor import Redacted
 from coven_action.core.verification.changes import ChangedFile
 from coven_action.errors import GitError
 
 NETWORK_ATTEMPTS: Final = 3
+# Commits of a branch that are fetched to see whether a result still merges. A base moves by a few of them during a run.
+HISTORY_DEPTH: Final = 100
 RETRY_SECONDS: Final = 1.0
 # git's and libcurl's words for what another try can mend, and for what only another token can.
 _TRANSIENT: Final = (
@@ -163,10 +166,27 @@ class GitPublicationRepository:
 
     def find_remote_sha(self, branch: str) -> str | None:
         """Return the commit a branch of the server points to now, None where it does not exist."""
-        listed = self._remote("ls-remote", "--refs", self._remote_url, f"refs/heads/{branch}").decode()
-        return next(
-            (line.split("\t")[0] for line in listed.splitlines() if line.endswith(f"\trefs/heads/{branch}")), None
-        )
+        return self.find_remote_shas((branch,))[0]
+
+    def find_remote_shas(self, branches: Sequence[str]) -> tuple[str | None, ...]:
+        """Return the commit each of these branches of the server points to now, None where one does not exist."""
+        refs = [f"refs/heads/{branch}" for branch in branches]
+        listed = self._remote("ls-remote", "--refs", self._remote_url, *refs).decode("utf-8", "backslashreplace")
+        shas = {ref: sha for sha, _, ref in (line.partition("\t") for line in listed.splitlines())}
+        return tuple(shas.get(ref) for ref in refs)
+
+    def fetch_history(self, commits: Sequence[str]) -> None:
+        """Fetch the newest part of some commits' history from the server."""
+        depth = f"--depth={HISTORY_DEPTH}"
+        self._remote("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", depth, self._remote_url, *commits)
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Return whether a commit is in another one's history, as far as that was fetched."""
+        return is_ancestor(self._git, self._root, older, newer)
+
+    def find_conflicts(self, one: str, other: str) -> tuple[str, ...] | None:
+        """Return the paths on which two commits conflict; None where no commit that both stand on was fetched."""
+        return find_conflicts(self._git, self._root, one, other)
 
     def push(self, commit: str, branch: str, *, expected_sha: str | None) -> None:
         """Push one commit to one branch, which must still point to `expected_sha` (or not exist).

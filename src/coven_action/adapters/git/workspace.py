@@ -6,10 +6,11 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from coven_action.adapters.git.program import BASE_REF, BOT_EMAIL, NETWORK_TIMEOUT, RESULT_REF, Git, build_identity
+from coven_action.adapters.git.program import BASE_REF, NETWORK_TIMEOUT, RESULT_REF, Git, build_identity
 from coven_action.adapters.git.reading import list_changes, read_patch
 from coven_action.core.contract.hand_off import HAND_OFF_FOLDER, UNPUBLISHED_FOLDERS
 from coven_action.core.documents import Target
+from coven_action.core.publication.targets import BOT_EMAIL
 from coven_action.core.verification.changes import ChangedFile
 from coven_action.errors import GitError
 

@@ -7,7 +7,7 @@ here is already checked and every default is filled in, so nobody asks twice.
 from collections.abc import Mapping
 from typing import Literal
 
-from coven_action.core.configuration.document import Publish, When, WrittenLimits
+from coven_action.core.configuration.document import Hosted, Publish, When, WrittenLimits
 from coven_action.core.memory.grants import MemorySettings
 from coven_action.core.records import Record
 from coven_action.core.verification.protected_paths import BUILT_IN_ONLY, Protection
@@ -54,12 +54,14 @@ class Limits(Record):
         turns: Turns the model may take.
         files: Files that may change.
         patch: Bytes of the whole change.
+        per_day: Tasks of the repository that may start in a day; None where nobody counts.
     """
 
     time: int = _LIMITS.time
     turns: int = _LIMITS.turns
     files: int = _LIMITS.files
     patch: int = _LIMITS.patch
+    per_day: int | None = None
 
 
 class Config(Record):
@@ -75,6 +77,7 @@ class Config(Record):
         protection: Paths that no result may change, and exceptions from the built-in list.
         publish: How a result is presented.
         memory: What familiars may remember; off unless written.
+        hosted: The endpoint that keeps history and memory; None where nothing is sent anywhere.
     """
 
     version: Literal[1] = 1
@@ -86,6 +89,7 @@ class Config(Record):
     protection: Protection = BUILT_IN_ONLY
     publish: Publish = Publish()
     memory: MemorySettings = MemorySettings()
+    hosted: Hosted | None = None
 
     def familiar(self, familiar_id: str) -> Familiar:
         """Return the familiar with this id.

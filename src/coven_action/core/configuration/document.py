@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
 
+from coven_action.core.configuration.endpoint_urls import find_endpoint_mistake, find_oversight_mistake
 from coven_action.core.configuration.quantities import parse_duration, parse_size
 from coven_action.core.configuration.value_types import (
     CheckedText,
@@ -21,6 +22,7 @@ from coven_action.core.configuration.value_types import (
     build_duration,
     build_size,
 )
+from coven_action.core.memory.policy_block import MemoryScope
 from coven_action.core.records import Record
 from coven_action.core.verification.path_patterns import (
     MAXIMUM_PATTERN_LENGTH,
@@ -58,6 +60,13 @@ _PATTERN_TEXT: Final = Text(MAXIMUM_PATTERN_LENGTH, PATTERN_FORM, PATTERN_ADVICE
 PATTERN: Final = CheckedText(_PATTERN_TEXT, (find_pattern_mistake,))
 OPENED_PATTERN: Final = CheckedText(_PATTERN_TEXT, (find_pattern_mistake, find_override_mistake))
 REASON: Final = Text(200, r".+", "say in a line of at most 200 characters why")
+_URL_ADVICE: Final = "write https:// and a host; http:// is taken for this machine only"
+ENDPOINT_URL: Final = CheckedText(
+    Text(200, r"https?://[A-Za-z0-9.\[\]:-]+(?:/[A-Za-z0-9._~/-]*)?", _URL_ADVICE), (find_endpoint_mistake,)
+)
+OVERSIGHT_URL: Final = CheckedText(
+    Text(300, r"https?://[A-Za-z0-9.\[\]:-]+/[A-Za-z0-9._~/?&=%{}-]*", _URL_ADVICE), (find_oversight_mistake,)
+)
 # GitHub's ids stay below what a JSON number holds exactly.
 ACCOUNT_ID: Final = WholeNumber(1, 2**53 - 1, "the numeric id of a bot's account")
 
@@ -159,6 +168,9 @@ class WrittenLimits(Record):
     patch: Annotated[int, build_size("1KiB", "100MiB", "GitHub refuses files above 100 MiB")] = _written(
         "4MiB", parse_size, "How large the whole change may be."
     )
+    per_day: Annotated[int | None, WholeNumber(1, 10_000, "more tasks than that is no limit")] = Field(
+        default=None, description="How many tasks of this repository may start in a day (UTC); needs `hosted`."
+    )
 
 
 class WrittenOverride(Record):
@@ -173,6 +185,22 @@ class Publish(Record):
 
     labels: tuple[Annotated[str, LABEL], ...] = Field(
         default=(), max_length=MAX_ITEMS, description="Labels for the pull request."
+    )
+
+
+class Hosted(Record):
+    """The endpoint that keeps history and memory. Opt-in; without this section nothing is sent anywhere."""
+
+    url: Annotated[str, ENDPOINT_URL] = Field(
+        description="Its address; also the audience of the ID tokens it is shown, exactly as written."
+    )
+    required: Annotated[bool, TruthValue()] = Field(
+        default=False, description="Whether a run that cannot reach it is declined."
+    )
+    oversight_url: Annotated[str | None, OVERSIGHT_URL] = Field(
+        default=None,
+        description="Where people look at a run, with `{run}` for its number.",
+        json_schema_extra={DESCRIBED_DEFAULT: "the endpoint's page of the run"},
     )
 
 
@@ -191,8 +219,10 @@ class WrittenMemory(Record):
     """What familiars may remember of this repository."""
 
     enabled: Annotated[bool, TruthValue()] = Field(default=False, description="Whether memory is on.")
-    read: tuple[Annotated[Literal["repo"], Choice(("repo",))], ...] = Field(
-        default=("repo",), max_length=MAX_ITEMS, description="Whose entries may be read: `repo`, this repository's."
+    read: tuple[Annotated[MemoryScope, Choice(("repo", "tenant_shared"))], ...] = Field(
+        default=("repo",),
+        max_length=MAX_ITEMS,
+        description="Whose entries may be read: `repo`, this repository's; `tenant_shared`, the account's (needs `hosted`).",
     )
     write: tuple[Annotated[Literal["repo"], Choice(("repo",))], ...] = Field(
         default=("repo",), max_length=MAX_ITEMS, description="Where entries may be proposed; never wider than `read`."
@@ -251,6 +281,9 @@ class ConfigDocument(Record):
         description="What familiars may remember of this repository.",
         json_schema_extra={"default": {}},
     )
+    hosted: Hosted | None = Field(
+        default=None, description="The endpoint that keeps history and memory, where one is used."
+    )
 
 
 ANY: Final = "*"
@@ -268,6 +301,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Record]]] = {
     ("publish",): Publish,
     ("memory",): WrittenMemory,
     ("memory", "retention"): WrittenRetention,
+    ("hosted",): Hosted,
 }
 """Every mapping of the document that has keys of ours. Parts that begin with `#` say which form of a value is meant."""
 

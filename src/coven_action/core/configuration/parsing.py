@@ -59,6 +59,7 @@ def _build_config(document: ConfigDocument) -> Config:
         protection=_build_protection(document),
         publish=document.publish,
         memory=_build_memory(document.memory),
+        hosted=document.hosted,
     )
 
 

@@ -39,12 +39,8 @@ class Finding:
 
 NOT_YET: Final[Mapping[tuple[str, ...], str]] = {
     ("verify",): "the repository's own checks, run by us before and after",
-    ("hosted",): "the opt-in endpoint for history and memory",
-    ("memory", "read", ANY, "=tenant_shared"): "memory shared by an account's repositories, kept by the endpoint",
-    ("memory", "write", ANY, "=tenant_shared"): "memory shared by an account's repositories, kept by the endpoint",
     ("limits", "attempts"): "a second attempt after failing checks",
     ("limits", "cost"): "a budget counted by the model gateway",
-    ("limits", "per_day"): "a daily cap kept by the endpoint",
     ("familiars", ANY, "hosts"): "network hosts opened in the enforced sandbox",
     ("familiars", ANY, "mode", "=full"): "a shell inside the enforced sandbox",
     ("publish", "failing_checks"): "a choice for results whose checks fail",
@@ -166,6 +162,21 @@ def _check_memory_scopes(document: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding("invalid-value", ("memory", "write", position), sentence, note)
 
 
+def _check_endpoint_named(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """What only the endpoint can keep needs one: a cap nobody counts would be no cap."""
+    if "hosted" in document:
+        return
+    if "per_day" in _get_mapping(document, "limits"):
+        sentence = "is counted by the endpoint, and `hosted` names none"
+        yield Finding("missing-key", ("limits", "per_day"), sentence, "add `hosted: {url: https://…}` or remove it")
+    read = _get_mapping(document, "memory").get("read")
+    for position, scope in enumerate(read[:MAX_ITEMS] if isinstance(read, tuple) else ()):
+        if scope == "tenant_shared":
+            sentence = "is kept by the endpoint, and `hosted` names none"
+            note = "add `hosted: {url: https://…}` or remove it"
+            yield Finding("missing-key", ("memory", "read", position), sentence, note)
+
+
 RULES: Final[tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...]] = (
     _check_models,
     _check_routing_written,
@@ -174,6 +185,7 @@ RULES: Final[tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...]] = (
     _check_conditions_written,
     _check_rules_reachable,
     _check_memory_scopes,
+    _check_endpoint_named,
 )
 
 

@@ -83,7 +83,7 @@ class MemoryEntry(Record):
     @property
     def version(self) -> str:
         """The SHA-256 of everything a reader relies on, in canonical JSON: another text is another version."""
-        content = self.model_dump(mode="json", exclude={"source", "expires"})
+        content = self.model_dump(exclude={"source", "expires"})
         return sha256_hex(canonicalise(content))
 
 
@@ -121,7 +121,7 @@ def is_citable(path: str) -> bool:
     if any(segment in {"", ".", ".."} for segment in path.split("/")):
         return False
     folded = path.casefold()
-    return not any(f"{folded}/".startswith(f"{place}/") for place in _UNCITABLE)
+    return not any(folded == place or folded.startswith(f"{place}/") for place in _UNCITABLE)
 
 
 def is_range(start: int, end: int) -> bool:

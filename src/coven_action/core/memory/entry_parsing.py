@@ -56,21 +56,21 @@ def parse_entry(data: bytes, *, path: str, redactor: Redactor) -> EntryFile:
     if key is None:
         message = f"an entry stands in {MEMORY_FOLDER}/<namespace>/<name>.md, each {SEGMENT_ADVICE}"
         return EntryFile(path, None, None, (Mistake("memory-path", 1, 1, message),))
-    text, mistake = _decode(data)
-    if mistake is not None:
-        return EntryFile(path, key, None, (mistake,))
+    text = _decode(data)
+    if isinstance(text, Mistake):
+        return EntryFile(path, key, None, (text,))
     return _parse_text(text, path, key, redactor)
 
 
-def _decode(data: bytes) -> tuple[str, Mistake | None]:
+def _decode(data: bytes) -> str | Mistake:
     if len(data) > MAX_FILE_BYTES:
-        return "", Mistake("memory-too-large", 1, 1, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB")
+        return Mistake("memory-too-large", 1, 1, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB")
     try:
         # Editors on Windows write a byte order mark and their own line ends; neither changes what is said.
-        return data.decode("utf-8-sig").replace("\r\n", "\n"), None
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        return "", Mistake("memory-not-utf-8", line, 1, "the file is not UTF-8 from this line on")
+        line = data[: error.start].count(b"\n") + 1
+        return Mistake("memory-not-utf-8", line, 1, "the file is not UTF-8 from this line on")
 
 
 def _parse_text(text: str, path: str, key: str, redactor: Redactor) -> EntryFile:

@@ -115,7 +115,7 @@ def build_memory_evidence(
 def _build_proposed(proposal: JudgedProposal) -> ProposedEntry:
     return ProposedEntry(
         key=proposal.key,
-        kind=proposal.kind or "",
+        kind=proposal.kind,
         path=render_entry_path(proposal.key),
         text=proposal.text,
         citations=proposal.citations,
@@ -150,7 +150,7 @@ def _name_cited(cited: Sequence[ReadEntry]) -> str:
 
 
 def _render_place(entry: ReadEntry) -> str:
-    return ", ".join(f"{citation.path}:{citation.start}" for citation in entry.citations[:1])
+    return next((f"{citation.path}:{citation.start}" for citation in entry.citations), "no lines")
 
 
 def _count_reasons(items: Sequence[RejectedItem | Withheld]) -> str:

@@ -30,7 +30,7 @@ def _order(scopes: Any) -> Any:
     return scopes
 
 
-Scopes = Annotated[tuple[MemoryScope, ...], BeforeValidator(_order), Field(strict=False)]
+Scopes = Annotated[tuple[MemoryScope, ...], BeforeValidator(_order)]
 """A set of scopes, written as a tuple in the order of `SCOPES`, so that equal sets are equal values."""
 
 
@@ -128,7 +128,7 @@ def intersect_scopes(*sets: Iterable[MemoryScope]) -> tuple[MemoryScope, ...]:
 def intersect_grants(grants: Iterable[MemoryGrant]) -> MemoryGrant:
     """Return what all of the grants allow: one for each input that feeds the run. No input grants nothing."""
     listed = tuple(grants)
-    return reduce(_intersect, listed[1:], listed[0]) if listed else NOTHING
+    return reduce(_intersect, listed) if listed else NOTHING
 
 
 def _intersect(one: MemoryGrant, other: MemoryGrant) -> MemoryGrant:

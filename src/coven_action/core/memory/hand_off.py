@@ -136,8 +136,8 @@ def _build_item(number: int, document: dict[str, Any]) -> Proposal | Use | HandO
         try:
             return model.model_validate({**document, "line": number})
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = str(first["loc"][0]) if first["loc"] and first["loc"][0] in model.model_fields else "a key"
+            first = error.errors()[0]
+            field = first["loc"][0] if first["loc"][0] in model.model_fields else "a key"
             sentence = f"line {number}: {field}: {first['msg']}"
-            return HandOffFault(line=number, reason="malformed", sentence=sentence[:300])
+            return HandOffFault(line=number, reason="malformed", sentence=sentence)
     return HandOffFault(line=number, reason="malformed", sentence=f"line {number}: `line` is no key of a hand-off")

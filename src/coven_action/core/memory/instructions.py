@@ -1,4 +1,4 @@
-"""Find instruction-like text aimed at an agent or a reviewer. Pure, and linear: every gap in an expression is bounded.
+"""Find instruction-like text aimed at an agent or a reviewer. Pure, and linear: gaps are bounded, or end with their word.
 
 A fact about a repository says how things are; whoever poisons a memory says what to do. The table below is a coarse net
 and no proof: a fact that is caught can be reworded, and what slips through still waits for a person, is quoted as data
@@ -22,7 +22,7 @@ _LOOK_ALIKES: Final = str.maketrans(
 # Accents, and the signs of Markdown that can stand inside a word without being seen.
 _MARKS: Final = re.compile("[\u0300-\u036f*`~\\\\]+")
 # At most sixty characters of the same sentence, and then the beginning of a word.
-_GAP: Final = r"[^.!?\n]{0,60}?(?<!\w)"
+_GAP: Final = r"[^.!?\n]{1,60}?(?<!\w)"
 _RULES: Final = (
     r"(?:instruction|direction|guideline|rule|polic(?:y|ie)|prompt|restriction|safeguard|constraint|guardrail"
     r"|anweisung(?:en)?|regel|instruccione?|regla|consigne)s?\b"
@@ -31,17 +31,17 @@ _READER: Final = (
     r"(?:agent|assistant|(?:language )?model|familiar|reviewer|maintainer|copilot|claude|codex|gemini|llm|ai)s?"
 )
 _DUTY: Final = r"(?:must|shall|should|will|has to|have to|needs? to|(?:is|are) (?:to|now|allowed|required))\b"
-_REVIEWING: Final = r"(?:review|approv\w{1,4}|asking|confirm\w{0,7}|verif\w{1,7}|permission)\b"
-_CHECKING: Final = r"(?:review|approv\w{1,4}|verif\w{1,7}|checks?|tests?|ci|scan\w{0,4})\b"
+_REVIEWING: Final = r"(?:review|approv\w*|asking|confirm\w*|verif\w*|permission)\b"
+_CHECKING: Final = r"(?:review|approv\w*|verif\w*|checks?|tests?|ci|scan\w*)\b"
 _SECRETS: Final = (
-    r"(?:secrets?|tokens?|credentials?|passwords?|(?:api|private) keys?|environment variables|\.env|/proc/\w{1,20}"
+    r"(?:secrets?|tokens?|credentials?|passwords?|(?:api|private) keys?|environment variables|\.env|/proc/\w+"
     r"|id_rsa)\b"
 )
 
 _EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "it tells a reader to set rules aside": (
         (
-            rf"\b(?:ignor\w{{1,6}}|disregard|forget|override|bypass|circumvent|oublie[zr]?|olvid[ae]|vergiss)\b{_GAP}"
+            rf"\b(?:ignor\w*|disregard|forget|override|bypass|circumvent|oublie[zr]?|olvid[ae]|vergiss)\b{_GAP}"
             rf"(?:{_RULES}|(?:previous|prior|above|earlier)\b)"
         ),
     ),
@@ -62,7 +62,7 @@ _EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
         rf"\b(?:without|no need (?:for|of|to)) (?:\w{{1,12}} )?{_REVIEWING}",
         rf"\b(?:skip|omit|disable)(?: the| any| all)? {_CHECKING}",
         (
-            r"\b(?:approve|merge|accept|lgtm)\b[^.!?\n]{0,20}?"
+            r"\b(?:approve|merge|accept|lgtm)\b[^.!?\n]{1,20}?"
             r"\b(?:this|these|every|all|any|the) (?:change|pull request|pr|patch|proposal)"
         ),
         r"\b(?:auto-?merge|auto-?approve)\b|\bpre-?approved\b",

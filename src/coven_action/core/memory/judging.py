@@ -17,7 +17,6 @@ from coven_action.core.memory.entries import (
     ReadFile,
     hash_cited_lines,
     is_citable,
-    is_range,
 )
 from coven_action.core.memory.hand_off import Proposal, Use
 from coven_action.core.memory.keys import build_canonical_key, is_denied, is_entry_id, is_key
@@ -76,8 +75,8 @@ class JudgedProposal(Record):
     key: str
     verdict: Literal["pending", "rejected"]
     reason: RejectionCode | None = None
-    sentence: str = ""
-    kind: EntryKind | None = None
+    sentence: str
+    kind: EntryKind | Literal[""] = ""
     text: str = ""
     citations: tuple[Citation, ...] = ()
     replaces: str | None = None
@@ -182,7 +181,7 @@ def _check_right(proposal: Proposal, situation: _Situation) -> _Rejection | None
 
 def _check_size(proposal: Proposal, situation: _Situation) -> _Rejection | None:
     del situation
-    size = len(proposal.text.strip().encode("utf-8", "replace"))
+    size = len(proposal.text.strip().encode())
     return None if size <= MAX_TEXT_BYTES else ("too_large", f"its text has {size} bytes; {MAX_TEXT_BYTES} are allowed")
 
 
@@ -196,8 +195,9 @@ def _check_text(proposal: Proposal, situation: _Situation) -> _Rejection | None:
 
 
 def _check_revocation(proposal: Proposal, situation: _Situation) -> _Rejection | None:
-    repository_id = situation.policy.repo_scope.repository_id or 0
-    if is_denied(build_canonical_key(repository_id, proposal.key), situation.policy.denied):
+    repository_id = situation.policy.repo_scope.repository_id
+    # Without the id nobody could say which of the revoked keys are this repository's.
+    if repository_id is None or is_denied(build_canonical_key(repository_id, proposal.key), situation.policy.denied):
         return "revoked", "a maintainer has revoked this key"
     return None
 
@@ -228,7 +228,7 @@ def _find_citations(proposal: Proposal, read_file: ReadFile) -> tuple[Citation, 
     """Return the citations that exist in the tree, with the hashes that we computed."""
     found = []
     for cited in proposal.citations:
-        if is_citable(cited.path) and is_range(cited.start, cited.end):
+        if is_citable(cited.path):
             digest = hash_cited_lines(read_file(cited.path), cited.start, cited.end)
             if digest is not None:
                 found.append(Citation(path=cited.path, start=cited.start, end=cited.end, sha256=digest))
@@ -246,12 +246,14 @@ def judge_uses(
         withheld: Plan's own copy.
     """
     materialised = {entry.id: entry for entry in manifest}
-    reasons = {entry.id: entry for entry in withheld if entry.id is not None}
+    reasons = {entry.id: entry for entry in withheld}
     named = {use.used: use for use in reversed(uses)}
     return tuple(_judge_use(named[name], materialised, reasons) for name in dict.fromkeys(use.used for use in uses))
 
 
-def _judge_use(use: Use, materialised: Mapping[str, ManifestEntry], withheld: Mapping[str, Withheld]) -> JudgedUse:
+def _judge_use(
+    use: Use, materialised: Mapping[str, ManifestEntry], withheld: Mapping[str | None, Withheld]
+) -> JudgedUse:
     entry = materialised.get(use.used)
     if entry is not None:
         return JudgedUse(line=use.line, id=entry.id, key=entry.key, version=entry.version, accepted=True)

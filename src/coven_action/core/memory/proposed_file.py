@@ -20,7 +20,7 @@ def build_proposed_entry(
     Raises:
         ValueError: The proposal was rejected.
     """
-    if proposal.verdict != "pending" or proposal.kind is None:
+    if proposal.verdict != "pending" or not proposal.kind:
         raise ValueError("only a pending proposal becomes a file")
     base, default = policy.branch_scope.base_ref, policy.repo_scope.default_branch
     return MemoryEntry(

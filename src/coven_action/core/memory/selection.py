@@ -182,9 +182,8 @@ def _parse_files(
     for path in paths[:MAX_ENTRIES]:
         data = files[path]
         total += len(data or b"")
-        if total > MAX_TOTAL_BYTES:
-            break
-        parsed.append(_parse_file(path, data, redactor))
+        if total <= MAX_TOTAL_BYTES:
+            parsed.append(_parse_file(path, data, redactor))
     beyond = len(paths) - len(parsed)
     if not beyond:
         return tuple(parsed), ()
@@ -221,22 +220,25 @@ def _divide(
 
 
 def _judge(file: EntryFile, situation: _Situation) -> ManifestEntry | Withheld:
-    canonical = build_canonical_key(situation.repository_id, file.key) if file.key is not None else None
-    entry_id = build_entry_id(canonical) if canonical is not None else None
-    reason = _find_revocation(canonical, situation)
+    reason = _find_revocation(file.key, situation)
     if reason is None and file.entry is not None:
         reason = next((found for check in _CHECKS if (found := check(file.entry, situation)) is not None), None)
         if reason is None:
-            return build_manifest_entry(file.entry, entry_id or "")
+            return build_manifest_entry(file.entry, _identify(file.entry.key, situation))
     code, sentence = reason or _describe_mistake(file)
+    entry_id = _identify(file.key, situation) if file.key is not None else None
     return Withheld(id=entry_id, key=file.key or file.path, reason=code, sentence=sentence)
 
 
-def _find_revocation(canonical: str | None, situation: _Situation) -> _Reason | None:
+def _identify(key: str, situation: _Situation) -> str:
+    return build_entry_id(build_canonical_key(situation.repository_id, key))
+
+
+def _find_revocation(key: str | None, situation: _Situation) -> _Reason | None:
     """Return why the file is not even read for what it says: revocations come before everything else."""
     if situation.revocations.mistakes:
         return "revocations_unreadable", f"{REVOKED_PATH} has mistakes, and nobody knows which entries it means"
-    if canonical is not None and is_denied(canonical, situation.denied):
+    if key is not None and is_denied(build_canonical_key(situation.repository_id, key), situation.denied):
         return "revoked", "it was revoked"
     return None
 

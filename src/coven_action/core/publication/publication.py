@@ -14,6 +14,7 @@ from coven_action.core.publication.targets import TASK_TRAILER
 from coven_action.core.records import Record
 from coven_action.core.sanitising.sanitiser import sanitise_title
 from coven_action.core.verification.changes import ChangedFile, DiffStatistics
+from coven_action.core.verification.protected_paths import find_needing_review
 
 CHECK_RUN_NAME: Final = "Coven"
 DRAFT_LABEL: Final = "coven:draft"
@@ -22,6 +23,8 @@ REVIEW_LABEL: Final = "coven:needs-review"
 PERSONAL_TOKEN_PREFIXES: Final = ("ghp_", "github_pat_", "gho_", "ghu_")
 # A title is the subject of the commit as well, and lists of commits cut long ones.
 TITLE_LENGTH: Final = 100
+# GitHub lists no more of a pull request's files. https://docs.github.com/en/rest/pulls/pulls#list-pull-requests-files
+LISTED_FILES: Final = 3000
 
 
 class Annotation(Record):
@@ -97,7 +100,7 @@ def _asked(work: Work) -> str:
 def _done(work: Work, statistics: DiffStatistics, verdicts: tuple[Verdict, ...]) -> str:
     if not statistics.files:
         return "nothing was changed"
-    refused = [f"{verdict.step}: {verdict.finding}" for verdict in verdicts if not verdict.passed]
+    refused = [f"{verdict.step}: {verdict.finding}" for verdict in verdicts if verdict.refused]
     verified = "; ".join(refused) if refused else "protected paths: none touched"
     return f"1 commit, {statistics.described}; {verified}; limits: {statistics.files}/{work.limits.files} files"
 
@@ -128,6 +131,12 @@ def _boundary(isolation: Isolation | None) -> str:
 def _cost(usage: Usage) -> str:
     cost = "" if usage.cost_usd is None else f" · {usage.cost_usd:.2f} USD"
     return f"{usage.input_tokens} tokens in, {usage.output_tokens} out{cost}, as the runtime reports it"
+
+
+def may_lose_review_label(paths: tuple[str, ...]) -> bool:
+    """Whether a pull request that changes these paths, as GitHub lists them, needs no particular look; a cut list may."""
+    files = (ChangedFile(path=path, status="modified", before="file", after="file") for path in paths)
+    return len(paths) < LISTED_FILES and not find_needing_review(files)
 
 
 def check_title(familiar: str, title: str) -> str:

@@ -2,23 +2,28 @@
 
 One thread has one branch, `coven/issue-N`. While its pull request is open, every new task on the thread works on top of it.
 A branch that people may have pushed to is never overwritten: only a head that this same task published in an earlier,
-failed attempt is replaced. Otherwise the task gets a branch of its own, `coven/issue-N-RUN`.
+failed attempt is replaced. Otherwise the task gets a branch of its own, `coven/issue-N-RUN`. A pull request keeps the base
+that people gave it: work on it is planned for that base, and never changes it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
+
+from pydantic import Field
 
 from coven_action.core.documents import Target, TaskIdentity
 from coven_action.core.records import Payload, Record
 from coven_action.core.refusals import Refusal
 
 TASK_TRAILER: Final = "Coven-Task"
+# github-actions[bot], whose address GitHub links to the account of GITHUB_TOKEN. Every commit of ours is committed by it.
+BOT_EMAIL: Final = "41898282+github-actions[bot]@users.noreply.github.com"
 _OWN_BRANCH: Final = re.compile(r"coven/issue-([1-9][0-9]{0,9})(?:-[1-9][0-9]{0,29})?")
 
 
 class Head(Record):
-    """A branch's head commit. `task_key` is its trailer, if it has one; `parent_sha` is set when it has exactly one parent."""
+    """A branch's head commit. `task_key` is the task we made it for, if we did; `parent_sha` is set when it has one parent."""
 
     sha: str
     task_key: str | None = None
@@ -32,11 +37,12 @@ class Head(Record):
 
 
 class Branch(Record):
-    """A branch of ours that exists, and what pull requests it has."""
+    """A branch of ours that exists, and what pull requests it has. `open_base` is the base of the open one."""
 
     name: str
     head: Head
     open_pull_request: int | None = None
+    open_base: str | None = None
     has_pull_request: bool = False
 
 
@@ -54,6 +60,12 @@ class HeadRepository(Payload):
     id: int
 
 
+class PullRequestLabel(Payload):
+    """A label that a pull request has."""
+
+    name: str
+
+
 class PullRequest(Payload):
     """What of a pull request matters here."""
 
@@ -61,8 +73,13 @@ class PullRequest(Payload):
     state: str
     html_url: str = ""
     draft: bool = False
+    labels: tuple[PullRequestLabel, ...] = Field(default=(), strict=False)
     head: PullRequestHead
     base: PullRequestHead
+
+    def has_label(self, name: str) -> bool:
+        """Whether it has a label; GitHub knows them by their letters, whatever their case."""
+        return any(label.name.casefold() == name.casefold() for label in self.labels)
 
 
 def branch_prefix(thread_number: int) -> str:
@@ -82,27 +99,53 @@ def find_thread_number(branch: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def find_task_key(commit_message: str) -> str | None:
-    """Return the task that a commit of ours says it belongs to."""
+def find_task_key(commit_message: str, *, committer: str) -> str | None:
+    """Return the task that a commit of ours says it belongs to.
+
+    Args:
+        commit_message: As git holds it.
+        committer: The committer's e-mail address. Whoever amends, rebases or picks our commit keeps its message, and is its
+            committer from then on: then it is theirs, and no later attempt may replace it.
+    """
+    if committer != BOT_EMAIL:
+        return None
     match = re.search(rf"^{TASK_TRAILER}: ([0-9]+/[a-z_]+/[0-9]+)\s*\Z", commit_message, re.MULTILINE)
     return match[1] if match else None
 
 
 def decide_issue_target(
-    thread_number: int, task: TaskIdentity, *, base_ref: str, base_sha: str, branches: Iterable[Branch]
+    thread_number: int,
+    task: TaskIdentity,
+    *,
+    base_ref: str,
+    branches: Iterable[Branch],
+    find_sha: Callable[[str], str],
 ) -> Target:
-    """Return where a task on an issue works."""
+    """Return where a task on an issue works.
+
+    Args:
+        thread_number: The issue's.
+        task: What is to be done there.
+        base_ref: The branch that a new pull request asks to be merged into.
+        branches: Those of ours for this thread.
+        find_sha: Returns the commit that a branch of the repository points to.
+    """
     known = tuple(branches)
     for branch in known:
         if branch.open_pull_request is not None:
-            return _on_top(branch.name, branch.head, task, base_ref=base_ref, pull_request=branch.open_pull_request)
-    name = branch_prefix(thread_number)
+            base = branch.open_base or base_ref
+            number = branch.open_pull_request
+            return _on_top(
+                branch.name, branch.head, task, base_ref=base, base_ref_sha=find_sha(base), pull_request=number
+            )
+    name, base_sha = branch_prefix(thread_number), find_sha(base_ref)
     taken = {branch.name: branch for branch in known}
     for candidate in (name, f"{name}-{task.run_id}"):
         left = taken.get(candidate)
         if left is None or (left.head.task_key == task.key and not left.has_pull_request):
             return Target(
                 base_ref=base_ref,
+                base_ref_sha=base_sha,
                 base_sha=base_sha,
                 branch=candidate,
                 expected_sha=left.head.sha if left else None,
@@ -112,6 +155,7 @@ def decide_issue_target(
     # Both names are taken by heads that are not this task's. Only a person can have done that; attempts tell them apart.
     return Target(
         base_ref=base_ref,
+        base_ref_sha=base_sha,
         base_sha=base_sha,
         branch=f"{name}-{task.run_id}{task.run_attempt:03d}",
         expected_sha=None,
@@ -120,10 +164,13 @@ def decide_issue_target(
     )
 
 
-def _on_top(branch: str, head: Head, task: TaskIdentity, *, base_ref: str, pull_request: int) -> Target:
+def _on_top(
+    branch: str, head: Head, task: TaskIdentity, *, base_ref: str, base_ref_sha: str, pull_request: int
+) -> Target:
     again = head.task_key == task.key
     return Target(
         base_ref=base_ref,
+        base_ref_sha=base_ref_sha,
         base_sha=head.base_for(task),
         branch=branch,
         expected_sha=head.sha,
@@ -156,6 +203,9 @@ def check_pull_request(pull_request: PullRequest, repository_id: int) -> Refusal
     return None
 
 
-def decide_pull_request_target(pull_request: PullRequest, head: Head, task: TaskIdentity) -> Target:
-    """Return where a task given on a pull request of ours works: on its own branch."""
-    return _on_top(pull_request.head.ref, head, task, base_ref=pull_request.base.ref, pull_request=pull_request.number)
+def decide_pull_request_target(
+    pull_request: PullRequest, head: Head, task: TaskIdentity, *, find_sha: Callable[[str], str]
+) -> Target:
+    """Return where a task given on a pull request of ours works: on its own branch, for the base it has by now."""
+    base, number = pull_request.base.ref, pull_request.number
+    return _on_top(pull_request.head.ref, head, task, base_ref=base, base_ref_sha=find_sha(base), pull_request=number)

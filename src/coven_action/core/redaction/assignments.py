@@ -1,8 +1,8 @@
 """The rule for secrets without a known shape: a random-looking value assigned to a name that says it is secret.
 
 Pure. Precision comes first here: a placeholder, a reference to a variable, a hash, a path, a name or an ordinary word
-is no secret. The literals of the names are searched first, in the text in lower case; the expressions are tried only
-where one of them stands, and every repetition is bounded and possessive.
+is no secret. The expressions are tried only where one of the names stands, which are searched before, and every
+repetition is bounded and possessive.
 """
 
 import math
@@ -11,9 +11,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from coven_action.core.redaction.pairs import Places
+
 _KIND: Final = "value of a secret"
 
-_NAMES: Final = (b"secret", b"token", b"passw", b"pwd", b"passphrase", b"credential", b"auth", b"key")
+NAMES: Final = (b"secret", b"token", b"passw", b"pwd", b"passphrase", b"credential", b"auth", b"key")
+"""What the name of a secret has in it, in lower case."""
+
 _PASSWORD_NAMES: Final = frozenset({b"passw", b"pwd", b"passphrase"})
 
 # `key` alone names too much: what stands before it says whether it is one to keep.
@@ -54,16 +58,21 @@ _SHORTEST_HEX: Final = 32
 _SHORTEST_PASSWORD: Final = 8
 
 
-def find_assignments(text: bytes) -> Iterator[tuple[int, int, str]]:
-    """Yield start, end and kind of each random-looking value that is assigned to a secret-looking name."""
-    lower = text.lower()
-    for name in _NAMES:
-        place = lower.find(name)
-        while place >= 0:
-            after = place + len(name)
-            if name != b"key" or lower[max(place - 12, 0) : place].rstrip(b"_-. ").endswith(_KEY_OWNERS):
-                yield from _read_assignment(text, after, is_password=name in _PASSWORD_NAMES)
-            place = lower.find(name, after)
+def find_assignments(text: bytes, places: Places) -> Iterator[tuple[int, int, str]]:
+    """Yield start, end and kind of each random-looking value that is assigned to a secret-looking name.
+
+    Args:
+        text: What is searched.
+        places: Where the `NAMES` stand in it, in any case.
+    """
+    for name in NAMES:
+        for place in places.get(name, ()):
+            if name != b"key" or _has_owner(text[max(place - 12, 0) : place]):
+                yield from _read_assignment(text, place + len(name), is_password=name in _PASSWORD_NAMES)
+
+
+def _has_owner(before: bytes) -> bool:
+    return before.lower().rstrip(b"_-. ").endswith(_KEY_OWNERS)
 
 
 def _read_assignment(text: bytes, place: int, *, is_password: bool) -> Iterator[tuple[int, int, str]]:

@@ -5,10 +5,13 @@ Pure. The search runs over the *skeleton* of a text: its visible ASCII character
 invalid bytes) are left out of both the text and the forms, so that a value which they split is found as easily as a
 whole one.
 
-A piece of twelve characters contains, wherever it begins, eight bytes that start at a multiple of four. Hence the
-filter: every eight bytes of every form are kept as one integer in a set, the skeleton is read as integers at the
-offsets 0 and 4, and two set operations answer whether anything can be there at all. Their cost does not depend on how
-many values are registered or how long these are.
+Two filters tell where anything can be at all, and both let through whatever is there. The quicker one reads the skeleton
+in pairs of bytes. A piece of twelve characters contains, wherever it begins, five whole pairs in a row, so of each such
+row of a form one pair is chosen, the rarest, and one expression finds the chosen pairs that have right neighbours. With
+many or long values too much would be chosen; then, and for short texts, a filter serves whose cost does not depend on
+the values. A piece of twelve characters contains eight bytes that start at a multiple of four: every eight bytes of
+every form are kept as one integer in a set, the skeleton is read as integers at the offsets 0 and 4, and two set
+operations give the answer.
 """
 
 import base64
@@ -22,6 +25,8 @@ from functools import cached_property
 from itertools import accumulate, compress
 from typing import Final
 from urllib.parse import quote, quote_plus
+
+from coven_action.core.redaction.pairs import PAIR, measure_rarity, read_pairs, render_class
 
 PIECE: Final = 12
 """A piece of a registered value counts from this many characters on."""
@@ -40,6 +45,8 @@ KIND: Final = "registered secret"
 _GRAM: Final = 8
 _STRIDE: Final = 4
 _TWO_GRAMS: Final = 3 * _GRAM - 1  # every run of this length contains two grams side by side at multiples of eight
+_MOST_PAIRS: Final = 500  # some ten values; beyond, a chosen pair stands everywhere and the integers are quicker
+_LONG: Final = 32 * 1024  # a text must have so many bytes to be worth the expression, some milliseconds for each value
 _STRETCH: Final = 2048  # so much is looked at closely where the filter saw something
 _RELIABLE: Final = _GRAM + _STRIDE - 1  # every run of this length contains a gram at a multiple of the stride
 _VISIBLE: Final = range(ord("!"), ord("~") + 1)
@@ -178,6 +185,32 @@ class LiveValues:
         return (0, _collect_grams(self.forms)), (_STRIDE, _collect_grams(short))
 
     @cached_property
+    def _pairs(self) -> re.Pattern[str] | None:
+        """The expression that finds the chosen pairs among right ones; None where too many would have to be chosen."""
+        chosen: set[bytes] = set()
+        beside: dict[int, set[bytes]] = {distance: set() for distance in (-2, -1, 1, 2)}
+        for form in sorted(self.forms, key=lambda form: form.text):
+            least = (min(form.piece, len(form.text)) - 1) // PAIR
+            for odd in range(PAIR):
+                row = [form.text[start : start + PAIR] for start in range(odd, len(form.text) - 1, PAIR)]
+                for index in _choose_pairs(row, least, chosen):
+                    chosen.add(row[index])
+                    for distance, pairs in beside.items():
+                        pairs.update(row[max(index + distance, 0) : index + distance + 1])
+            if len(chosen) > _MOST_PAIRS:
+                return None
+        pair = render_class(chosen)
+        earlier, before, after, later = (render_class(pairs) for _, pairs in sorted(beside.items()))
+        return re.compile(f"{pair}(?:(?={after})(?:(?=.{later})|(?<={before}.))|(?<={earlier}{before}.))", re.DOTALL)
+
+    @cached_property
+    def _octets(self) -> frozenset[bytes]:
+        """Every eight bytes of every form."""
+        return frozenset(
+            form.text[start : start + _GRAM] for form in self.forms for start in range(len(form.text) - _GRAM + 1)
+        )
+
+    @cached_property
     def _windows(self) -> dict[int, frozenset[bytes]]:
         """The pieces that count, by their length. Built at the first hit of the filter, which most runs never see."""
         windows: dict[int, set[bytes]] = {}
@@ -203,17 +236,32 @@ class LiveValues:
             yield from ((start, end) for start, end, _ in _find_literal(bones, literal))
         if not self.forms:
             return
+        if len(bones) >= _LONG and self._pairs is not None:
+            places = [match.start() * PAIR for match in self._pairs.finditer(read_pairs(bones))]
+            yield from self._find_pieces(bones, self._keep_suspects(bones, places), PAIR)
+            return
         for offset, grams in self._grams:
             if not grams.isdisjoint(_read_grams(bones, offset)):
-                yield from self._find_pieces(bones, offset, grams)
+                numbers = _find_grams(_read_grams(bones, offset), grams)
+                yield from self._find_pieces(bones, (offset + number * _GRAM for number in numbers), _GRAM)
 
-    def _find_pieces(self, bones: bytes, offset: int, grams: frozenset[int]) -> Iterator[tuple[int, int]]:
-        """Yield the pieces around the grams that the filter saw; each start is tried once for each length."""
+    def _keep_suspects(self, bones: bytes, places: list[int]) -> list[int]:
+        """Return the places of pairs around which eight bytes of a form stand, as in every piece with the pair in it."""
+        octets = self._octets if places else frozenset()
+        return [
+            place
+            for place in places
+            if bones[place : place + 8] in octets
+            or bones[place - 2 : place + 6] in octets
+            or bones[place - 6 : place + 2] in octets  # before the text, a slice is shorter than eight bytes
+        ]
+
+    def _find_pieces(self, bones: bytes, places: Iterable[int], width: int) -> Iterator[tuple[int, int]]:
+        """Yield the pieces around the bytes that a filter saw; each start is tried once for each length."""
         untried = dict.fromkeys(self._windows, 0)
-        for number in _find_grams(_read_grams(bones, offset), grams):
-            place = offset + number * _GRAM
+        for place in places:
             for length, pieces in self._windows.items():
-                first = max(place + _GRAM - length, untried[length])
+                first = max(place + width - length, untried[length])
                 for start in range(first, place + 1):
                     if bones[start : start + length] in pieces:
                         yield start, start + length
@@ -269,6 +317,17 @@ def _read_grams(text: bytes, offset: int) -> "memoryview[int]":
     """Return a text from an offset on as integers of eight bytes each, without what is left at the end."""
     stop = offset + max(len(text) - offset, 0) // _GRAM * _GRAM
     return memoryview(text)[offset:stop].cast("Q")
+
+
+def _choose_pairs(row: list[bytes], least: int, chosen: set[bytes]) -> Iterator[int]:
+    """Yield the indices of pairs so that every `least` of the row in sequence contain one; those chosen before are free."""
+    start = 0
+    while start + least <= len(row):
+        index = max(
+            range(start, start + least), key=lambda index: (row[index] in chosen, measure_rarity(row[index]), index)
+        )
+        yield index
+        start = index + 1
 
 
 def _is_varied(piece: bytes, form: Form) -> bool:

@@ -16,13 +16,13 @@ from typing import Final, Self
 
 from coven_action.core.redaction.assignments import find_assignments
 from coven_action.core.redaction.encodings import LiveValues
-from coven_action.core.redaction.search import find_shapes
+from coven_action.core.redaction.search import find_places, find_shapes
 
 WINDOW: Final = 16 * 1024
 """Bytes that are looked at beyond what is decided: a secret up to this long is seen whole at any place."""
 
-BLOCK: Final = 15 * WINDOW
-"""Bytes decided at a time. Large, because a pass over a block has a fixed price."""
+BLOCK: Final = 31 * WINDOW
+"""Bytes decided at a time. Large, because a pass over a block has a fixed price and reads the window again."""
 
 _CONTEXT: Final = 256
 """Bytes before the block that an expression or a piece may need to look back at."""
@@ -145,7 +145,8 @@ class Redactor:
 
     def _search(self, view: bytes, start: int = 0, end: int | None = None) -> list[_Span]:
         part = view[start:end]
-        found = chain(self.live.find_spans(part), find_shapes(part), find_assignments(part))
+        places = find_places(part)
+        found = chain(self.live.find_spans(part), find_shapes(part, places), find_assignments(part, places))
         return [(first + start, last + start, kind) for first, last, kind in found]
 
 

@@ -1,29 +1,26 @@
 """Find the secrets of known shapes in a text, in linear time.
 
-Pure. Most tokens consist of letters, digits and `_.~-` alone. A text is folded so that all of these become one byte;
-searching the folded text for `TOKEN` such bytes in a row finds every run that is long enough, and only these runs,
-set side by side, are searched for the literals of the table. What a log holds besides is read once.
+Pure. The literals of all shapes and prefixes, and the names of assignments, are searched at once; the expressions are
+tried only where one of theirs stands. Most tokens consist of letters, digits and `_.~-` alone. What was found of these
+counts where the whole run of such bytes in which it stands can be a token.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
-from coven_action.core.redaction.shapes import OTHER_SHAPES, PREFIXES, TOKEN, TOKEN_SHAPES, Shape, Span
+from coven_action.core.redaction.assignments import NAMES
+from coven_action.core.redaction.pairs import Literals, Places
+from coven_action.core.redaction.shapes import OTHER_SHAPES, PREFIXES, TOKEN, TOKEN_SHAPES, Span
 
 _ALNUM: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _ALNUM_BYTES: Final = frozenset(bytes([byte]) for byte in _ALNUM)
 _TOKEN_BYTES: Final = _ALNUM + b"_.~-"
 _FOLD: Final = bytes(ord("a" if byte in _TOKEN_BYTES else " ") for byte in range(256))
-_LONG_ENOUGH: Final = b"a" * TOKEN
 _HEX: Final = b"0123456789abcdef-"
 _WORDS: Final = b"abcdefghijklmnopqrstuvwxyz_.~-"
-
-_SEPARATED: Final = tuple(re.compile(rb"%s(?=[A-Za-z0-9]{%d})" % (re.escape(end), TOKEN)) for end in (b"_", b"-", b"."))
-_PREFIXES: Final = tuple(PREFIXES)
-_LONGEST_PREFIX: Final = max(map(len, PREFIXES))
 _ALNUM_RUN: Final = re.compile(rb"[A-Za-z0-9]+")
 
 _LABEL: Final = rb"(?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
@@ -38,61 +35,53 @@ _KEY_KIND: Final = "private key"
 _LONGEST_KEY: Final = 12 * 1024
 
 
-def find_shapes(text: bytes) -> Iterator[Span]:
-    """Yield start, end and kind of every secret of a known shape. Spans may overlap."""
-    runs = list(_find_runs(text))
-    if runs:
-        yield from _find_tokens(text, runs)
-    yield from _find_listed(text, OTHER_SHAPES)
-    if b"-----BEGIN " in text:
+_FIRST_LINE: Final = b"-----BEGIN "
+_LITERALS: Final = Literals(
+    (*chain.from_iterable(shape.literals for shape in (*TOKEN_SHAPES, *OTHER_SHAPES)), *PREFIXES, _FIRST_LINE), NAMES
+)
+
+
+def find_places(text: bytes) -> Places:
+    """Return where the literals stand that known shapes and assignments begin with."""
+    return _LITERALS.find(text)
+
+
+def find_shapes(text: bytes, places: Places) -> Iterator[Span]:
+    """Yield start, end and kind of every secret of a known shape, given `find_places(text)`. Spans may overlap."""
+    if not places:
+        return
+    tokens = chain.from_iterable(shape.find_spans(text, places) for shape in TOKEN_SHAPES)
+    yield from _keep_tokens(text, [*tokens, *_find_prefixed(text, places)])
+    for shape in OTHER_SHAPES:
+        yield from shape.find_spans(text, places)
+    if _FIRST_LINE in places:
         yield from _find_private_keys(text)
 
 
-def _find_runs(text: bytes) -> Iterator[tuple[int, int]]:
-    """Yield start and end of the runs that can hold a token; words, and hashes and UUIDs in hexadecimal, cannot."""
+def _keep_tokens(text: bytes, spans: list[Span]) -> Iterator[Span]:
+    """Yield the spans in runs that can hold a token; words, and hashes and UUIDs in hexadecimal, cannot."""
+    if not spans:
+        return
     folded = text.translate(_FOLD) + b" "
-    start = folded.find(_LONG_ENOUGH)
-    while start >= 0:
-        end = folded.find(b" ", start)
-        run = text[start:end]
-        if run.strip(_WORDS) and run.translate(None, _HEX):
-            yield start, end
-        start = folded.find(_LONG_ENOUGH, end)
+    first = last = 0
+    is_kept = False
+    for span in spans:
+        if not first <= span[0] < last:
+            first, last = folded.rfind(b" ", 0, span[0]) + 1, folded.find(b" ", span[0])
+            run = text[first:last]
+            is_kept = len(run) >= TOKEN and run.strip(_WORDS) != b"" and run.translate(None, _HEX) != b""
+        if is_kept:
+            yield span
 
 
-def _find_tokens(text: bytes, runs: list[tuple[int, int]]) -> Iterator[Span]:
-    """Yield the tokens in the runs, which are searched side by side, a line each."""
-    beside = b"\n".join([text[start:end] for start, end in runs])
-    found = [*_find_listed(beside, TOKEN_SHAPES), *_find_prefixed(beside)]
-    if found:
-        lines = list(accumulate((end - start + 1 for start, end in runs), initial=0))
-        for start, end, kind in found:
-            line = bisect_right(lines, start) - 1
-            shift = runs[line][0] - lines[line]
-            yield start + shift, end + shift, kind
-
-
-def _find_listed(text: bytes, shapes: Iterable[Shape]) -> Iterator[Span]:
-    for shape in shapes:
-        if not shape.literals or any(literal in text for literal in shape.literals):
-            yield from shape.find_spans(text)
-
-
-def _find_prefixed(text: bytes) -> Iterator[Span]:
-    for expression in _SEPARATED:
-        for match in expression.finditer(text):
-            place = match.end()
-            head = text[max(place - _LONGEST_PREFIX - 1, 0) : place]
-            if head.endswith(_PREFIXES):
-                yield from _read_prefixed(text, head, place)
-
-
-def _read_prefixed(text: bytes, head: bytes, place: int) -> Iterator[Span]:
+def _find_prefixed(text: bytes, places: Places) -> Iterator[Span]:
     for prefix, (kind, shortest, longest) in PREFIXES.items():
-        if head.endswith(prefix) and head[: -len(prefix)][-1:] not in _ALNUM_BYTES:
-            tail = _ALNUM_RUN.match(text, place, place + longest + 1)
-            if tail and shortest <= tail.end() - place <= longest:
-                yield place - len(prefix), tail.end(), kind
+        for start in places.get(prefix, ()):
+            if text[max(start - 1, 0) : start] not in _ALNUM_BYTES:
+                place = start + len(prefix)
+                tail = _ALNUM_RUN.match(text, place, place + longest + 1)
+                if tail and shortest <= tail.end() - place <= longest:
+                    yield start, tail.end(), kind
 
 
 def _find_private_keys(text: bytes) -> Iterator[Span]:

@@ -1,8 +1,8 @@
 """The secrets that are known by their looks: what issuers publish about the form of their tokens, as two tables.
 
 Pure. A *shape* is an expression that begins with a literal, so that looking for it is looking for bytes; what must
-stand before the literal is checked after it was found. A *prefix* is the word before an underscore, hyphen or full
-stop that a run of twenty letters and digits follows; one search for such runs serves the whole table.
+stand before the literal is checked after it was found. All literals are searched at once. A *prefix* is the word before
+an underscore, hyphen or full stop that a run of twenty letters and digits or more follows.
 
 The work is linear in the text: repetitions are bounded or possessive, no two neighbouring ones accept the same byte,
 and an expression that needs something after a long run takes the run even where the rest is missing, so that no byte
@@ -12,7 +12,10 @@ is read again from the next start.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
+
+from coven_action.core.redaction.pairs import Places
 
 Span = tuple[int, int, str]
 """Start, end and kind."""
@@ -27,28 +30,34 @@ class Shape:
 
     Args:
         kind: What people read in place of the secret.
-        literals: A text of this shape contains at least one of these. None, where the expression begins with at least
-            two fixed bytes and is itself the quickest search.
+        literals: A text of this shape contains one of these at its beginning, `shift` bytes before the match.
         expression: Finds the secret. Where it has groups, only a match in which one took part is a secret, and the
             group is the part to cover.
         before: How many bytes before the match belong to the secret.
+        shift: How many bytes of a literal stand before the match.
     """
 
     kind: str
     literals: tuple[bytes, ...]
     expression: re.Pattern[bytes]
     before: int = 0
+    shift: int = 0
 
-    def find_spans(self, text: bytes) -> Iterator[Span]:
-        """Yield the secrets of this shape."""
-        for match in self.expression.finditer(text):
+    def find_spans(self, text: bytes, places: Places) -> Iterator[Span]:
+        """Yield the secrets of this shape, given the places of its literals; matches do not overlap each other."""
+        done = 0
+        for place in sorted(chain.from_iterable(places.get(literal, ()) for literal in self.literals)):
+            match = self.expression.match(text, place + self.shift) if place + self.shift >= done else None
+            if match is None:
+                continue
+            done = match.end()
             if match.lastindex or not self.expression.groups:
                 start, end = match.span(match.lastindex or 0)
                 yield start - self.before, end, self.kind
 
 
-def _shape(kind: str, literals: str, expression: str, before: int = 0) -> Shape:
-    return Shape(kind, tuple(literals.encode().split()), re.compile(expression.encode()), before)
+def _shape(kind: str, literals: str, expression: str, before: int = 0, shift: int = 0) -> Shape:
+    return Shape(kind, tuple(literals.encode().split()), re.compile(expression.encode()), before, shift)
 
 
 # Shapes of letters, digits and `_.~-` alone, of at least `TOKEN` characters, at least one of which is a capital or a
@@ -56,7 +65,7 @@ def _shape(kind: str, literals: str, expression: str, before: int = 0) -> Shape:
 # Each group names where its issuer describes the form.
 TOKEN_SHAPES: Final[tuple[Shape, ...]] = (
     # docs.github.com, "About authentication to GitHub"; installation tokens have dots since 2026.
-    _shape("GitHub token", "", r"gh[pousr]_[A-Za-z0-9._-]{35,2047}[A-Za-z0-9_-]"),
+    _shape("GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9._-]{35,2047}[A-Za-z0-9_-]"),
     _shape("GitHub token", "github_pat_", r"github_pat_[A-Za-z0-9_]{36,255}"),
     # docs.anthropic.com; platform.openai.com. T3BlbkFJ is "OpenAI" in base64.
     _shape("Anthropic key", "sk-ant-", r"sk-ant-[A-Za-z0-9_-]{32,255}"),
@@ -75,14 +84,21 @@ TOKEN_SHAPES: Final[tuple[Shape, ...]] = (
     # docs.aws.amazon.com/IAM, "IAM identifiers": the four letters and 16 of base32.
     _shape(
         "AWS access key",
-        "",
+        "AKIA ASIA ABIA",
         r"IA(?<=A[KSB]IA)(?<![A-Za-z0-9]A.IA)[A-Z2-7]{16}(?![A-Za-z0-9])",
-        2,
+        before=2,
+        shift=2,
     ),
     _shape("AWS access key", "ACCA", r"ACCA(?<![A-Za-z0-9]ACCA)[A-Z2-7]{16}(?![A-Za-z0-9])"),
     # learn.microsoft.com: Entra client secret, storage and bus keys, shared access signatures, DevOps and other keys
     # with an identifying mark near their end.
-    _shape("Azure client secret", "Q~", r"Q~(?<=[A-Za-z0-9_~.-]{3}[0-9]Q~)[A-Za-z0-9_~.-]{31,34}", 4),
+    _shape(
+        "Azure client secret",
+        "0Q~ 1Q~ 2Q~ 3Q~ 4Q~ 5Q~ 6Q~ 7Q~ 8Q~ 9Q~",
+        r"Q~(?<=[A-Za-z0-9_~.-]{3}[0-9]Q~)[A-Za-z0-9_~.-]{31,34}",
+        before=4,
+        shift=1,
+    ),
     _shape("Azure DevOps token", "AZDO", r"AZDO(?<=[A-Za-z0-9]{76}AZDO)[A-Za-z0-9]{4}", 76),
     _shape("Azure key", "JQQJ99", r"JQQJ99(?<=[A-Za-z0-9]{52}JQQJ99)[A-Za-z0-9]{26}", 52),
     # api.slack.com/authentication/token-types.
@@ -97,7 +113,7 @@ TOKEN_SHAPES: Final[tuple[Shape, ...]] = (
     # docs.gitlab.com/security/tokens, "Token prefixes"; grafana.com/docs service accounts.
     _shape(
         "GitLab token",
-        "",
+        "glpat- gldt- glrt- glcbt- glptt- glft- glimt- glagent- gloas- glsoat- glffct- glrtr-",
         r"gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat|ffct|rtr)-[A-Za-z0-9_.-]{19,299}[A-Za-z0-9_-]",
     ),
     _shape("GitLab token", "GR1348941", r"GR1348941[A-Za-z0-9_-]{20}"),
@@ -114,7 +130,7 @@ TOKEN_SHAPES: Final[tuple[Shape, ...]] = (
     _shape("age key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     # docs.sendgrid.com; core.telegram.org/bots; discord.com/developers; developer.hashicorp.com/vault.
     _shape("SendGrid key", "SG.", r"SG\.(?<![A-Za-z0-9]SG\.)[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"),
-    _shape("Vault token", "", r"hv[sb]\.(?<![A-Za-z0-9]hv.\.)[A-Za-z0-9_-]{24,300}"),
+    _shape("Vault token", "hvs. hvb.", r"hv[sb]\.(?<![A-Za-z0-9]hv.\.)[A-Za-z0-9_-]{24,300}"),
     _shape("Atlassian token", "ATATT3", r"ATATT3[A-Za-z0-9_-]{60,255}"),
 )
 
@@ -146,14 +162,16 @@ OTHER_SHAPES: Final[tuple[Shape, ...]] = (
     # RFC 6750 and 7617, as they stand in a request that was logged.
     _shape(
         "authorization header",
-        "earer ",
+        "Bearer bearer",
         r"earer (?<=[Bb]earer )(?=[A-Za-z._~+/-]{0,64}+[0-9])([A-Za-z0-9._~+/-]{20,4096}={0,2})",
+        shift=1,
     ),
     _shape(
         "authorization header",
-        "asic ",
+        "Basic basic",
         r"asic (?:(?<=[:='\"] [Bb]asic )|(?<=[:='\"][Bb]asic ))(?=[A-Za-z]{0,64}+[0-9+/=])"
         r"([A-Za-z0-9+/]{12,512}={0,2})",
+        shift=1,
     ),
 )
 

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final
 
 from coven_action.core.sanitising.invisible import remove_invisible
 
@@ -25,15 +25,12 @@ Segments = tuple[str, ...]
 Pattern = tuple[str | None, ...]
 """The folded names of a pattern; None stands for `**`."""
 
-T = TypeVar("T")
-
 # What a pattern's meaning hangs on.
 _SPECIAL: Final = frozenset("*?/\\:[]{}!. ")
 # How Windows shortens names of more than 8.3 characters: `.github` answers to `GITHUB~1`, and after four names with the
 # same beginning two of its characters stay, before four digits of a hash.
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file#short-vs-long-names
-_SHORT_NAME: Final = re.compile(r"([^.~]{1,6})~[0-9]{1,6}(?:\.[^.]{0,3})?")
-_HASHED_NAME: Final = re.compile(r"(..)[0-9a-f]{4}")
+_SHORT_NAME: Final = re.compile(r"(?:([^.~]{2})[0-9a-f]{4}|([^.~]{1,6}))~[0-9]{1,6}(?:\.[^.]{0,3})?")
 
 
 def fold_path(path: str) -> Segments:
@@ -48,12 +45,11 @@ def fold_path(path: str) -> Segments:
 
 def _fold_text(text: str) -> str:
     """Return the text without differences of case, form and invisible characters."""
-    # Twice: what is taken away can join what stood on both of its sides, and folding case can undo the normal form.
-    for _ in range(2):
-        visible, _count = remove_invisible(text)
-        # Upper case first: file systems compare either, and the dotless i has a capital but no fold in common with i.
-        text = unicodedata.normalize("NFKC", visible).upper().casefold()
-    return text
+    visible, _count = remove_invisible(text)
+    # Upper case first: file systems compare either, and the dotless i has a capital but no fold in common with i.
+    folded = unicodedata.normalize("NFKC", visible).upper().casefold()
+    # Again until nothing changes: folding case can undo the normal form.
+    return folded if folded == text else _fold_text(folded)
 
 
 def _fold_segment(segment: str) -> str:
@@ -97,21 +93,21 @@ class PatternSet:
     def __init__(self, patterns: Sequence[str]) -> None:
         parsed = tuple(parse_pattern(text) for text in patterns)
         # Most patterns are names at any depth: one expression for all of them asks each part of a path once.
-        names = [pattern[1] for pattern in parsed if _is_name(pattern)]
-        self._names = tuple(name for name in names if name is not None)
-        self._any_name = re.compile("|".join(map(_write_expression, self._names)) or r"(?!)", re.DOTALL)
-        self._paths = tuple(pattern for pattern in parsed if not _is_name(pattern))
+        self._names = tuple(name for pattern in parsed if (name := _take_name(pattern)) is not None)
+        self._any_name = re.compile("|".join(map(_write_expression, self._names)), re.DOTALL) if self._names else None
+        self._paths = tuple(pattern for pattern in parsed if _take_name(pattern) is None)
 
     def covers(self, segments: Segments) -> bool:
         """Whether a folded path, or a folder that it lies in, matches one of the patterns."""
         return any(self._names_segment(segment) for segment in segments) or any(
-            meet((*pattern, None), segments, None, _matches_segment) for pattern in self._paths
+            meet((*pattern, None), segments, _matches_segment) for pattern in self._paths
         )
 
     def _names_segment(self, segment: str) -> bool:
-        return self._any_name.fullmatch(segment) is not None or any(
-            abbreviates(segment, name) for name in (self._names if is_short_name(segment) else ())
-        )
+        if self._any_name is not None and self._any_name.fullmatch(segment) is not None:
+            return True
+        beginning = _find_beginning(segment)
+        return beginning is not None and any(_begins(name, beginning) for name in self._names)
 
 
 @lru_cache(maxsize=128)
@@ -120,8 +116,12 @@ def prepare_patterns(patterns: tuple[str, ...]) -> PatternSet:
     return PatternSet(patterns)
 
 
-def _is_name(pattern: Pattern) -> bool:
-    return len(pattern) == len((None, "name")) and pattern[0] is None and pattern[1] is not None
+def _take_name(pattern: Pattern) -> str | None:
+    """Return the name that a pattern means at any depth, None where it means a path."""
+    match pattern:
+        case (None, str(name)):
+            return name
+    return None
 
 
 def _write_expression(name: str) -> str:
@@ -136,70 +136,61 @@ def _prepare_name(name: str) -> re.Pattern[str]:
     return re.compile(_write_expression(name), re.DOTALL)
 
 
-def _matches_segment(name: str | None, segment: str | None) -> bool:
-    """Whether one folded name of a path is what one of a pattern means, or its short form. None is never compared."""
-    return (
-        name is not None
-        and segment is not None
-        and (_prepare_name(name).fullmatch(segment) is not None or abbreviates(segment, name))
-    )
+def _matches_segment(name: str, segment: str) -> bool:
+    """Whether one folded name of a path is what one of a pattern means, or its short form."""
+    return _prepare_name(name).fullmatch(segment) is not None or abbreviates(segment, name)
 
 
 def is_short_name(segment: str) -> bool:
     """Whether a folded name has the form in which Windows shortens long ones."""
-    return _SHORT_NAME.fullmatch(segment) is not None
+    return _find_beginning(segment) is not None
+
+
+def _find_beginning(segment: str) -> str | None:
+    """Return what a name that Windows may have shortened keeps of the long one, None for any other name."""
+    short = _SHORT_NAME.fullmatch(segment)
+    return (short[1] or short[2]) if short else None
 
 
 def abbreviates(segment: str, name: str) -> bool:
     """Whether a folded name may be the short form of one that a name with wildcards means."""
-    short = _SHORT_NAME.fullmatch(segment)
-    if short is None:
-        return False
-    hashed = _HASHED_NAME.fullmatch(short[1])
-    beginnings = (short[1], hashed[1]) if hashed else (short[1],)
+    beginning = _find_beginning(segment)
+    return beginning is not None and _begins(name, beginning)
+
+
+def _begins(name: str, beginning: str) -> bool:
     # Windows leaves dots and spaces out of the short form.
-    plain = name.replace(".", "").replace(" ", "")
-    return any(meet(f"{beginning}*", plain, "*", _agree) for beginning in beginnings)
+    return names_meet(f"{beginning}*", name.replace(".", "").replace(" ", ""))
 
 
-def names_meet(one: str | None, other: str | None) -> bool:
-    """Whether some name is meant by both of two names with wildcards. None is never compared."""
-    return one is not None and other is not None and meet(one, other, "*", _agree)
+def names_meet(one: str, other: str) -> bool:
+    """Whether some name is meant by both of two names with wildcards."""
+    return meet(_list_letters(one), _list_letters(other), _agree)
+
+
+def _list_letters(name: str) -> Pattern:
+    return tuple(None if letter == "*" else letter for letter in name)
 
 
 def _agree(one: str, other: str) -> bool:
     return one == other or "?" in {one, other}
 
 
-def meet(one: Sequence[T], other: Sequence[T], many: T, agree: Callable[[T, T], bool]) -> bool:
-    """Whether some sequence is meant by both of two sequences, in which `many` stands for any number of items.
+def meet(one: Sequence[str | None], other: Sequence[str | None], agree: Callable[[str, str], bool]) -> bool:
+    """Whether some sequence is meant by both of two sequences, in which None stands for any number of items.
 
-    Walks through both at once, in time proportional to the product of their lengths at most.
+    In time proportional to the product of their lengths.
     """
-    reached = {(0, 0)}
-    ahead = [(0, 0)]
-    while ahead:
-        left, right = ahead.pop()
-        if (left, right) == (len(one), len(other)):
-            return True
-        further = set(_find_steps(one, other, (left, right), many, agree)) - reached
-        reached |= further
-        ahead.extend(further)
-    return False
-
-
-def _find_steps(
-    one: Sequence[T], other: Sequence[T], place: tuple[int, int], many: T, agree: Callable[[T, T], bool]
-) -> list[tuple[int, int]]:
-    """Return the places that one step leads to: past a `many`, or past one item that it or an equal one stands for."""
-    left, right = place
-    more_left, more_right = left < len(one), right < len(other)
-    any_left, any_right = more_left and one[left] == many, more_right and other[right] == many
-    steps = []
-    if more_left and (any_left or any_right):
-        steps.append((left + 1, right))
-    if more_right and (any_left or any_right):
-        steps.append((left, right + 1))
-    if more_left and more_right and not (any_left or any_right) and agree(one[left], other[right]):
-        steps.append((left + 1, right + 1))
-    return steps
+    # Whether the items of `one` up to here, and so many of `other`, mean some sequence both.
+    row = [True]
+    for theirs in other:
+        row.append(row[-1] and theirs is None)
+    for mine in one:
+        following = [row[0] and mine is None]
+        for index, theirs in enumerate(other):
+            if mine is None or theirs is None:
+                following.append(row[index + 1] or following[index])
+            else:
+                following.append(row[index] and agree(mine, theirs))
+        row = following
+    return row[-1]

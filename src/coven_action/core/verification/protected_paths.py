@@ -152,14 +152,14 @@ def find_override_mistake(text: str) -> str:
     This is for people: whatever a pattern says, `find_protected` opens nothing of `NEVER_OPENED`.
     """
     pattern = parse_pattern(text)
-    named = [position for position, name in enumerate(pattern) if name is not None]
+    named = [(position, name) for position, name in enumerate(pattern) if name is not None]
     # A name without wildcards means a folder wherever it stands, as in `docs/.git/config`.
-    starts = named[:1] + [position for position in named[1:] if not set(pattern[position] or "") & {"*", "?"}]
-    if any(is_short_name(pattern[position] or "") for position in starts):
+    starts = named[:1] + [(position, name) for position, name in named[1:] if not set(name) & {"*", "?"}]
+    if any(is_short_name(name) for _, name in starts):
         return "names that Windows may have shortened are not opened; write the long name"
     for never in NEVER_OPENED:
         kept = (*parse_pattern(never)[1:], None)
-        if not named or any(meet((*pattern[start:], None), kept, None, names_meet) for start in starts):
+        if not named or any(meet((*pattern[position:], None), kept, names_meet) for position, _ in starts):
             return f"it covers {never.removeprefix('**/')}, which no override opens; name less"
     return ""
 
@@ -201,7 +201,7 @@ def _prepare(override: Override) -> PatternSet:
 def _strays(file: ChangedFile, protection: Protection) -> bool:
     target = (file.link_target or "/").replace("\\", "/")
     place: list[str] = list(fold_path(file.path)[:-1])
-    if target.startswith("/") or ":" in target.split("/", maxsplit=1)[0]:
+    if target.startswith("/") or ":" in target.partition("/")[0]:
         return True
     for segment in fold_path(target):
         if segment == "..":
@@ -213,4 +213,4 @@ def _strays(file: ChangedFile, protection: Protection) -> bool:
                 # A name of dots and spaces is a step upwards on Windows and a name elsewhere: it leads to two places.
                 return True
             place.append(segment)
-    return bool(place) and _is_protected(tuple(place), protection)
+    return _is_protected(tuple(place), protection)

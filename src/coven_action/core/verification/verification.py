@@ -1,13 +1,14 @@
 """Verify a result before anything of it is published. Pure: facts in, one verdict a step out, in a fixed order.
 
-The order is part of the contract with people who read evidence: tree, limits, protected paths, secrets, freshness. Every
-step's verdict is recorded; the first refusal decides.
+The order is part of the contract with people who read evidence: contract, tree, limits, protected paths, secrets, text,
+evidence, freshness. Every step has a verdict: the first refusal decides, and what comes after it is not reached.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from coven_action.core.documents import PlannedLimits, Verdict
+from coven_action.core.publication.cutting import cut_text
 from coven_action.core.records import Record
 from coven_action.core.verification.changes import (
     ChangedFile,
@@ -15,6 +16,7 @@ from coven_action.core.verification.changes import (
     find_broken_limits,
     find_unreadable,
 )
+from coven_action.core.verification.findings import PASSED, Finding, name_some, refuse_for
 from coven_action.core.verification.protected_paths import (
     BUILT_IN_ONLY,
     Protection,
@@ -23,12 +25,21 @@ from coven_action.core.verification.protected_paths import (
     find_protected,
     find_straying_links,
 )
+from coven_action.core.verification.texts import TextFacts
 
-MAXIMUM_NAMED: Final = 5
+CONTRACT: Final = "contract"
+CONTRACT_KEPT: Final = "plan, outcome and bundle are the ones this attempt of the run wrote, and say one thing"
+# Characters shown of one claim: it is the agent's word, and may not push the other verdicts out of sight.
+MAXIMUM_CLAIM: Final = 120
+NO_CHANGE: Final = "there is no change to verify"
 
 
 class Facts(Record):
-    """What was observed in our own clone, and what was found in the texts."""
+    """What was observed in our own clone, and what was found in the texts. They exist only where the contract was kept.
+
+    `look_at_target` says what has become of the place where the result goes. It is asked last, and only about a result
+    that nothing else refuses: until then nobody looks at how a hostile tree merges.
+    """
 
     files: tuple[ChangedFile, ...]
     statistics: DiffStatistics
@@ -36,45 +47,79 @@ class Facts(Record):
     tip_parents: tuple[str, ...]
     base_sha: str
     secrets: tuple[str, ...]
-    target_moved: str | None
+    texts: TextFacts = TextFacts()
+    claims: tuple[str, ...] = ()
+    look_at_target: Callable[[], Finding] = lambda: PASSED
     protection: Protection = BUILT_IN_ONLY
 
 
 def verify(facts: Facts) -> tuple[Verdict, ...]:
     """Return a verdict for each step, in order."""
-    return tuple(Verdict(step=step, passed=not finding, finding=finding) for step, finding in _findings(facts).items())
+    verdicts = [Verdict(step=CONTRACT, result="passed", finding=CONTRACT_KEPT)]
+    for step, check in STEPS.items():
+        if verdicts[-1].result in {"refused", "not-reached"}:
+            verdicts.append(Verdict(step=step, result="not-reached"))
+        else:
+            found = check(facts)
+            verdicts.append(Verdict(step=step, result=found.result, finding=found.text))
+    return tuple(verdicts)
+
+
+def record_only(*known: Verdict, why: str = "") -> tuple[Verdict, ...]:
+    """Return a verdict for each step where not all could be taken: these, and `not-reached`, with its reason, for the rest."""
+    by_step = {verdict.step: verdict for verdict in known}
+    unreached = (Verdict(step=step, result="not-reached", finding=why) for step in (CONTRACT, *STEPS))
+    return tuple(by_step.get(verdict.step, verdict) for verdict in unreached)
+
+
+def record_contract(refusal: str = "", *, why: str = "") -> tuple[Verdict, ...]:
+    """Return the verdicts where none but that on the contract could be taken.
+
+    Args:
+        refusal: What broke the contract; "" where it was kept.
+        why: Why the other steps were not reached.
+    """
+    result = refuse_for(refusal) if refusal else Finding("passed", CONTRACT_KEPT)
+    return record_only(Verdict(step=CONTRACT, result=result.result, finding=result.text), why=why)
+
+
+def record_kept_back(secrets: tuple[str, ...]) -> tuple[Verdict, ...]:
+    """Return the verdicts on a change that `run` kept back, since it holds a secret that `run` alone knows."""
+    return record_only(
+        Verdict(step=CONTRACT, result="passed", finding=CONTRACT_KEPT),
+        Verdict(step="secrets", result="refused", finding=describe_secrets(secrets)),
+        why="the change was kept back in `run`",
+    )
 
 
 def find_refusal(verdicts: tuple[Verdict, ...]) -> Verdict | None:
     """Return the first verdict that refuses, or None."""
-    return next((verdict for verdict in verdicts if not verdict.passed), None)
+    return next((verdict for verdict in verdicts if verdict.refused), None)
 
 
-def _findings(facts: Facts) -> dict[str, str]:
-    return {step: check(facts) for step, check in STEPS.items()}
-
-
-def _check_tree(facts: Facts) -> str:
+def _check_tree(facts: Facts) -> Finding:
     if facts.tip_parents != (facts.base_sha,):
-        return "the result is not one commit on top of the commit the work started from"
+        return refuse_for("the result is not one commit on top of the commit the work started from")
     unknown = [file.path for file in facts.files if "unknown" in (file.before, file.after)]
     if unknown:
-        return f"entries of an unknown kind: {_named(unknown)}"
+        return refuse_for(f"entries of an unknown kind: {name_some(unknown)}")
     unreadable = find_unreadable(facts.files)
     if unreadable:
-        return f"names that are not UTF-8: {_named(unreadable)}"
+        return refuse_for(f"names that are not UTF-8: {name_some(unreadable)}")
     straying = find_straying_links(facts.files, facts.protection)
-    return f"links lead out of the repository, or to protected paths: {_named(straying)}" if straying else ""
+    return refuse_for(
+        f"links lead out of the repository, or to protected paths: {name_some(straying)}" if straying else ""
+    )
 
 
-def _check_limits(facts: Facts) -> str:
+def _check_limits(facts: Facts) -> Finding:
     broken = find_broken_limits(facts.statistics, files=facts.limits.files, patch_bytes=facts.limits.patch_bytes)
-    return "; ".join(broken)
+    return refuse_for("; ".join(broken))
 
 
-def _check_protected_paths(facts: Facts) -> str:
+def _check_protected_paths(facts: Facts) -> Finding:
     protected = find_protected(facts.files, facts.protection)
-    return f"protected paths are changed: {_named(protected)}" if protected else ""
+    return refuse_for(f"protected paths are changed: {name_some(protected)}" if protected else "")
 
 
 def describe_protection(files: tuple[ChangedFile, ...], protection: Protection) -> tuple[str, ...]:
@@ -82,34 +127,50 @@ def describe_protection(files: tuple[ChangedFile, ...], protection: Protection) 
     built_in = frozenset(find_protected(files))
     protected = tuple(file for file in files if file.path in built_in)
     notes = [
-        f"Changed although protected: {_named(opened)}. The configuration opens {override.path}: {override.reason}"
+        f"Changed although protected: {name_some(opened)}. The configuration opens {override.path}: {override.reason}"
         for override in protection.overrides
         if (opened := find_overridden(protected, override))
     ]
     needing = find_needing_review(files)
     if needing:
-        notes.append(f"Needs review, since it decides what is installed, built or started: {_named(needing)}")
+        notes.append(f"Needs review, since it decides what is installed, built or started: {name_some(needing)}")
     return tuple(notes)
 
 
-def _check_secrets(facts: Facts) -> str:
-    return describe_secrets(facts.secrets)
+def _check_secrets(facts: Facts) -> Finding:
+    return refuse_for(describe_secrets(facts.secrets))
 
 
 def describe_secrets(kinds: tuple[str, ...]) -> str:
     """Return the finding for these kinds of secrets, never the secrets; "" for none."""
-    return f"what looks like a secret was found: {_named(kinds)}" if kinds else ""
+    return f"what looks like a secret was found: {name_some(kinds)}" if kinds else ""
 
 
-def _check_freshness(facts: Facts) -> str:
-    return facts.target_moved or ""
+def _check_text(facts: Facts) -> Finding:
+    """Refuse words that the sanitiser does not bring to rest: what a second pass changes was not inert after the first."""
+    if facts.texts.restless:
+        return refuse_for(f"words that cannot be made inert: {name_some(facts.texts.restless)}")
+    return Finding("passed", facts.texts.made_inert)
 
 
-STEPS: Final[Mapping[str, Callable[[Facts], str]]] = {
+def _check_evidence(facts: Facts) -> Finding:
+    """Say what was observed of the result: nothing, since no checks of ours can be configured yet. Never a success."""
+    shown = name_some([cut_text(claim, MAXIMUM_CLAIM) for claim in facts.claims])
+    claims = f"claims (not verified): {shown}" if shown else "claims none"
+    return Finding("neutral", f"no check of ours ran, so none passed; the familiar {claims}")
+
+
+def _check_freshness(facts: Facts) -> Finding:
+    return facts.look_at_target()
+
+
+STEPS: Final[Mapping[str, Callable[[Facts], Finding]]] = {
     "tree": _check_tree,
     "limits": _check_limits,
     "protected-paths": _check_protected_paths,
     "secrets": _check_secrets,
+    "text": _check_text,
+    "evidence": _check_evidence,
     "freshness": _check_freshness,
 }
 
@@ -121,9 +182,3 @@ def find_added_text(patch: str) -> str:
     the rest of a line. File headers (`+++ b/name`) are kept, since an added line that begins with `++ ` looks the same.
     """
     return "\n".join(line[1:] for line in patch.split("\n") if line.startswith("+"))
-
-
-def _named(names: tuple[str, ...] | list[str]) -> str:
-    shown = ", ".join(names[:MAXIMUM_NAMED])
-    more = len(names) - MAXIMUM_NAMED
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -7,7 +7,7 @@ from coven_action.emulator.documents.people import build_user, format_optional_t
 from coven_action.emulator.documents.repository import build_label, build_repository, get_api_url, get_html_url
 from coven_action.emulator.git_compare import ChangedFile
 from coven_action.emulator.pull_requests import measure_pull_request
-from coven_action.emulator.state import Comment, Issue, PullRequest, Repository, User
+from coven_action.emulator.state import Comment, Issue, LabelEvent, PullRequest, Repository, User
 from coven_action.emulator.world import World
 
 _REACTIONS = ("total_count", "+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
@@ -127,7 +127,10 @@ def build_short_pull_request(world: World, repository: Repository, pull: PullReq
         "commits": f"{url}/commits",
         "statuses": f"{api}/statuses/{pull.head_sha}",
     }
+    # Here GitHub's description knows no label without a description.
+    labels = [{**label, "description": label["description"] or ""} for label in thread["labels"]]
     return {name: thread[name] for name in kept} | {
+        "labels": labels,
         "id": pull.id,
         "node_id": f"PR_{pull.id}",
         "url": url,
@@ -191,3 +194,19 @@ def build_changed_file(world: World, pull: PullRequest, file: ChangedFile) -> di
     if file.previous_filename is not None:
         document["previous_filename"] = file.previous_filename
     return document
+
+
+def build_label_event(world: World, repository: Repository, event: LabelEvent) -> dict[str, Any]:
+    """Build the document of a label that was applied or removed."""
+    return {
+        "id": event.id,
+        "node_id": f"LE_{event.id}",
+        "url": f"{get_api_url(world, repository)}/issues/events/{event.id}",
+        "actor": build_user(world, event.actor),
+        "event": event.event,
+        "commit_id": None,
+        "commit_url": None,
+        "created_at": format_time(event.created_at),
+        "performed_via_github_app": None,
+        "label": {"name": event.label.name, "color": event.label.color},
+    }

@@ -11,7 +11,7 @@ from coven_action.emulator.answers import (
 )
 from coven_action.emulator.call import Call, Operation
 from coven_action.emulator.documents.repository import build_label
-from coven_action.emulator.documents.threads import build_comment, build_issue
+from coven_action.emulator.documents.threads import build_comment, build_issue, build_label_event
 from coven_action.emulator.limits import MAX_BODY
 from coven_action.emulator.state import ROLES, Comment, Issue
 
@@ -101,15 +101,21 @@ def _read_label_name(item: Any) -> str:
 
 def add_labels(call: Call) -> Answer:
     """Put labels on a thread; a label the repository does not have yet is made."""
-    call.world.add_labels(call.repository, call.issue, _read_label_names(call))
+    call.world.add_labels(call.repository, call.issue, _read_label_names(call), call.user)
     return _answer_labels(call, call.issue)
 
 
 def remove_label(call: Call) -> Answer:
     """Take a label off a thread; 404 where it is not on it."""
-    if not call.world.remove_label(call.issue, call.path["name"]):
+    if not call.world.remove_label(call.issue, call.path["name"], call.user):
         raise _build_absent_label()
     return _answer_labels(call, call.issue)
+
+
+def list_events(call: Call) -> Answer:
+    """Answer a page of a thread's events, oldest first; of all there are, those about labels."""
+    page, headers = call.paginate(call.issue.label_events)
+    return Answer([build_label_event(call.world, call.repository, event) for event in page], headers=headers)
 
 
 def _build_absent_label() -> Exception:
@@ -136,4 +142,5 @@ OPERATIONS: Final = (
     Operation("GET", f"{_THREAD}/labels", list_labels, needs=_READ, anonymous=True),
     Operation("POST", f"{_THREAD}/labels", add_labels, needs=_WRITE),
     Operation("DELETE", f"{_THREAD}/labels/{{name:path}}", remove_label, needs=_WRITE),
+    Operation("GET", f"{_THREAD}/events", list_events, needs=_READ, anonymous=True),
 )

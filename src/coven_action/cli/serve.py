@@ -1,0 +1,71 @@
+"""`coven-action serve`: the endpoint on this machine, on a database in one file."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from coven_action.hosted.server import Started
+
+
+@click.command(name="serve")
+@click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65_535), help="The port; 0 takes a free one.  [default: 8766]")
+@click.option(
+    "--data",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The database file; it is made where it is missing.  [required]",
+)
+@click.option("--public-url", help="The https address that runs and people use, without a slash at its end.")
+@click.option(
+    "--issuer", "issuers", multiple=True, help="Accept ID tokens of this issuer.  [default: GitHub's; may be repeated]"
+)
+@click.option("--new-admin-token", is_flag=True, help="Make a new local administrator's token and print it.")
+def command(
+    *,
+    host: str | None,
+    port: int | None,
+    data: Path | None,
+    public_url: str | None,
+    issuers: tuple[str, ...],
+    new_admin_token: bool,
+) -> None:
+    """Run the endpoint: opt-in memory, task history, audit and usage.
+
+    The first start makes the database, beside it the key that signs the audit log (`PATH.key`; back it up with the
+    database), and prints the local administrator's token once. A later start brings an older database to this version.
+    Stop it with SIGTERM: what was accepted is finished, for ten seconds at most.
+
+    On this machine's own address it serves one user: the administrator's token works from here alone. Any other address
+    needs --public-url with https, which is also the audience that runs ask their ID tokens for.
+
+    Every option can come from the environment: COVEN_DATA, COVEN_HOST, COVEN_PORT, COVEN_PUBLIC_URL, COVEN_ISSUERS.
+
+    \b
+    Examples:
+      coven-action serve --data coven.db
+      coven-action serve --data /var/lib/coven/coven.db --host 0.0.0.0 --public-url https://coven.example.com
+
+    Exit codes: 0 stopped as asked, 1 it could not start, 2 wrong usage.
+    """  # noqa: D301 - the backslash is click's mark for lines that stay as they are
+    if data is None and "COVEN_DATA" not in os.environ:
+        raise click.UsageError("Say where the database lies: --data PATH.")
+    # Only who serves pays for the server.
+    from coven_action.hosted.server import serve  # noqa: PLC0415
+    from coven_action.hosted.settings import Settings  # noqa: PLC0415
+
+    given = {"host": host, "port": port, "data": data, "public_url": public_url, "issuers": issuers or None}
+    settings = Settings.from_environment(os.environ, **given)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    serve(settings, announce=_announce, new_admin_token=new_admin_token)
+
+
+def _announce(started: "Started") -> None:
+    click.echo(f"The endpoint listens on {started.address}")
+    if started.public_url != started.address:
+        click.echo(f"Runs and people reach it as {started.public_url}")
+    if started.admin_token is not None:
+        click.echo(f"The local administrator's token, which is not shown again: {started.admin_token}")

@@ -1,0 +1,1 @@
+"""What passes between an agent and its model: which requests, to which hosts, at which cost. Pure."""

@@ -1,0 +1,157 @@
+"""Who asks: looked up before anything else is done with a request under `/v1/`.
+
+A pure ASGI layer, so that a path that does not exist and a method that is not offered answer an unauthenticated request
+like any other: 401, and the same body.
+"""
+
+import hmac
+import re
+from typing import Final
+
+from sqlalchemy import or_, select
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from coven_action.core.oidc.authority import Role
+from coven_action.core.records import sha256_hex
+from coven_action.hosted.endpoint import Endpoint
+from coven_action.hosted.principals import PersonPrincipal, Principal, RunPrincipal, SessionDocument
+from coven_action.hosted.problems import Problem, explain_store, refuse_authentication
+from coven_action.hosted.settings import LOOPBACK
+from coven_action.hosted.store import schema
+from coven_action.hosted.store.commands import Reading, StoreUnavailable
+from coven_action.hosted.times import from_milliseconds
+
+PROTECTED: Final = "/v1/"
+SESSION_PATH: Final = "/v1/session"
+TENANT_HEADER: Final = "Coven-Tenant"
+MAX_CACHED_SESSIONS: Final = 10_000
+# The tenant stands in the token so that its data can be looked up without looking at anybody else's.
+_SESSION: Final = re.compile(r"cvs_([1-9][0-9]{0,9})_[A-Za-z0-9_-]{43}")
+_ADMIN: Final = re.compile(r"cva_[A-Za-z0-9_-]{43}")
+_BEARER: Final = re.compile(r"[Bb]earer +(\S+)")
+
+
+def render_session_token(tenant_id: int, random: str) -> str:
+    """Return a session's token."""
+    return f"cvs_{tenant_id}_{random}"
+
+
+def read_bearer(connection: HTTPConnection) -> str | None:
+    """Return the token of an Authorization header; None where there is none, or more than one header."""
+    headers = connection.headers.getlist("authorization")
+    match = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
+    return match[1] if match else None
+
+
+class Authentication:
+    """Lets a request under `/v1/` pass once it is known who asks; puts the principal into the request's state.
+
+    `POST /v1/session` passes with whatever token it carries: opening the session is what verifies it.
+
+    Args:
+        app: What comes after.
+        endpoint: The deployment.
+    """
+
+    def __init__(self, app: ASGIApp, endpoint: Endpoint) -> None:
+        self._app = app
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401, or go on."""
+        if scope["type"] != "http" or not scope["path"].startswith(PROTECTED):
+            await self._app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        if scope["path"] == SESSION_PATH and scope["method"] == "POST":
+            token = read_bearer(connection)
+            if token is None:
+                await refuse_authentication().respond()(scope, receive, send)
+                return
+            scope.setdefault("state", {})["unverified_token"] = token
+            await self._app(scope, receive, send)
+            return
+        try:
+            principal = await find_principal(self._endpoint, connection)
+        except Problem as problem:
+            await problem.respond()(scope, receive, send)
+            return
+        except StoreUnavailable as error:
+            await explain_store(error).respond()(scope, receive, send)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        await self._app(scope, receive, send)
+
+
+async def find_principal(endpoint: Endpoint, connection: HTTPConnection) -> Principal:
+    """Return who asks.
+
+    Raises:
+        Problem: `not-authenticated`, without a word about what was wrong; for a local administrator who named no tenant
+            where there are several, `tenant-missing`.
+    """
+    token = read_bearer(connection)
+    if token is None:
+        raise refuse_authentication()
+    match = _SESSION.fullmatch(token)
+    if match is not None:
+        return await _find_session(endpoint, int(match[1]), sha256_hex(token.encode()))
+    if _ADMIN.fullmatch(token) and _is_admin(endpoint, connection, token):
+        return await _find_admin(endpoint, connection.headers.get(TENANT_HEADER, ""))
+    raise refuse_authentication()
+
+
+async def _find_session(endpoint: Endpoint, tenant_id: int, token_sha256: str) -> RunPrincipal:
+    known = endpoint.sessions.get(token_sha256)
+    if known is None:
+        known = await endpoint.store.read(tenant_id, lambda reading: _read_session(reading, token_sha256))
+        if known is None:
+            raise refuse_authentication()
+        while len(endpoint.sessions) >= MAX_CACHED_SESSIONS:
+            endpoint.sessions.pop(next(iter(endpoint.sessions)))
+        endpoint.sessions[token_sha256] = known
+    if known.expires_at <= endpoint.clock():
+        endpoint.sessions.pop(token_sha256, None)
+        raise refuse_authentication()
+    return known
+
+
+def _read_session(reading: Reading, token_sha256: str) -> RunPrincipal | None:
+    columns = schema.sessions.c
+    row = reading.fetch_one(
+        select(columns.document, columns.expires_at).where(
+            columns.tenant_id == reading.tenant_id,
+            columns.token_sha256 == token_sha256,
+            columns.closed_at.is_(None),
+        )
+    )
+    if row is None:
+        return None
+    document = SessionDocument.model_validate(row.document)
+    return RunPrincipal(reading.tenant_id, document, token_sha256, from_milliseconds(row.expires_at))
+
+
+def _is_admin(endpoint: Endpoint, connection: HTTPConnection, token: str) -> bool:
+    # The token is worth nothing from another machine, even where a proxy makes this one listen to the world.
+    near = connection.client is not None and connection.client.host in LOOPBACK
+    known = endpoint.admin_token_sha256
+    return (
+        near and endpoint.settings.is_local and bool(known) and hmac.compare_digest(known, sha256_hex(token.encode()))
+    )
+
+
+async def _find_admin(endpoint: Endpoint, named: str) -> PersonPrincipal:
+    tenants = await endpoint.store.read(0, lambda reading: _read_tenants(reading, named))
+    if len(tenants) != 1:
+        raise Problem("tenant-missing")
+    return PersonPrincipal(tenants[0], Role.ADMIN, "admin")
+
+
+def _read_tenants(reading: Reading, named: str) -> list[int]:
+    columns = schema.tenants.c
+    statement = select(columns.tenant_id).limit(2)
+    if named:
+        number = int(named) if re.fullmatch(r"[0-9]{1,18}", named) else -1
+        statement = statement.where(or_(columns.account_login == named, columns.tenant_id == number))
+    return [row.tenant_id for row in reading.fetch_all(statement)]

@@ -1,0 +1,18 @@
+"""What makes two requests the same request: what they ask for, and not how it is spelled."""
+
+import hashlib
+import json
+
+from coven_action.core.records import Record
+
+
+def build_fingerprint(path: str, precondition: str, document: Record) -> str:
+    """Return the SHA-256 of a write.
+
+    Args:
+        path: Of the request.
+        precondition: Its If-Match, "" where it has none.
+        document: What it asks for; its keys are put in order.
+    """
+    asked = [path, precondition, document.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

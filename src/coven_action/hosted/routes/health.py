@@ -1,0 +1,33 @@
+"""Routes for whoever runs the endpoint: whether it lives, and whether it can work."""
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import select
+
+from coven_action.core.endpoint.wire import Wire
+from coven_action.hosted.http import answer, get_endpoint
+from coven_action.hosted.problems import Problem
+from coven_action.hosted.store import schema
+
+router = APIRouter()
+
+
+class Health(Wire):
+    """That it works."""
+
+    status: str
+
+
+@router.get("/healthz", include_in_schema=False)
+async def healthz() -> Response:
+    """Answer as long as the process lives."""
+    return answer(Health(status="alive"))
+
+
+@router.get("/readyz", include_in_schema=False)
+async def readyz(request: Request) -> Response:
+    """Answer 200 where the database can be read and nobody is stopping the endpoint."""
+    endpoint = get_endpoint(request)
+    if endpoint.draining:
+        raise Problem("store-closing")
+    await endpoint.store.read(0, lambda reading: reading.fetch_one(select(schema.deployment.c.name).limit(1)))
+    return answer(Health(status="ready"))

@@ -1,0 +1,269 @@
+"""Start the endpoint on its database, serve until told to stop, and finish what was accepted.
+
+What the first start needs it makes itself: the database's tables, the key that signs the heads of the audit logs, and on
+a machine's own address the local administrator's token. One process serves a database; a second one is refused.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Final
+from urllib.parse import urlsplit
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from coven_action.errors import EnvironmentFault, Error
+from coven_action.hosted.admin_token import make_admin_token, make_first_admin_token
+from coven_action.hosted.app import create_app
+from coven_action.hosted.endpoint import Clock, Endpoint, Keys
+from coven_action.hosted.identifiers import Ids, RandomIds
+from coven_action.hosted.oidc import HTTPFetch, Issuer, TokenVerifier
+from coven_action.hosted.settings import LOOPBACK, Settings
+from coven_action.hosted.signing import SigningKey, load_signing_key
+from coven_action.hosted.store.commands import Command
+from coven_action.hosted.store.migrations import upgrade
+from coven_action.hosted.store.sqlite import SQLiteStore, open_writer
+from coven_action.hosted.store.transaction import Transaction
+
+DRAIN_SECONDS: Final = 10
+"""From the request to stop until what is still under way is given up."""
+NOTICE_SECONDS: Final = 1
+"""Of these, how long new connections are still taken, while `/readyz` says that there will soon be none."""
+
+_TICKS_A_SECOND: Final = 10  # uvicorn's `main_loop`
+_OWNER_ONLY: Final = 0o600
+
+
+def read_clock() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What is told once a server listens.
+
+    Args:
+        address: Where.
+        public_url: As runs and people reach it.
+        admin_token: The local administrator's, where one was made now.
+    """
+
+    address: str
+    public_url: str
+    admin_token: str | None
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to be reached from other machines without encryption: tokens would pass in the clear.
+
+    Raises:
+        EnvironmentFault: `invalid-setting`.
+    """
+    if settings.host not in LOOPBACK and urlsplit(settings.public_url).scheme != "https":
+        raise EnvironmentFault(
+            "invalid-setting",
+            f"The endpoint would listen on {settings.host}, which other machines reach, and be called {settings.public_url}.",
+            remedy="Put a proxy with a certificate before it and give its address: --public-url https://coven.example.com. "
+            "To try it out on this machine, leave out --host.",
+        )
+
+
+def prepare_database(path: Path) -> str | None:
+    """Make the database's file and tables, or bring them to this version; return the version it had.
+
+    The file is its owner's alone; what SQLite puts beside it gets the same permissions.
+
+    Raises:
+        Error: `database-newer`, `database-unusable`, `sqlite-too-old`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _OWNER_ONLY))
+    except OSError as error:
+        raise Error("database-unusable", f"The file {path} cannot be opened: {error.strerror}.") from error
+    engine = open_writer(path)
+    try:
+        return upgrade(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def hold_database(path: Path) -> Iterator[None]:
+    """Be the one process that serves a database. The kernel gives the lock back, however the process ends.
+
+    Raises:
+        Error: `database-in-use`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
+    except OSError as error:
+        raise Error("database-unusable", f"The folder of {path} cannot be written: {error.strerror}.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise Error("database-in-use", f"Another process serves {path}.") from error
+    finally:
+        os.close(lock)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return a socket that listens where the settings say.
+
+    Raises:
+        EnvironmentFault: `address-in-use`.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise EnvironmentFault(
+            "address-in-use", f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}."
+        ) from error
+    return listening
+
+
+class DrainingServer(uvicorn.Server):
+    """Tells load balancers before it takes no more connections, and then finishes what it has accepted.
+
+    Args:
+        config: uvicorn's.
+        endpoint: Is told that it is being stopped.
+        on_start: Called once requests are taken.
+    """
+
+    def __init__(self, config: uvicorn.Config, endpoint: Endpoint, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._endpoint = endpoint
+        self._on_start = on_start
+        self._ticks_left = NOTICE_SECONDS * _TICKS_A_SECOND
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take requests, and say so."""
+        await super().startup(sockets)
+        self._on_start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop: SIGTERM after a notice, SIGINT at once; a second signal gives up what is under way.
+
+        Unlike uvicorn's own, it does not raise the signal again at the end: who was told to stop and did has succeeded.
+        """
+        del frame
+        self.force_exit = self._endpoint.draining
+        self._endpoint.draining = True
+        if sig == signal.SIGINT or self.force_exit:
+            self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say whether to stop now."""
+        if self._endpoint.draining:
+            self._ticks_left -= 1
+            self.should_exit = self.should_exit or self._ticks_left <= 0
+        return await super().on_tick(counter)
+
+
+def serve(
+    settings: Settings,
+    *,
+    announce: Callable[[Started], None],
+    new_admin_token: bool = False,
+    clock: Clock = read_clock,
+    ids: Ids | None = None,
+) -> None:
+    """Serve until a signal says to stop.
+
+    Args:
+        settings: What the operator decided.
+        announce: Told once requests are taken.
+        new_admin_token: Make a local administrator's token even where there is one.
+        clock: Tells the time.
+        ids: Makes tokens and ids.
+
+    Raises:
+        Error: The settings, the database, the key or the address cannot be used.
+    """
+    check_exposure(settings)
+    with hold_database(settings.data):
+        prepare_database(settings.data)
+        signer = load_signing_key(settings.data.with_name(f"{settings.data.name}.key"))
+        with listen(settings) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            live = _live(
+                _complete(settings, listening),
+                listening,
+                signer=signer,
+                announce=announce,
+                make_token=make_admin_token if new_admin_token else make_first_admin_token,
+                clock=clock,
+                ids=ids or RandomIds(),
+            )
+            runner.run(live)
+
+
+def _complete(settings: Settings, listening: socket.socket) -> Settings:
+    """Return the settings with the port that the system chose, and an address for whoever gave none."""
+    found = settings.model_copy(update={"port": listening.getsockname()[1]})
+    if "public_url" in settings.model_fields_set:
+        return found
+    return found.model_copy(update={"public_url": _render_address(found)})
+
+
+def _render_address(settings: Settings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
+async def _live(
+    settings: Settings,
+    listening: socket.socket,
+    *,
+    signer: SigningKey,
+    announce: Callable[[Started], None],
+    make_token: Callable[[Transaction, Ids], str | None],
+    clock: Clock,
+    ids: Ids,
+) -> None:
+    store = SQLiteStore(settings.data, clock)
+    try:
+        admin_token = None
+        if settings.is_local:
+            admin_token = await store.write(Command(0, lambda transaction: make_token(transaction, ids)))
+        async with HTTPFetch() as fetch:
+            issuers = [Issuer(url) for url in settings.issuers]
+            tokens = TokenVerifier(issuers, audience=settings.audience, fetch=fetch, clock=clock)
+            app = create_app(settings, store=store, keys=Keys(signer, tokens), clock=clock, ids=ids)
+            started = Started(_render_address(settings), settings.public_url, admin_token)
+            server = DrainingServer(_configure(app), app.state.endpoint, lambda: announce(started))
+            await server.serve([listening])
+            await tokens.aclose()
+    finally:
+        await store.close()
+
+
+def _configure(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Whoever connects is who connects: a header cannot make them somebody on this machine.
+        proxy_headers=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS - NOTICE_SECONDS,
+    )

@@ -1,0 +1,182 @@
+"""What a run may read of memory and propose to it, now: its claims ∩ the account's policy ∩ its own report ∩ its trust.
+
+Asked anew for every request, so that what was withdrawn is withdrawn from the next one on. Every side can only narrow; a
+side that says nothing grants nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select
+
+from coven_action.core.memory.grants import MEMORY_GRANTS, MemoryGrant, intersect_grants, intersect_scopes
+from coven_action.core.memory.keys import is_denied
+from coven_action.core.memory.policy_block import MemoryPolicy, MemoryScope, TrustScope, Visibility
+from coven_action.hosted.principals import RunPrincipal
+from coven_action.hosted.problems import Problem
+from coven_action.hosted.services.policies import build_grant
+from coven_action.hosted.store import schema
+from coven_action.hosted.store.commands import Reading
+from coven_action.hosted.store.transaction import MeterKey, Transaction
+
+_RUN: Final = select(
+    schema.runs.c.number,
+    schema.runs.c.attempt,
+    schema.runs.c.familiar,
+    schema.runs.c.task_kind,
+    schema.runs.c.trust_scope,
+    schema.runs.c.report,
+).where(
+    schema.runs.c.tenant_id == bindparam("of_tenant"),
+    schema.runs.c.repository_id == bindparam("of_repository"),
+    schema.runs.c.run_id == bindparam("of_run"),
+)
+_REPOSITORY: Final = (
+    select(
+        schema.repositories.c.visibility,
+        schema.repositories.c.default_branch,
+        schema.repositories.c.status,
+        schema.repositories.c.tenant_shared,
+        schema.tenants.c.account_id,
+        schema.tenants.c.status.label("account_status"),
+    )
+    .join(schema.tenants, schema.tenants.c.tenant_id == schema.repositories.c.tenant_id)
+    .where(
+        schema.repositories.c.tenant_id == bindparam("of_tenant"),
+        schema.repositories.c.repository_id == bindparam("of_repository"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryAuthority:
+    """What holds for a run at one moment.
+
+    Args:
+        number: The run's number for people.
+        repository_id: Where it works.
+        account_id: Whose that is.
+        default_branch: As enrolled; entries that name no branch are for it.
+        base_branch: The one that the run was reported for.
+        trust_scope: As reported.
+        read_scopes: Scopes whose entries it may read; empty where it reads nothing.
+        write_scopes: Scopes it may propose into.
+        shareable_only: Whether it reads only what is marked shareable.
+        approval_required: Whether the account asks for a person.
+        reported_approval_required: Whether its report, or its trust, does.
+        visibilities: What token and enrolment say of the repository.
+        denied: Revoked canonical keys and prefixes, the endpoint's and the reported ones.
+        familiar: Who works.
+        task_kind: What for.
+        reason: Why it reads nothing, where it does not.
+    """
+
+    number: int
+    repository_id: int
+    account_id: int
+    default_branch: str
+    base_branch: str
+    trust_scope: TrustScope
+    read_scopes: tuple[MemoryScope, ...]
+    write_scopes: tuple[MemoryScope, ...]
+    shareable_only: bool
+    approval_required: bool
+    reported_approval_required: bool
+    visibilities: tuple[Visibility, ...]
+    denied: tuple[str, ...]
+    familiar: str
+    task_kind: str
+    reason: str
+
+    @property
+    def meter_key(self) -> MeterKey:
+        """Whose use it is."""
+        return MeterKey(0, self.repository_id, self.familiar, self.task_kind)
+
+    def list_branches(self, branch: str) -> tuple[str, ...]:
+        """Return under which names the entries for a base branch stand in the table of terms."""
+        return (branch, "") if branch == self.default_branch else (branch,)
+
+    def may_read(self, entry: Any, branch: str, now: int) -> bool:
+        """Say whether an entry may be read, whatever led to it.
+
+        Args:
+            entry: A row of `memory` with the `branches` of its version.
+            branch: The base branch of the work.
+            now: Milliseconds.
+        """
+        own = entry.repository_id == self.repository_id if entry.scope == "repo" else entry.repository_id is None
+        return (
+            own
+            and entry.state == "approved"
+            and entry.scope in self.read_scopes
+            and (entry.shareable or not self.shareable_only)
+            and branch in (entry.branches or (self.default_branch,))
+            and (entry.expires_at is None or entry.expires_at > now)
+            and not is_denied(entry.canonical_key, self.denied)
+        )
+
+
+def find_authority(source: Reading | Transaction, principal: RunPrincipal) -> MemoryAuthority:
+    """Return what the session's run may do with memory now.
+
+    Raises:
+        Problem: `not-found`: this attempt of the run has not been reported, so that nobody knows who feeds it.
+    """
+    session = principal.session
+    place = {"of_tenant": source.tenant_id, "of_repository": session.repository_id, "of_run": session.run_id}
+    row = source.fetch_one(_RUN, place)
+    repository = source.fetch_one(_REPOSITORY, {"of_tenant": source.tenant_id, "of_repository": session.repository_id})
+    if row is None or repository is None or row.attempt != session.run_attempt:
+        raise Problem("not-found", "This attempt has not been reported; PUT /v1/runs/self comes first.")
+    reported = MemoryPolicy.model_validate(row.report["memory_policy"])
+    grant = build_grant(source, principal)
+    trust = _limit_trust(reported, row.trust_scope)
+    obstacle = _find_obstacle(reported, repository, session.repository_id, endpoint_enabled=grant.enabled)
+    read: tuple[MemoryScope, ...] = ()
+    if not obstacle:
+        allowed = intersect_scopes(grant.read_scopes, reported.read_scopes, trust.read_scopes)
+        read = tuple(scope for scope in allowed if scope == "repo" or repository.tenant_shared)
+        obstacle = "" if read else "claims, policy, report and trust share no scope"
+    visibilities = (session.visibility, repository.visibility, reported.repo_scope.visibility)
+    return MemoryAuthority(
+        number=row.number,
+        repository_id=session.repository_id,
+        account_id=repository.account_id,
+        default_branch=repository.default_branch,
+        base_branch=reported.branch_scope.base_ref,
+        trust_scope=row.trust_scope,
+        read_scopes=read,
+        write_scopes=intersect_scopes(grant.write_scopes, reported.write_scopes, trust.write_scopes, read),
+        shareable_only=(
+            grant.shareable_only or reported.shareable_only or trust.shareable_only or "public" in visibilities
+        ),
+        approval_required=grant.approval_required,
+        reported_approval_required=reported.approval_required or trust.approval_forced,
+        visibilities=visibilities,
+        denied=tuple(sorted({*grant.denied, *reported.denied})),
+        familiar=row.familiar,
+        task_kind=row.task_kind,
+        reason=obstacle,
+    )
+
+
+def _limit_trust(reported: MemoryPolicy, trust_scope: TrustScope) -> MemoryGrant:
+    """Return what trust allows: the narrowest of all that the report says about it."""
+    rows = [MEMORY_GRANTS[trust_scope], MEMORY_GRANTS[reported.trust_scope]]
+    if not reported.branch_scope.same_repository:
+        rows.append(MEMORY_GRANTS["fork_pr"])
+    return intersect_grants(rows)
+
+
+def _find_obstacle(reported: MemoryPolicy, repository: Any, repository_id: int, *, endpoint_enabled: bool) -> str:
+    """Return why the run has nothing to do with memory at all, "" where it has."""
+    active = (repository.status, repository.account_status) == ("enrolled", "active")
+    named = (reported.tenant_scope.account_id, reported.repo_scope.repository_id)
+    obstacles = (
+        (not active, "the repository is suspended"),
+        (not endpoint_enabled, "the account's memory is off, or the run's claims allow none"),
+        (not reported.enabled, "the run reported that its memory is off"),
+        (named != (repository.account_id, repository_id), "the report names another account or repository"),
+    )
+    return next((reason for holds, reason in obstacles if holds), "")

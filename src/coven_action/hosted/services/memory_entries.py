@@ -1,0 +1,487 @@
+"""Rows of memory: entries, their wordings, citations and words. What the services of memory share; no rules here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select, tuple_, update
+
+from coven_action.core.endpoint.approval import compute_expiry
+from coven_action.core.endpoint.memory_states import RULES, Decision, find_step, list_states
+from coven_action.core.endpoint.ranking import extract_terms
+from coven_action.core.endpoint.wire import Memory, MemoryState, MemoryUse, MemoryVersion
+from coven_action.core.memory.canonicalisation import canonicalise
+from coven_action.core.memory.entries import Citation, EntryKind
+from coven_action.core.memory.policy_block import MemoryScope, RetentionPolicy
+from coven_action.core.records import sha256_hex
+from coven_action.hosted.problems import Problem
+from coven_action.hosted.store import schema
+from coven_action.hosted.store.commands import Reading
+from coven_action.hosted.store.transaction import Transaction
+from coven_action.hosted.times import from_milliseconds
+
+SHARED: Final = 0
+"""The `scope_id` of what the whole account shares."""
+
+AT_ONCE: Final = 500
+"""Rows that one statement names: SQLite takes 32,766 parameters, and a statement that is compiled once is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What an entry says, and what it is for."""
+
+    key: str
+    kind: EntryKind
+    scope: MemoryScope
+    text: str
+    branches: tuple[str, ...]
+    shareable: bool
+    citations: tuple[Citation, ...]
+
+    @property
+    def version(self) -> str:
+        """The same as the version of an entry in a file: see `MemoryEntry.version`."""
+        return sha256_hex(
+            canonicalise(
+                {
+                    "key": self.key,
+                    "kind": self.kind,
+                    "scope": self.scope,
+                    "text": self.text,
+                    "branches": self.branches,
+                    "shareable": self.shareable,
+                    "citations": [citation.model_dump() for citation in self.citations],
+                }
+            )
+        )
+
+    def list_terms(self) -> tuple[str, ...]:
+        """Return the words by which it is found: of its key, its text, and the files it cites."""
+        return extract_terms(" ".join((self.key, self.text, *(citation.path for citation in self.citations))))
+
+
+def find_entry(source: Reading | Transaction, memory_id: str) -> Row[Any] | None:
+    """Return an entry of the tenant."""
+    columns = schema.memory.c
+    return source.fetch_one(
+        select(schema.memory).where(columns.tenant_id == source.tenant_id, columns.memory_id == memory_id)
+    )
+
+
+def get_entry(source: Reading | Transaction, memory_id: str) -> Row[Any]:
+    """Return an entry of the tenant.
+
+    Raises:
+        Problem: `not-found`: there is none, or it is another tenant's.
+    """
+    entry = find_entry(source, memory_id)
+    if entry is None:
+        raise Problem("not-found")
+    return entry
+
+
+def list_entries(source: Reading | Transaction, *conditions: ColumnElement[bool]) -> Sequence[Row[Any]]:
+    """Return the tenant's entries that meet the conditions, by id."""
+    columns = schema.memory.c
+    return source.fetch_all(
+        select(schema.memory).where(columns.tenant_id == source.tenant_id, *conditions).order_by(columns.memory_id)
+    )
+
+
+def list_versions(
+    source: Reading | Transaction, memory_id: str, state: MemoryState | None = None
+) -> Sequence[Row[Any]]:
+    """Return the wordings of an entry, oldest first; those of one state where it is given."""
+    columns = schema.memory_versions.c
+    of_entry = [columns.tenant_id == source.tenant_id, columns.memory_id == memory_id]
+    if state is not None:
+        of_entry.append(columns.state == state)
+    return source.fetch_all(
+        select(schema.memory_versions).where(*of_entry).order_by(columns.created_at, columns.version)
+    )
+
+
+def find_version(source: Reading | Transaction, memory_id: str, version: str) -> Row[Any] | None:
+    """Return one wording of an entry."""
+    columns = schema.memory_versions.c
+    return source.fetch_one(
+        select(schema.memory_versions).where(
+            columns.tenant_id == source.tenant_id, columns.memory_id == memory_id, columns.version == version
+        )
+    )
+
+
+def read_citations(
+    source: Reading | Transaction, versions: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[Citation, ...]]:
+    """Return the citations of wordings, each named by entry and version."""
+    columns = schema.citations.c
+    wanted = sorted(set(versions))
+    found: dict[tuple[str, str], list[Citation]] = {}
+    statement = (
+        select(schema.citations)
+        .where(
+            columns.tenant_id == bindparam("of_tenant"),
+            tuple_(columns.memory_id, columns.version).in_(bindparam("wanted", expanding=True)),
+        )
+        .order_by(columns.memory_id, columns.version, columns.ordinal)
+    )
+    for start in range(0, len(wanted), AT_ONCE):
+        named = {"of_tenant": source.tenant_id, "wanted": wanted[start : start + AT_ONCE]}
+        for row in source.fetch_all(statement, named):
+            cited = Citation(path=row.path, start=row.start_line, end=row.end_line, sha256=row.sha256)
+            found.setdefault((row.memory_id, row.version), []).append(cited)
+    return {place: tuple(cited) for place, cited in found.items()}
+
+
+def build_wording(source: Reading | Transaction, entry: Row[Any], version: Row[Any]) -> Wording:
+    """Return a wording as a value."""
+    place = (version.memory_id, version.version)
+    return Wording(
+        key=read_key(entry),
+        kind=version.kind,
+        scope=entry.scope,
+        text=version.text,
+        branches=tuple(version.branches),
+        shareable=version.shareable,
+        citations=read_citations(source, [place]).get(place, ()),
+    )
+
+
+def read_key(entry: Row[Any]) -> str:
+    """Return the short key: what follows the scope and the id."""
+    return str(entry.canonical_key).split("/", 2)[-1]
+
+
+def insert_entry(
+    transaction: Transaction, memory_id: str, canonical_key: str, scope: str, repository_id: int | None
+) -> None:
+    """Add an entry of which nothing holds yet."""
+    transaction.execute(
+        insert(schema.memory).values(
+            tenant_id=transaction.tenant_id,
+            memory_id=memory_id,
+            canonical_key=canonical_key,
+            scope=scope,
+            repository_id=repository_id,
+            state="pending",
+            revision=1,
+            shareable=False,
+            created_at=transaction.now,
+            updated_at=transaction.now,
+        )
+    )
+
+
+def insert_version(transaction: Transaction, memory_id: str, wording: Wording, values: Mapping[str, Any]) -> None:
+    """Add a wording with its citations.
+
+    Args:
+        transaction: Of the tenant.
+        memory_id: The entry, which exists.
+        wording: New to it.
+        values: The rest of the row: state, proposed_by, trust_scope, why, flags.
+    """
+    place = {"tenant_id": transaction.tenant_id, "memory_id": memory_id, "version": wording.version}
+    transaction.execute(
+        insert(schema.memory_versions).values(
+            **place,
+            kind=wording.kind,
+            text=wording.text,
+            text_sha256=sha256_hex(wording.text.encode()),
+            branches=list(wording.branches),
+            shareable=wording.shareable,
+            created_at=transaction.now,
+            **values,
+        )
+    )
+    if wording.citations:
+        transaction.execute(
+            insert(schema.citations),
+            [
+                {
+                    **place,
+                    "ordinal": ordinal,
+                    "path": cited.path,
+                    "start_line": cited.start,
+                    "end_line": cited.end,
+                    "sha256": cited.sha256,
+                }
+                for ordinal, cited in enumerate(wording.citations)
+            ],
+        )
+
+
+def update_version(transaction: Transaction, memory_id: str, version: str, **values: Any) -> None:
+    """Change the row of a wording."""
+    columns = schema.memory_versions.c
+    transaction.execute(
+        update(schema.memory_versions)
+        .where(columns.tenant_id == transaction.tenant_id, columns.memory_id == memory_id, columns.version == version)
+        .values(**values)
+    )
+
+
+def update_entry(transaction: Transaction, entry: Row[Any], **values: Any) -> int:
+    """Change the row of an entry and return its new revision."""
+    columns = schema.memory.c
+    revision = int(entry.revision) + 1
+    transaction.execute(
+        update(schema.memory)
+        .where(columns.tenant_id == transaction.tenant_id, columns.memory_id == entry.memory_id)
+        .values(**values, revision=revision, updated_at=transaction.now)
+    )
+    return revision
+
+
+def index_terms(transaction: Transaction, entry: Row[Any], wording: Wording) -> None:
+    """Make an approved wording findable, in place of what was there."""
+    drop_terms(transaction, [entry.memory_id])
+    scope_id = entry.repository_id if entry.scope == "repo" else SHARED
+    # "" is the word of every entry: it finds those that share no other with the request.
+    rows = [
+        {
+            "tenant_id": transaction.tenant_id,
+            "scope_id": scope_id,
+            "term": term,
+            "branch": branch,
+            "memory_id": entry.memory_id,
+            "shareable": wording.shareable,
+        }
+        for branch in dict.fromkeys(wording.branches or ("",))
+        for term in ("", *wording.list_terms())
+    ]
+    transaction.execute(insert(schema.memory_terms), rows)
+
+
+def drop_terms(transaction: Transaction, memory_ids: Sequence[str]) -> int:
+    """Make entries unfindable; return how many rows that took."""
+    columns = schema.memory_terms.c
+    return transaction.execute(
+        delete(schema.memory_terms).where(
+            columns.tenant_id == transaction.tenant_id, columns.memory_id.in_(list(memory_ids))
+        )
+    )
+
+
+def let_hold(
+    transaction: Transaction, entry: Row[Any], wording: Wording, *, approved_by: str, retention: RetentionPolicy,
+    trust_scope: str,
+) -> int:  # fmt: skip
+    """Make a wording, whose row exists, the one that holds; return the entry's new revision."""
+    version = wording.version
+    if entry.version is not None and entry.version != version and entry.state in {"approved", "stale"}:
+        update_version(transaction, entry.memory_id, entry.version, state="superseded", decided_at=transaction.now)
+    update_version(transaction, entry.memory_id, version, state="approved", reason=None, decided_at=transaction.now)
+    index_terms(transaction, entry, wording)
+    return update_entry(
+        transaction,
+        entry,
+        state="approved",
+        version=version,
+        approved_by=approved_by,
+        trust_scope=trust_scope,
+        shareable=wording.shareable,
+        approved_at=transaction.now,
+        stale_since=None,
+        replaced_by=None,
+        expires_at=compute_expiry(
+            approved_at=transaction.now, used_at=None, approved_by=approved_by, retention=retention
+        ),
+    )
+
+
+def take_step(entry: Row[Any], decision: Decision) -> MemoryState:
+    """Return what a decision makes of an entry.
+
+    Raises:
+        Problem: `wrong-state`: it is not possible in the entry's state.
+    """
+    step = find_step(decision, entry.state)
+    if step is None:
+        states = ", ".join(list_states(decision))
+        asked = decision.replace("_", " ")
+        raise Problem(
+            "wrong-state", f"To {asked} is possible for an entry that is {states}; this one is {entry.state}."
+        )
+    return step
+
+
+def record_decision(
+    transaction: Transaction, memory_id: str, revision: int, *, version: str | None, decision: str, actor: str,
+    reason: str = "",
+) -> None:  # fmt: skip
+    """Keep who decided what, under the revision it led to."""
+    transaction.execute(
+        insert(schema.decisions).values(
+            tenant_id=transaction.tenant_id,
+            memory_id=memory_id,
+            revision=revision,
+            version=version,
+            decision=decision,
+            actor=actor,
+            reason=reason,
+            at=transaction.now,
+        )
+    )
+
+
+EndOf = Literal["revoke", "expire"]
+
+
+def end_entries(
+    transaction: Transaction, entries: Sequence[Row[Any]], decision: EndOf, *, actor: str, reason: str = ""
+) -> None:
+    """Revoke or expire entries, however many: a few statements for each `AT_ONCE` of them.
+
+    Args:
+        transaction: Of the tenant.
+        entries: In a state in which the decision is possible.
+        decision: Which.
+        actor: Who decides.
+        reason: For the log.
+    """
+    rule = RULES[decision]
+    for start in range(0, len(entries), AT_ONCE):
+        part = entries[start : start + AT_ONCE]
+        ids = [entry.memory_id for entry in part]
+        _end_versions(transaction, ids, ("approved", "stale"), rule.wording or decision)
+        if rule.waiting is not None:
+            _end_versions(transaction, ids, ("pending",), rule.waiting)
+        columns = schema.memory.c
+        transaction.execute(
+            update(schema.memory)
+            .where(columns.tenant_id == transaction.tenant_id, columns.memory_id.in_(ids))
+            .values(state=rule.wording, revision=columns.revision + 1, updated_at=transaction.now, expires_at=None)
+        )
+        drop_terms(transaction, ids)
+        transaction.execute(
+            insert(schema.decisions),
+            [
+                {
+                    "tenant_id": transaction.tenant_id,
+                    "memory_id": entry.memory_id,
+                    "revision": entry.revision + 1,
+                    "version": entry.version,
+                    "decision": decision,
+                    "actor": actor,
+                    "reason": reason,
+                    "at": transaction.now,
+                }
+                for entry in part
+            ],
+        )
+
+
+def _end_versions(transaction: Transaction, ids: Sequence[str], states: Sequence[str], state: str) -> None:
+    columns = schema.memory_versions.c
+    transaction.execute(
+        update(schema.memory_versions)
+        .where(columns.tenant_id == transaction.tenant_id, columns.memory_id.in_(list(ids)), columns.state.in_(states))
+        .values(state=state, decided_at=transaction.now)
+    )
+
+
+def trace_uses(source: Reading | Transaction, memory_ids: Sequence[str]) -> tuple[MemoryUse, ...]:
+    """Return every run that was offered, has read or has cited one of the entries, newest first."""
+    uses, runs = schema.uses, schema.runs
+    statement = (
+        select(uses, runs.c.number)
+        .join(
+            runs,
+            (runs.c.tenant_id == uses.c.tenant_id)
+            & (runs.c.repository_id == uses.c.repository_id)
+            & (runs.c.run_id == uses.c.run_id),
+            isouter=True,
+        )
+        .where(uses.c.tenant_id == bindparam("of_tenant"), uses.c.memory_id.in_(bindparam("wanted", expanding=True)))
+    )
+    ids = sorted(set(memory_ids))
+    rows = [
+        row
+        for start in range(0, len(ids), AT_ONCE)
+        for row in source.fetch_all(statement, {"of_tenant": source.tenant_id, "wanted": ids[start : start + AT_ONCE]})
+    ]
+    rows.sort(key=lambda row: (-row.at, row.memory_id, row.repository_id, row.run_id, row.kind, row.version))
+    return tuple(
+        MemoryUse(
+            id=row.memory_id,
+            repository_id=row.repository_id,
+            run_id=row.run_id,
+            number=row.number,
+            kind=row.kind,
+            version=row.version,
+            reference=row.reference,
+            at=from_milliseconds(row.at),
+        )
+        for row in rows
+    )
+
+
+def build_version(row: Row[Any], citations: tuple[Citation, ...]) -> MemoryVersion:
+    """Return a wording as people see it."""
+    return MemoryVersion(
+        version=row.version,
+        state=row.state,
+        kind=row.kind,
+        text=row.text,
+        branches=tuple(row.branches),
+        shareable=row.shareable,
+        citations=citations,
+        proposed_by=row.proposed_by,
+        trust_scope=row.trust_scope,
+        why=row.why,
+        flags=tuple(row.flags),
+        reason=row.reason,
+        created_at=from_milliseconds(row.created_at),
+        decided_at=from_milliseconds(row.decided_at),
+    )
+
+
+def build_memories(source: Reading | Transaction, entries: Sequence[Row[Any]]) -> tuple[Memory, ...]:
+    """Return entries as people see them: the wording that holds or held last, and those that wait."""
+    columns = schema.memory_versions.c
+    ids = [entry.memory_id for entry in entries]
+    current = {(entry.memory_id, entry.version) for entry in entries}
+    rows = [
+        row
+        for row in source.fetch_all(
+            select(schema.memory_versions)
+            .where(
+                columns.tenant_id == bindparam("of_tenant"),
+                columns.memory_id.in_(bindparam("wanted", expanding=True)),
+            )
+            .order_by(columns.created_at, columns.version),
+            {"of_tenant": source.tenant_id, "wanted": ids},
+        )
+        if row.state == "pending" or (row.memory_id, row.version) in current
+    ]
+    cited = read_citations(source, ((row.memory_id, row.version) for row in rows))
+    shown: dict[str, list[MemoryVersion]] = {}
+    for row in rows:
+        wording = build_version(row, cited.get((row.memory_id, row.version), ()))
+        shown.setdefault(row.memory_id, []).append(wording)
+    return tuple(_build_memory(entry, shown.get(entry.memory_id, [])) for entry in entries)
+
+
+def _build_memory(entry: Row[Any], wordings: Sequence[MemoryVersion]) -> Memory:
+    return Memory(
+        id=entry.memory_id,
+        key=read_key(entry),
+        canonical_key=entry.canonical_key,
+        scope=entry.scope,
+        repository_id=entry.repository_id,
+        state=entry.state,
+        revision=entry.revision,
+        version=entry.version,
+        approved_by=entry.approved_by,
+        approved_at=from_milliseconds(entry.approved_at),
+        expires_at=from_milliseconds(entry.expires_at),
+        used_at=from_milliseconds(entry.used_at),
+        stale_since=from_milliseconds(entry.stale_since),
+        promoted_from=entry.promoted_from,
+        replaced_by=entry.replaced_by,
+        current=next((each for each in wordings if each.version == entry.version), None),
+        waiting=tuple(each for each in wordings if each.state == "pending"),
+    )

@@ -1,0 +1,92 @@
+"""What an account's administrators have set, and what of it is granted to a run."""
+
+from typing import Any
+
+from sqlalchemy import select
+
+from coven_action.core.endpoint.caps import TIERS, Caps
+from coven_action.core.endpoint.wire import Wire
+from coven_action.core.memory.grants import EndpointGrant, Scopes
+from coven_action.core.memory.policy_block import RetentionPolicy
+from coven_action.hosted.principals import RunPrincipal
+from coven_action.hosted.store import schema
+from coven_action.hosted.store.commands import Reading
+from coven_action.hosted.store.transaction import Transaction
+
+
+class AccountPolicy(Wire):
+    """What an account allows of memory at all; off until an administrator turns it on.
+
+    Args:
+        enabled: Whether memory is on for the account's repositories.
+        read: Scopes that may be read.
+        write: Scopes that may be proposed into.
+        approval_required: Whether a person approves every proposal, whatever a repository's configuration says.
+        separate_approver: Whether nobody approves what their own request proposed.
+        retention: The longest that entries live.
+    """
+
+    enabled: bool = False
+    read: Scopes = ("repo",)
+    write: Scopes = ("repo",)
+    approval_required: bool = True
+    separate_approver: bool = False
+    retention: RetentionPolicy = RetentionPolicy()
+
+
+def read_document(source: Reading | Transaction, kind: str) -> dict[str, Any] | None:
+    """Return the newest version of what was set of one kind: memory, retention, caps or issuers."""
+    columns = schema.policies.c
+    row = source.fetch_one(
+        select(columns.document)
+        .where(columns.tenant_id == source.tenant_id, columns.kind == kind)
+        .order_by(columns.version.desc())
+        .limit(1)
+    )
+    return None if row is None else dict(row.document)
+
+
+def read_policy(source: Reading | Transaction) -> AccountPolicy:
+    """Return what the account allows of memory."""
+    return AccountPolicy.model_validate(read_document(source, "memory") or {})
+
+
+def read_caps(source: Reading | Transaction) -> Caps:
+    """Return what the account may use: the row of its tier, and what an operator has set for it alone."""
+    columns = schema.tenants.c
+    row = source.fetch_one(select(columns.tier).where(columns.tenant_id == source.tenant_id))
+    tier = TIERS.get(row.tier if row is not None else "", TIERS["open"])
+    return Caps.model_validate({**tier.model_dump(), **(read_document(source, "caps") or {})})
+
+
+def list_revoked(source: Reading | Transaction) -> tuple[str, ...]:
+    """Return the revoked canonical keys and prefixes."""
+    columns = schema.revocations.c
+    rows = source.fetch_all(
+        select(columns.prefix).where(columns.tenant_id == source.tenant_id).order_by(columns.prefix)
+    )
+    return tuple(row.prefix for row in rows)
+
+
+def build_grant(source: Reading | Transaction, principal: RunPrincipal) -> EndpointGrant:
+    """Return what the endpoint grants a run of memory: the account's policy, cut down to what its claims allow."""
+    policy, scopes = read_policy(source), principal.session.scopes
+    installation = source.fetch_one(
+        select(schema.tenants.c.installation_id).where(schema.tenants.c.tenant_id == source.tenant_id)
+    )
+    allowed = {"repo"} if scopes.read != "none" else set()
+    if scopes.tenant_shared:
+        allowed.add("tenant_shared")
+    read = tuple(scope for scope in policy.read if scope in allowed)
+    write = tuple(scope for scope in policy.write if scope in read and scope == "repo") if scopes.propose else ()
+    enabled = policy.enabled and bool(read)
+    return EndpointGrant(
+        enabled=enabled,
+        read_scopes=read if enabled else (),
+        write_scopes=write if enabled else (),
+        shareable_only=scopes.read != "repo",
+        approval_required=policy.approval_required,
+        retention=policy.retention,
+        denied=list_revoked(source),
+        installation_id=installation.installation_id if installation is not None else None,
+    )

@@ -1,0 +1,438 @@
+"""The endpoint's tables, as SQLAlchemy Core describes them. No statements here.
+
+Every table of a tenant's data leads its primary key and its unique keys with `tenant_id`, so that no value of one tenant
+can collide with another's. Moments are whole milliseconds since 1970 in UTC. GitHub's ids are numbers, as GitHub gives them.
+What a person may see is metadata, links and approved texts: no code, no prompt, no transcript has a column.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _tenant() -> "Column[int]":
+    return Column("tenant_id", Integer, nullable=False)
+
+
+def _moment(name: str, *, nullable: bool = False) -> "Column[int]":
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _of_tenant() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"])
+
+
+def _of_entry() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["tenant_id", "memory_id"], ["memory.tenant_id", "memory.memory_id"])
+
+
+tenants: Final = Table(
+    "tenants",
+    metadata,
+    Column("tenant_id", Integer, primary_key=True),
+    Column("issuer", String(255), nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("account_login", String(100), nullable=False),
+    Column("installation_id", BigInteger),
+    Column("tier", String(20), nullable=False),
+    Column("status", String(20), nullable=False),
+    _moment("created_at"),
+    UniqueConstraint("issuer", "account_id"),
+)
+"""An account of one issuer. `tier` is a row of the caps; `status` is active or suspended."""
+
+heads: Final = Table(
+    "heads",
+    metadata,
+    _tenant(),
+    Column("event_sequence", BigInteger, nullable=False),
+    Column("event_floor", BigInteger, nullable=False),
+    Column("audit_sequence", BigInteger, nullable=False),
+    Column("audit_hash", String(64), nullable=False),
+    Column("run_number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id"),
+    _of_tenant(),
+)
+"""The newest numbers of a tenant. Whoever appends holds this row, so that the sequences have no gap."""
+
+repositories: Final = Table(
+    "repositories",
+    metadata,
+    _tenant(),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("owner", String(100), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("visibility", String(10), nullable=False),
+    Column("default_branch", String(255), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("people", JSON, nullable=False),
+    Column("rules", JSON, nullable=False),
+    Column("tenant_shared", Boolean, nullable=False),
+    _moment("enrolled_at"),
+    PrimaryKeyConstraint("tenant_id", "repository_id"),
+    _of_tenant(),
+)
+"""An enrolled repository. `people` are the actor ids whose own runs count as a person's; `rules` limit which workflows,
+events and environments may report; `status` is enrolled, suspended or transferred."""
+
+repository_names: Final = Table(
+    "repository_names",
+    metadata,
+    _tenant(),
+    Column("repository_id", BigInteger, nullable=False),
+    _moment("since"),
+    Column("owner", String(100), nullable=False),
+    Column("name", String(100), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "repository_id", "since"),
+    ForeignKeyConstraint(["tenant_id", "repository_id"], ["repositories.tenant_id", "repositories.repository_id"]),
+)
+
+policies: Final = Table(
+    "policies",
+    metadata,
+    _tenant(),
+    Column("kind", String(20), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("actor", String(200), nullable=False),
+    _moment("at"),
+    PrimaryKeyConstraint("tenant_id", "kind", "version"),
+    _of_tenant(),
+)
+"""What an administrator has set, in every version: `kind` is memory, retention, caps or issuers; the newest one holds."""
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    _tenant(),
+    Column("token_sha256", String(64), nullable=False),
+    Column("document", JSON, nullable=False),
+    _moment("created_at"),
+    _moment("expires_at"),
+    _moment("closed_at", nullable=True),
+    PrimaryKeyConstraint("tenant_id", "token_sha256"),
+    Index(None, "tenant_id", "expires_at"),
+    _of_tenant(),
+)
+"""A run's session: who it is and what it may do is the document. The token itself is nowhere."""
+
+jti_seen: Final = Table(
+    "jti_seen",
+    metadata,
+    _tenant(),
+    Column("jti_sha256", String(64), nullable=False),
+    _moment("expires_at"),
+    PrimaryKeyConstraint("tenant_id", "jti_sha256"),
+    Index(None, "tenant_id", "expires_at"),
+    _of_tenant(),
+)
+
+runs: Final = Table(
+    "runs",
+    metadata,
+    _tenant(),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("failure_reason", String(40)),
+    Column("thread", String(40)),
+    Column("familiar", String(40), nullable=False),
+    Column("task_kind", String(20), nullable=False),
+    Column("trust_scope", String(20)),
+    Column("tier", String(2), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("conclusion", String(20)),
+    Column("report", JSON, nullable=False),
+    Column("finish", JSON),
+    Column("event_count", Integer, nullable=False),
+    Column("counted", Boolean, nullable=False),
+    _moment("created_at"),
+    _moment("started_at", nullable=True),
+    _moment("finished_at", nullable=True),
+    _moment("updated_at"),
+    _moment("lease_until", nullable=True),
+    PrimaryKeyConstraint("tenant_id", "repository_id", "run_id"),
+    UniqueConstraint("tenant_id", "number"),
+    Index(None, "tenant_id", "repository_id", "thread", "lease_until"),
+    Index(None, "tenant_id", "state", "created_at"),
+    ForeignKeyConstraint(["tenant_id", "repository_id"], ["repositories.tenant_id", "repositories.repository_id"]),
+)
+"""A workflow run that works on a thread; `number` is its number for people. `counted`: it was admitted and counts
+against the caps. `tier` and `scopes` are what its claims were worth. `lease_until`: it holds its thread until then, unless it finishes before."""
+
+run_attempts: Final = Table(
+    "run_attempts",
+    metadata,
+    _tenant(),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("failure_reason", String(40)),
+    Column("conclusion", String(20)),
+    Column("usage", JSON),
+    _moment("started_at"),
+    _moment("finished_at", nullable=True),
+    PrimaryKeyConstraint("tenant_id", "repository_id", "run_id", "attempt"),
+    ForeignKeyConstraint(
+        ["tenant_id", "repository_id", "run_id"], ["runs.tenant_id", "runs.repository_id", "runs.run_id"]
+    ),
+)
+
+run_events: Final = Table(
+    "run_events",
+    metadata,
+    _tenant(),
+    Column("sequence", BigInteger, nullable=False),
+    Column("repository_id", BigInteger),
+    Column("run_id", BigInteger),
+    Column("attempt", Integer),
+    Column("type", String(40), nullable=False),
+    _moment("at"),
+    _moment("recorded_at"),
+    Column("data", Text, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "sequence"),
+    Index(None, "tenant_id", "repository_id", "run_id", "sequence"),
+    # Without a rowid the rows of a tenant lie together in the order in which they are read.
+    sqlite_with_rowid=False,
+)
+"""What happened, in one gap-free sequence a tenant. An event of no run (a person's decision) has no run's ids."""
+
+memory: Final = Table(
+    "memory",
+    metadata,
+    _tenant(),
+    Column("memory_id", String(20), nullable=False),
+    Column("canonical_key", String(180), nullable=False),
+    Column("scope", String(20), nullable=False),
+    Column("repository_id", BigInteger),
+    Column("state", String(20), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("version", String(64)),
+    Column("approved_by", String(200)),
+    Column("trust_scope", String(20)),
+    Column("shareable", Boolean, nullable=False),
+    Column("promoted_from", String(20)),
+    Column("replaced_by", String(20)),
+    _moment("approved_at", nullable=True),
+    _moment("used_at", nullable=True),
+    _moment("stale_since", nullable=True),
+    _moment("expires_at", nullable=True),
+    _moment("created_at"),
+    _moment("updated_at"),
+    PrimaryKeyConstraint("tenant_id", "memory_id"),
+    UniqueConstraint("tenant_id", "canonical_key"),
+    Index(None, "tenant_id", "repository_id", "state", "shareable", "approved_at"),
+    Index(None, "tenant_id", "expires_at"),
+    Index(None, "tenant_id", "created_at", "memory_id"),
+    Index(None, "tenant_id", "promoted_from"),
+    _of_tenant(),
+)
+"""An entry: which of its versions holds, and since when. `revision` grows with every change and is the ETag. `shareable`
+is the version's. `promoted_from` is the repository's entry that a shared one was made of, `replaced_by` the entry that
+stands for a superseded one."""
+
+memory_versions: Final = Table(
+    "memory_versions",
+    metadata,
+    _tenant(),
+    Column("memory_id", String(20), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("text_sha256", String(64), nullable=False),
+    Column("branches", JSON, nullable=False),
+    Column("shareable", Boolean, nullable=False),
+    Column("proposed_by", JSON, nullable=False),
+    Column("repository_id", BigInteger),
+    Column("run_id", BigInteger),
+    Column("trust_scope", String(20), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("flags", JSON, nullable=False),
+    Column("reason", String(40)),
+    _moment("created_at"),
+    _moment("decided_at", nullable=True),
+    PrimaryKeyConstraint("tenant_id", "memory_id", "version"),
+    Index(None, "tenant_id", "state", "created_at"),
+    Index(None, "tenant_id", "text_sha256"),
+    Index(None, "tenant_id", "repository_id", "run_id"),
+    _of_entry(),
+)
+"""A wording of an entry and what became of it. `proposed_by` says who by; `repository_id` and `run_id` repeat it where it
+was a run, so that the proposals of a run can be counted. `flags` are what the screens and comparisons found; `reason` is the public
+word of a rejection."""
+
+citations: Final = Table(
+    "citations",
+    metadata,
+    _tenant(),
+    Column("memory_id", String(20), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("path", String(400), nullable=False),
+    Column("start_line", Integer, nullable=False),
+    Column("end_line", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "memory_id", "version", "ordinal"),
+    ForeignKeyConstraint(
+        ["tenant_id", "memory_id", "version"],
+        ["memory_versions.tenant_id", "memory_versions.memory_id", "memory_versions.version"],
+    ),
+)
+
+memory_terms: Final = Table(
+    "memory_terms",
+    metadata,
+    _tenant(),
+    Column("scope_id", BigInteger, nullable=False),
+    Column("term", String(64), nullable=False),
+    Column("branch", String(255), nullable=False),
+    Column("memory_id", String(20), nullable=False),
+    Column("shareable", Boolean, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "scope_id", "term", "branch", "memory_id"),
+    Index(None, "tenant_id", "memory_id"),
+    _of_entry(),
+    sqlite_with_rowid=False,
+)
+"""The words of approved texts, by repository (`scope_id`, 0 for what the whole account shares) and by the base branch
+that may see them ("" for the default one). The key begins with the tenant: how much other tenants remember changes
+neither the answer nor its cost."""
+
+decisions: Final = Table(
+    "decisions",
+    metadata,
+    _tenant(),
+    Column("memory_id", String(20), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("version", String(64)),
+    Column("decision", String(20), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    _moment("at"),
+    PrimaryKeyConstraint("tenant_id", "memory_id", "revision"),
+    _of_entry(),
+)
+
+uses: Final = Table(
+    "uses",
+    metadata,
+    _tenant(),
+    Column("memory_id", String(20), nullable=False),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("reference", Text, nullable=False),
+    _moment("at"),
+    PrimaryKeyConstraint("tenant_id", "memory_id", "repository_id", "run_id", "kind", "version"),
+    Index(None, "tenant_id", "repository_id", "run_id"),
+)
+"""Which run was offered, has read or has cited an entry, and where that shows. It outlives the entry's text."""
+
+revocations: Final = Table(
+    "revocations",
+    metadata,
+    _tenant(),
+    Column("prefix", String(180), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    _moment("at"),
+    PrimaryKeyConstraint("tenant_id", "prefix"),
+    _of_tenant(),
+)
+
+idempotency: Final = Table(
+    "idempotency",
+    metadata,
+    _tenant(),
+    Column("route", String(80), nullable=False),
+    Column("key", String(100), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    _moment("expires_at"),
+    PrimaryKeyConstraint("tenant_id", "route", "key"),
+    Index(None, "tenant_id", "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+meters: Final = Table(
+    "meters",
+    metadata,
+    _tenant(),
+    Column("day", String(10), nullable=False),
+    Column("installation_id", BigInteger, nullable=False),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("familiar", String(40), nullable=False),
+    Column("task_kind", String(20), nullable=False),
+    Column("measure", String(30), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "day", "installation_id", "repository_id", "familiar", "task_kind", "measure"),
+    sqlite_with_rowid=False,
+)
+"""How much was used in a day (UTC). 0 and "" stand for what a use does not have."""
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    _tenant(),
+    Column("sequence", BigInteger, nullable=False),
+    _moment("at"),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("subject", String(300), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "sequence"),
+    sqlite_with_rowid=False,
+)
+"""Who did what, each row hashed with the one before it. `detail` is canonical JSON and never holds a text of memory."""
+
+receipts: Final = Table(
+    "receipts",
+    metadata,
+    _tenant(),
+    Column("receipt_id", String(40), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("document", JSON, nullable=False),
+    _moment("at"),
+    PrimaryKeyConstraint("tenant_id", "receipt_id"),
+    _of_tenant(),
+)
+"""Exports and erasures: what was done, how much of it, and what gaps are known."""
+
+deployment: Final = Table(
+    "deployment",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""What belongs to the deployment and to no tenant, such as the hash of the local administrator's token."""

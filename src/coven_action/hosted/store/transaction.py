@@ -1,0 +1,414 @@
+"""One tenant's piece of work on the database: its statements, and the rows that every change brings along.
+
+An effect, its events, its audit row, its meters and its idempotency record are committed together or not at all. The rows
+that many pieces of work bring (events, audit, meters, replies) are gathered and written for a whole group at once; a
+piece of work that fails leaves none of them. A query does not find them before: what a piece of work has appended shows in
+`heads` and in `find_run` alone. Sequences are taken from the tenant's row in `heads`, which the group holds
+until its commit: that is why they have no gap.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Executable, Row, Table, and_, bindparam, insert, select, tuple_, update
+
+from coven_action.core.endpoint.audit_chain import AuditRow, hash_audit_row
+from coven_action.core.memory.canonicalisation import canonicalise
+from coven_action.hosted.store import schema
+from coven_action.hosted.store.upserting import add_to_counters, put_rows
+
+
+class RunKey(NamedTuple):
+    """A run of a tenant."""
+
+    repository_id: int
+    run_id: int
+
+
+class MeterKey(NamedTuple):
+    """Whose use it is: a row of the table `meters` without its day."""
+
+    installation_id: int = 0
+    repository_id: int = 0
+    familiar: str = ""
+    task_kind: str = ""
+
+
+class IdempotencyKey(NamedTuple):
+    """What makes a repeated write the same write.
+
+    Args:
+        route: The route's name.
+        key: What the client sent, the same for ever.
+        fingerprint: SHA-256 of the canonical request.
+    """
+
+    route: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it is stored for a repetition.
+
+    Args:
+        status: HTTP status.
+        body: JSON, UTF-8.
+        replayed: Whether it is an earlier answer, told again.
+    """
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class Heads:
+    """The newest numbers of a tenant."""
+
+    event_sequence: int
+    event_floor: int
+    audit_sequence: int
+    audit_hash: str
+    run_number: int
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows to be written when the group is."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    audit: list[dict[str, Any]] = field(default_factory=list)
+    replies: dict[tuple[int, str, str], dict[str, Any]] = field(default_factory=dict)
+    counts: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    meters: "Counter[tuple[Any, ...]]" = field(default_factory=Counter)
+
+
+IDEMPOTENCY_DAYS: Final = 30
+_DAY: Final = 86_400_000
+# SQLite takes 32,766 parameters in a statement.
+_LOOKED_UP_AT_ONCE: Final = 2_000
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Return a moment as the tables hold it."""
+    return int(moment.timestamp() * 1000)
+
+
+class Group:
+    """The pieces of work that one commit carries.
+
+    Args:
+        connection: In a transaction of its own.
+        now: The moment of all of them.
+        tenants: Whose work it is; their rows in `heads` are read, and held, at once.
+        keys: Idempotency keys that will be asked for.
+        runs: Runs that will be asked for.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        now: datetime,
+        *,
+        tenants: Iterable[int],
+        keys: Iterable[tuple[int, IdempotencyKey]] = (),
+        runs: Iterable[tuple[int, RunKey]] = (),
+    ) -> None:
+        self.connection = connection
+        self.now = to_milliseconds(now)
+        self.day = now.strftime("%Y-%m-%d")
+        self.heads = self._read_heads(sorted(set(tenants)))
+        self.rows = _Rows()
+        self.runs: dict[tuple[int, int, int], Mapping[str, Any]] = self._read_runs(runs)
+        self.replies = self._read_replies(keys)
+        self._changed_heads: set[int] = set()
+
+    def _read_heads(self, tenants: Sequence[int]) -> dict[int, Heads]:
+        columns = schema.heads.c
+        statement = (
+            select(schema.heads).where(columns.tenant_id.in_(bindparam("tenants", expanding=True))).with_for_update()
+        )
+        found = self.connection.execute(statement, {"tenants": list(tenants)})
+        return {row.tenant_id: Heads(*row[1:]) for row in found}
+
+    def read_heads_of(self, tenant_id: int) -> None:
+        """Read, and hold, the heads of a tenant that this very group has enrolled."""
+        self.heads |= self._read_heads([tenant_id])
+
+    def _read_runs(self, runs: Iterable[tuple[int, RunKey]]) -> dict[tuple[int, int, int], Mapping[str, Any]]:
+        table = schema.runs
+        found = self._look_up(table, ("tenant_id", "repository_id", "run_id"), {(tenant, *run) for tenant, run in runs})
+        return {(row.tenant_id, row.repository_id, row.run_id): dict(row._mapping) for row in found}  # noqa: SLF001 SQLAlchemy's public name
+
+    def _read_replies(
+        self, keys: Iterable[tuple[int, IdempotencyKey]]
+    ) -> dict[tuple[int, str, str], tuple[str, Reply]]:
+        wanted = {(tenant, key.route, key.key) for tenant, key in keys}
+        found = self._look_up(schema.idempotency, ("tenant_id", "route", "key"), wanted)
+        return {
+            (row.tenant_id, row.route, row.key): (row.fingerprint, Reply(row.status, row.body, replayed=True))
+            for row in found
+            if row.expires_at > self.now
+        }
+
+    def _look_up(self, table: Table, columns: tuple[str, ...], wanted: set[tuple[Any, ...]]) -> list[Row[Any]]:
+        """Return the rows of all the wanted keys: one statement for the whole group, not one for each piece of work."""
+        if not wanted:
+            return []
+        statement = select(table).where(
+            tuple_(*(table.c[name] for name in columns)).in_(bindparam("wanted", expanding=True))
+        )
+        ordered = sorted(wanted)
+        return [
+            row
+            for start in range(0, len(ordered), _LOOKED_UP_AT_ONCE)
+            for row in self.connection.execute(statement, {"wanted": ordered[start : start + _LOOKED_UP_AT_ONCE]})
+        ]
+
+    def find_reply(self, tenant_id: int, key: IdempotencyKey) -> tuple[str, Reply] | None:
+        """Return the fingerprint and the answer that were stored under a key."""
+        return self.replies.get((tenant_id, key.route, key.key))
+
+    def absorb(self, transaction: "Transaction") -> None:
+        """Take over what a piece of work has left to be written."""
+        rows = transaction.rows
+        self.rows.events += rows.events
+        self.rows.audit += rows.audit
+        self.rows.replies |= rows.replies
+        self.rows.counts |= rows.counts
+        self.rows.meters.update(rows.meters)
+        self.runs |= transaction.known_runs
+        for place, row in rows.replies.items():
+            self.replies[place] = (row["fingerprint"], Reply(row["status"], row["body"], replayed=True))
+        if transaction.held_heads is not None and transaction.held_heads != self.heads[transaction.tenant_id]:
+            self.heads[transaction.tenant_id] = transaction.held_heads
+            self._changed_heads.add(transaction.tenant_id)
+
+    def flush(self) -> None:
+        """Write what the pieces of work have left."""
+        rows = self.rows
+        for table, gathered in ((schema.run_events, rows.events), (schema.audit, rows.audit)):
+            if gathered:
+                self.connection.execute(insert(table), gathered)
+        if rows.replies:
+            # A key that has expired may still have its row.
+            put_rows(self.connection, schema.idempotency, list(rows.replies.values()))
+        self._flush_counts()
+        metered = [(*key, amount) for key, amount in sorted(rows.meters.items()) if amount]
+        if metered:
+            add_to_counters(self.connection, schema.meters, metered)
+        self._flush_heads()
+
+    def _flush_counts(self) -> None:
+        if self.rows.counts:
+            columns = schema.runs.c
+            statement = (
+                update(schema.runs)
+                .where(
+                    and_(
+                        columns.tenant_id == bindparam("of_tenant"),
+                        columns.repository_id == bindparam("of_repository"),
+                        columns.run_id == bindparam("of_run"),
+                    )
+                )
+                .values(event_count=bindparam("new_count"), updated_at=self.now)
+            )
+            names = ("of_tenant", "of_repository", "of_run", "new_count")
+            self.connection.execute(
+                statement, [dict(zip(names, (*place, count), strict=True)) for place, count in self.rows.counts.items()]
+            )
+
+    def _flush_heads(self) -> None:
+        if self._changed_heads:
+            statement = (
+                update(schema.heads)
+                .where(schema.heads.c.tenant_id == bindparam("of_tenant"))
+                .values({name: bindparam(f"new_{name}") for name in Heads.__dataclass_fields__})
+            )
+            self.connection.execute(
+                statement,
+                [
+                    {"of_tenant": tenant}
+                    | {f"new_{name}": getattr(self.heads[tenant], name) for name in Heads.__dataclass_fields__}
+                    for tenant in sorted(self._changed_heads)
+                ],
+            )
+
+
+class Transaction:
+    """What a service works with: statements of one tenant, and the rows that a change brings along.
+
+    Args:
+        group: The commit it belongs to.
+        tenant_id: Whose work it is.
+    """
+
+    def __init__(self, group: Group, tenant_id: int) -> None:
+        self.tenant_id = tenant_id
+        self.now = group.now
+        self.rows = _Rows()
+        self._group = group
+        self._savepoint: Any = None
+        self.known_runs: dict[tuple[int, int, int], Mapping[str, Any]] = {}
+        held = group.heads.get(tenant_id)
+        self.held_heads = Heads(**{name: getattr(held, name) for name in Heads.__dataclass_fields__}) if held else None
+
+    @property
+    def heads(self) -> Heads:
+        """The tenant's newest numbers; to change them here is what changes their row.
+
+        Raises:
+            LookupError: The tenant is not enrolled, so that it has no sequence in which anything could stand.
+        """
+        if self.held_heads is None:
+            raise LookupError(f"tenant {self.tenant_id} has no heads")
+        return self.held_heads
+
+    @property
+    def day(self) -> str:
+        """The day of the group's moment in UTC, as the meters write it."""
+        return self._group.day
+
+    def fetch_all(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
+        """Return every row of a query."""
+        return self._group.connection.execute(statement, parameters).fetchall()
+
+    def fetch_one(self, statement: Executable, parameters: Any = None) -> Row[Any] | None:
+        """Return the first row of a query, None where there is none."""
+        return self._group.connection.execute(statement, parameters).first()
+
+    def execute(self, statement: Executable, parameters: Any = None) -> int:
+        """Change rows; return how many."""
+        self._open()
+        return self._group.connection.execute(statement, parameters).rowcount
+
+    def _open(self) -> None:
+        # Work that only appends needs no savepoint: its rows are gathered, and forgotten where it fails.
+        if self._savepoint is None:
+            self._savepoint = self._group.connection.begin_nested()
+
+    def find_run(self, run: RunKey) -> Mapping[str, Any] | None:
+        """Return the row of a run as this work sees it: with what its group has already changed."""
+        place = (self.tenant_id, *run)
+        if place in self.known_runs:
+            return self.known_runs[place]
+        if place in self._group.runs:
+            return self._group.runs[place]
+        columns = schema.runs.c
+        row = self.fetch_one(
+            select(schema.runs).where(
+                columns.tenant_id == self.tenant_id,
+                columns.repository_id == run.repository_id,
+                columns.run_id == run.run_id,
+            )
+        )
+        if row is None:
+            return None
+        self.known_runs[place] = dict(row._mapping)  # noqa: SLF001 SQLAlchemy's public name
+        return self.known_runs[place]
+
+    def update_run(self, run: RunKey, values: Mapping[str, Any]) -> None:
+        """Change the row of a run, which must exist."""
+        columns = schema.runs.c
+        self.execute(
+            update(schema.runs)
+            .where(
+                columns.tenant_id == self.tenant_id,
+                columns.repository_id == run.repository_id,
+                columns.run_id == run.run_id,
+            )
+            .values(**values, updated_at=self.now)
+        )
+        self.known_runs[self.tenant_id, *run] = {**(self.find_run(run) or {}), **values, "updated_at": self.now}
+
+    def append_event(
+        self, type_: str, data: Mapping[str, Any] | str, *, run: RunKey | None = None, attempt: int | None = None,
+        at: int | None = None,
+    ) -> int:  # fmt: skip
+        """Add an event to the tenant's sequence and return its number.
+
+        Args:
+            type_: What happened.
+            data: What there is to say, as an object or as its JSON.
+            run: The run it belongs to.
+            attempt: The attempt of the run.
+            at: When it happened, in milliseconds; now where it is not given.
+        """
+        self.heads.event_sequence += 1
+        self.rows.events.append(
+            {
+                "tenant_id": self.tenant_id,
+                "sequence": self.heads.event_sequence,
+                "repository_id": run.repository_id if run else None,
+                "run_id": run.run_id if run else None,
+                "attempt": attempt,
+                "type": type_,
+                "at": self.now if at is None else at,
+                "recorded_at": self.now,
+                "data": data if isinstance(data, str) else json.dumps(data, separators=(",", ":")),
+            }
+        )
+        return self.heads.event_sequence
+
+    def count_events(self, run: RunKey, count: int) -> None:
+        """Note that a run, which must exist, has so many more events of its own."""
+        row = self.find_run(run) or {}
+        place = (self.tenant_id, *run)
+        self.rows.counts[place] = row["event_count"] + count
+        self.known_runs[place] = {**row, "event_count": self.rows.counts[place], "updated_at": self.now}
+
+    def append_audit(self, *, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> int:
+        """Add a row to the tenant's chain and return its number.
+
+        Args:
+            actor: Who did it: `run:<repository id>/<run id>`, `person:<id>`, `admin` or `policy`.
+            action: What was done.
+            subject: To what.
+            detail: Ids, digests, counts and reasons; never a text of memory.
+        """
+        row = AuditRow(
+            sequence=self.heads.audit_sequence + 1,
+            at=self.now,
+            actor=actor,
+            action=action,
+            subject=subject,
+            detail=canonicalise(detail).decode(),
+            previous=self.heads.audit_hash,
+        )
+        digest = hash_audit_row(row)
+        self.rows.audit.append({"tenant_id": self.tenant_id, **row._asdict(), "hash": digest})
+        self.heads.audit_sequence, self.heads.audit_hash = row.sequence, digest
+        return row.sequence
+
+    def meter(self, key: MeterKey, measure: str, amount: int = 1) -> None:
+        """Count a use on the day of the group."""
+        self.rows.meters[self.tenant_id, self.day, *key, measure] += amount
+
+    def store_reply(self, key: IdempotencyKey, reply: Reply) -> None:
+        """Keep an answer for a repetition of its request."""
+        self.rows.replies[self.tenant_id, key.route, key.key] = {
+            "tenant_id": self.tenant_id,
+            "route": key.route,
+            "key": key.key,
+            "fingerprint": key.fingerprint,
+            "status": reply.status,
+            "body": reply.body,
+            "expires_at": self.now + IDEMPOTENCY_DAYS * _DAY,
+        }
+
+    def finish(self) -> None:
+        """Keep what the work did, as part of its group."""
+        if self._savepoint is not None:
+            self._savepoint.commit()
+        self._group.absorb(self)
+
+    def abandon(self) -> None:
+        """Undo what the work did; the group goes on."""
+        if self._savepoint is not None:
+            self._savepoint.rollback()

@@ -1,0 +1,40 @@
+"""Sweep every tenant from time to time, as long as the endpoint lives."""
+
+import asyncio
+import logging
+from typing import Final
+
+from coven_action.hosted.endpoint import Endpoint
+from coven_action.hosted.services.retention import Swept, list_tenants, sweep
+from coven_action.hosted.store.commands import Command, StoreUnavailable
+
+SWEEP_SECONDS: Final = 600.0
+"""Between the end of a round and the beginning of the next. What has expired is not offered in the meantime."""
+
+log = logging.getLogger("coven_action.hosted")
+
+
+async def sweep_tenant(endpoint: Endpoint, tenant_id: int) -> list[Swept]:
+    """Sweep one tenant until nothing is left; each batch is a command of its own, between those of others."""
+    swept: list[Swept] = []
+    while not swept or swept[-1].more:
+        swept.append(await endpoint.store.write(Command(tenant_id, sweep)))
+    return swept
+
+
+async def sweep_all(endpoint: Endpoint) -> dict[int, list[Swept]]:
+    """Sweep every tenant once."""
+    tenants = await endpoint.store.read(0, list_tenants)
+    return {tenant_id: await sweep_tenant(endpoint, tenant_id) for tenant_id in tenants}
+
+
+async def keep_sweeping(endpoint: Endpoint, interval: float = SWEEP_SECONDS) -> None:
+    """Wait, sweep every tenant, and begin again, until cancelled. Whatever goes wrong is tried again the next time."""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            await sweep_all(endpoint)
+        except StoreUnavailable as error:
+            log.warning("The sweep waits for the next round: %s.", error.reason)
+        except Exception:
+            log.exception("The sweep failed; the endpoint goes on.")

@@ -1,0 +1,268 @@
+"""The endpoint in the stages: what `plan` asks of it, and what `publish` reports to it.
+
+Trouble with the endpoint costs memory and history, never the job, with two exceptions that `plan` decides: the
+configuration says `hosted.required`, or limits the tasks of a day; then a count that cannot be read declines the run. After
+the first failure of a stage nothing more is asked in it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from coven_action.core.configuration.document import Hosted
+from coven_action.core.configuration.endpoint_urls import render_oversight_url
+from coven_action.core.endpoint.outbox import build_key
+from coven_action.core.endpoint.planned import PlannedHistory
+from coven_action.core.endpoint.wire import (
+    Admission,
+    AuditHead,
+    Bundle,
+    BundleEntry,
+    BundleRequest,
+    EnvelopeKind,
+    RunReport,
+    Session,
+)
+from coven_action.core.memory.grants import EndpointGrant
+from coven_action.core.records import Record
+from coven_action.core.refusals import Refusal
+from coven_action.errors import Error
+
+T = TypeVar("T")
+
+MAX_WAITS: Final = 4
+MAX_WAIT_SECONDS: Final = 120
+"""How long a run waits for its thread in all; a runner that waits is paid for."""
+
+DIVERGED: Final = (
+    "The endpoint's audit log is not the one that an earlier run of this repository has witnessed: its history was "
+    "rewritten. Compare an export with the heads kept in earlier runs' evidence before you rely on it."
+)
+
+
+class History(Protocol):
+    """The endpoint, as a stage sees it. Everything raises `Error` where there is no answer, or a refusal."""
+
+    def open(self, witness: AuditHead | None) -> Session:
+        """Open a session for this stage."""
+        ...
+
+    def get_grant(self) -> EndpointGrant:
+        """Return what it grants the run of memory."""
+        ...
+
+    def report(self, report: RunReport, key: str) -> Admission:
+        """Report the run and ask whether it may work now."""
+        ...
+
+    def fetch_bundle(self, request: BundleRequest, key: str) -> Bundle:
+        """Return the entries that suit a task."""
+        ...
+
+    def deliver(self, kind: EnvelopeKind, document: Record, key: str) -> Record | None:
+        """Deliver a write of the run; None where it was kept for a later run."""
+        ...
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        ...
+
+    def close(self) -> None:
+        """End the session."""
+        ...
+
+
+class PlanConversation:
+    """What `plan` asks, step by step; once a step has failed the others answer with nothing.
+
+    Args:
+        hosted: The endpoint, from the configuration of the default branch.
+        per_day: The repository's own limit of tasks a day.
+        task: Repository id, run id and attempt, for the keys.
+        history: The endpoint.
+        witness: The newest head of the audit log that earlier runs have kept.
+    """
+
+    def __init__(
+        self,
+        hosted: Hosted,
+        *,
+        per_day: int | None,
+        task: tuple[int, int, int],
+        history: History,
+        witness: AuditHead | None,
+    ) -> None:
+        self._hosted = hosted
+        self._per_day = per_day
+        self._task = task
+        self._history = history
+        self._witness = witness
+        self._session: Session | None = None
+        self._admission: Admission | None = None
+        self._trouble: Error | None = None
+
+    def ask_grant(self) -> EndpointGrant | None:
+        """Open the session and return what is granted of memory."""
+        self._session = self._ask(lambda: self._history.open(self._witness))
+        return self._ask(self._history.get_grant)
+
+    def ask_admission(self, report: RunReport) -> Refusal | None:
+        """Ask whether the run may work now, and wait for its thread where another run holds it. None: it may."""
+        waited = 0
+        for turn in range(MAX_WAITS):
+            key = build_key(self._task, "report", f"plan-{turn}")
+            self._admission = self._ask(lambda key=key: self._history.report(report, key))  # type: ignore[misc] # bound now
+            if self._admission is None:
+                return self._decline_unread()
+            if self._admission.decision != "wait":
+                break
+            pause = min(max(self._admission.retry_after, 1), MAX_WAIT_SECONDS - waited)
+            if pause <= 0 or turn == MAX_WAITS - 1:
+                break
+            self._history.wait(pause)
+            waited += pause
+        return self._decline_refused(self._admission)
+
+    def _decline_unread(self) -> Refusal | None:
+        """Decline where the configuration asks for an answer; otherwise the run goes on without one."""
+        needed = "hosted.required is set" if self._hosted.required else "limits.per_day is set"
+        if not self._hosted.required and self._per_day is None:
+            return None
+        said = self._trouble.message if self._trouble else "it gave no answer."
+        return Refusal(
+            code="endpoint-required",
+            reason=f"The endpoint could not be asked, and {needed}: {said}",
+            remedy="Look at the endpoint and at the job's `id-token: write`, then trigger again.",
+        )
+
+    @staticmethod
+    def _decline_refused(admission: Admission | None) -> Refusal | None:
+        if admission is None or admission.decision == "granted":
+            return None
+        if admission.decision == "wait":
+            return Refusal(
+                code="thread-busy",
+                reason=f"This thread is taken: {admission.reason}.",
+                remedy="Trigger again when that run has ended.",
+            )
+        return Refusal(
+            code="admission-refused",
+            reason=f"The endpoint does not admit this run: {admission.reason}.",
+            remedy="Wait, or have an administrator raise the cap.",
+        )
+
+    def ask_bundle(self, request: BundleRequest) -> tuple[BundleEntry, ...]:
+        """Return the entries that suit the task."""
+        key = build_key(self._task, "report", "bundle")
+        bundle = self._ask(lambda: self._history.fetch_bundle(request, key))
+        return bundle.entries if bundle is not None else ()
+
+    def close(self) -> PlannedHistory:
+        """End the session and return what the later stages have to know."""
+        self._history.close()
+        session, admission = self._session, self._admission
+        number = admission.number if admission else None
+        warnings = list(admission.warnings if admission else ())
+        if session is not None and session.witnessed == "diverged":
+            warnings.insert(0, DIVERGED)
+        return PlannedHistory(
+            url=self._hosted.url,
+            state="unreachable" if self._trouble or admission is None else "admitted",
+            reason=self._trouble.message if self._trouble else (admission.reason if admission else "it was not asked"),
+            number=number,
+            page=render_oversight_url(self._hosted.oversight_url or f"{self._hosted.url}/runs/{{run}}", number)
+            if number is not None
+            else None,
+            warnings=tuple(warnings),
+            seal_key=session.seal_key if session else "",
+            witness=session.witness if session else self._witness,
+            witnessed=session.witnessed if session else None,
+        )
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        if self._trouble is not None:
+            return None
+        try:
+            return question()
+        except Error as error:
+            self._trouble = error
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a write.
+
+    Args:
+        kind: Which.
+        outcome: `delivered`; `kept` for a later run; `lost`.
+        reason: Why it was lost, one sentence.
+        answer: The endpoint's, where it was delivered.
+    """
+
+    kind: EnvelopeKind
+    outcome: str
+    reason: str = ""
+    answer: Record | None = None
+
+
+class PublishConversation:
+    """What `publish` reports: each write by itself, so that one that is refused keeps no other back.
+
+    Args:
+        planned: What `plan` learned.
+        task: Repository id, run id and attempt, for the keys.
+        history: The endpoint.
+    """
+
+    def __init__(self, planned: PlannedHistory, *, task: tuple[int, int, int], history: History) -> None:
+        self._planned = planned
+        self._task = task
+        self._history = history
+        self._opened = False
+        self.witness = planned.witness
+        self.warnings: list[str] = []
+        self.deliveries: list[Delivery] = []
+
+    def deliver(self, kind: EnvelopeKind, part: str, document: Record | None) -> Record | None:
+        """Deliver a write, where there is something to say; return the answer where there is one."""
+        if document is None:
+            return None
+        self._open()
+        try:
+            answer = self._history.deliver(kind, document, build_key(self._task, kind, part))
+        except Error as error:
+            self.deliveries.append(Delivery(kind, "lost", error.message))
+            return None
+        self.deliveries.append(Delivery(kind, "kept" if answer is None else "delivered", answer=answer))
+        return answer
+
+    def _open(self) -> None:
+        """Open the session with the first write. Where that fails, the write itself is kept or lost."""
+        if self._opened:
+            return
+        self._opened = True
+        try:
+            session = self._history.open(self._planned.witness)
+        except Error as error:
+            self.warnings.append(f"The endpoint gave no session: {error.message}")
+            return
+        self.witness = session.witness
+        if session.witnessed == "diverged":
+            self.warnings.append(DIVERGED)
+
+    def close(self) -> None:
+        """End the session."""
+        if self._opened:
+            self._history.close()
+
+
+def describe_deliveries(deliveries: Sequence[Delivery]) -> str:
+    """Return what became of the writes, one line for people; "" where there was nothing to say."""
+    counts = {outcome: [each.kind for each in deliveries if each.outcome == outcome] for outcome in ("kept", "lost")}
+    said = []
+    if counts["kept"]:
+        said.append(f"kept for a later run: {', '.join(counts['kept'])}")
+    if counts["lost"]:
+        said.append(f"lost: {', '.join(counts['lost'])}")
+    return " · ".join(said)

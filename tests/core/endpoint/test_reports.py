@@ -1,0 +1,142 @@
+"""What a run tells the endpoint, made from its plan and its evidence."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from coven_action.core.documents import Fault, StageTime
+from coven_action.core.endpoint.reports import (
+    AFTERWARDS_SECONDS,
+    FAULT_REASONS,
+    MAX_LEASE_SECONDS,
+    STATES,
+    build_events,
+    build_finish,
+    build_proposals,
+    build_run_report,
+    build_uses,
+    find_failure_reason,
+)
+from coven_action.core.endpoint.wire import Usage
+from coven_action.core.memory.entries import Citation
+from coven_action.core.memory.evidence import MemoryEvidence, ProposedEntry, ReadEntry
+from coven_action.core.publication.endings import Ending
+from coven_action.error_codes import CODES
+from tests.core.memory.values import policy
+from tests.core.samples import build_evidence, build_plan, build_work
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ENTRY = ReadEntry(id="mem_" + "a" * 16, key="facts/build", version="b" * 64)
+CITATION = Citation(path="src/tax.py", start=4, end=5, sha256="c" * 64)
+USAGE = Usage(input_tokens=5)
+
+
+def build(work=None, **changes):
+    facts = {"per_day": None, "now": NOW, "run_url": "https://github.com/acme/billing/actions/runs/7", **changes}
+    return build_run_report(build_plan(), work or build_work(), policy(), **facts)
+
+
+def test_a_run_is_reported_with_its_thread_its_policy_and_its_links():
+    report, work = build(per_day=20), build_work()
+
+    assert report.thread == f"issue-{work.thread_number}"
+    assert report.familiar == work.familiar.id
+    assert report.memory_policy == policy()
+    assert report.per_day == 20
+    assert report.lease_seconds == work.limits.time_seconds + AFTERWARDS_SECONDS
+    assert report.links["thread"].endswith(f"/issues/{work.thread_number}")
+
+
+def test_a_lease_is_never_longer_than_a_day():
+    work = build_work()
+    long = work.model_copy(update={"limits": work.limits.model_copy(update={"time_seconds": 10**6})})
+
+    assert build(long).lease_seconds == MAX_LEASE_SECONDS
+
+
+def test_stages_are_told_in_their_order_counted_back_from_the_end():
+    events = build_events((StageTime(stage="plan", seconds=1.5), StageTime(stage="run", seconds=60.0)), now=NOW)
+
+    assert [(event.data["stage"], event.at) for event in events.events] == [
+        ("plan", NOW - timedelta(seconds=60)),
+        ("run", NOW),
+    ]
+
+
+def test_without_a_stage_there_is_nothing_to_tell():
+    assert build_events((), now=NOW) is None
+
+
+def test_what_was_read_and_cited_is_reported_with_its_place():
+    uses = build_uses(
+        MemoryEvidence(enabled=True, reason="on", read=(ENTRY,), cited=(ENTRY,)), reference="https://x/pull/2"
+    )
+
+    assert [(use.kind, use.id, use.reference) for use in uses.uses] == [
+        ("read", ENTRY.id, "https://x/pull/2"),
+        ("cited", ENTRY.id, "https://x/pull/2"),
+    ]
+
+
+def test_where_nothing_was_read_no_use_is_reported():
+    assert build_uses(MemoryEvidence(enabled=True, reason="on"), reference="") is None
+
+
+def test_what_waits_for_a_person_is_proposed():
+    proposed = ProposedEntry(
+        key="facts/build", kind="fact", path="x.md", text="Run make.", citations=(CITATION,), replaces=None
+    )
+    request = build_proposals(MemoryEvidence(enabled=True, reason="on", proposed=(proposed,)), pull_request=2)
+
+    assert [(each.key, each.text, each.citations) for each in request.proposals] == [
+        ("facts/build", "Run make.", (CITATION,))
+    ]
+    assert request.pull_request == 2
+
+
+def test_where_nothing_waits_nothing_is_proposed():
+    assert build_proposals(MemoryEvidence(enabled=True, reason="on"), pull_request=None) is None
+
+
+def test_every_ending_has_a_state_and_every_failed_one_a_reason():
+    assert set(STATES) == set(Ending)
+    for ending, state in STATES.items():
+        reason = find_failure_reason(build_evidence(ending=ending.value))
+        assert (state == "failed") == (reason is not None)
+
+
+def test_every_explained_fault_is_a_known_code():
+    assert set(FAULT_REASONS) <= set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("isolation-not-reached", "sandbox_failed"),
+        ("missing-permission", "publication_refused"),
+        ("io-failed", "internal"),
+    ],
+)
+def test_a_fault_is_told_by_what_people_filter(code, reason):
+    evidence = build_evidence(
+        ending="fault", conclusion="failure", fault=Fault(stage="run", code=code, message="It failed.")
+    )
+
+    assert find_failure_reason(evidence) == reason
+
+
+def test_the_end_names_the_evidence_and_the_places_to_look():
+    evidence = build_evidence(pull_request_url="https://x/pull/2", pull_request=2)
+
+    finish = build_finish(evidence, evidence_sha256="d" * 64, usage=USAGE, comment_url="https://x/issues/1#c")
+
+    assert finish.state == "review"
+    assert finish.failure_reason is None
+    assert finish.conclusion == "neutral"
+    assert finish.usage == USAGE
+    assert finish.links == {"pull_request": "https://x/pull/2", "comment": "https://x/issues/1#c"}
+    assert finish.evidence_sha256 == "d" * 64
+
+
+def test_what_does_not_exist_is_not_linked():
+    assert build_finish(build_evidence(), evidence_sha256="d" * 64, usage=USAGE, comment_url=None).links == {}

@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import pytest
+
+from coven_action.core.sandbox.landlock import DEVICES, build_landlock, get_handled
+from coven_action.core.sandbox.seccomp import build_filter
+from tests.core.sandbox.requests import MACHINE, PLACE, REQUEST
+
+LAUNCH = build_landlock(REQUEST, MACHINE, PLACE)
+
+
+def list_paths(launch):
+    return {
+        path: int(rights) for word, value in launch.order if word == "path" for rights, path in [value.split(" ", 1)]
+    }
+
+
+# https://docs.kernel.org/userspace-api/landlock.html, "Previous limitations"
+@pytest.mark.parametrize(
+    ("version", "handled"),
+    [
+        (0, (0, 0, 0)),
+        (1, (0x1FFF, 0, 0)),
+        (2, (0x3FFF, 0, 0)),
+        (3, (0x7FFF, 0, 0)),
+        (4, (0x7FFF, 3, 0)),
+        (5, (0xFFFF, 3, 0)),
+        (6, (0xFFFF, 3, 3)),
+        (7, (0xFFFF, 3, 3)),
+        (11, (0xFFFF, 3, 3)),
+    ],
+)
+def test_each_version_refuses_what_it_can(version, handled):
+    assert get_handled(version) == handled
+
+
+def test_what_is_needed_can_be_read_and_no_more():
+    paths = list_paths(LAUNCH)
+
+    for path in ("/usr", "/lib64", "/bin", "/opt/python", "/opt/coven/inside", "/opt/agent", "/proc/self"):
+        assert paths[path] == 0b1101
+    for path in DEVICES:
+        assert paths[path] == 1 << 14 | 0b110
+    for path in ("/work/run/tree", "/run-temp/scratch", "/work/run/home"):
+        assert paths[path] == 0xFFFF
+    assert not {"/", "/proc", "/etc", "/home", "/tmp", "/dev", "/run-temp/told"} & set(paths)
+
+
+def test_rights_that_a_version_does_not_know_are_not_granted():
+    paths = list_paths(build_landlock(REQUEST, replace(MACHINE, landlock=1), PLACE))
+
+    assert all(rights <= 0x1FFF for rights in paths.values())
+
+
+def test_tcp_leads_to_the_gateways_port_alone():
+    assert [value for word, value in LAUNCH.order if word == "port"] == ["2 8377"]
+    for other in (replace(REQUEST, gateway=""), REQUEST):
+        machine = MACHINE if other is not REQUEST else replace(MACHINE, landlock=3)
+        assert "port" not in dict(build_landlock(other, machine, PLACE).order)
+
+
+def test_the_relay_starts_before_the_rules_hold_and_the_filter_comes_last():
+    words = [word for word, _ in LAUNCH.order]
+
+    assert words.index("relay") < words.index("landlock") < words.index("path")
+    assert words[-2:] == ["restrict", "filter"]
+    assert dict(LAUNCH.order)["filter"] == build_filter("x86_64", shared=True).hex()
+
+
+def test_temporary_files_have_a_folder_of_their_own():
+    told = [
+        value
+        for word, value in build_landlock(replace(REQUEST, environment={"TMPDIR": "/tmp"}), MACHINE, PLACE).order
+        if word == "env"
+    ]
+
+    assert told[-1] == "TMPDIR=/run-temp/scratch"
+
+
+def test_root_becomes_another_user_and_others_stay():
+    assert dict(build_landlock(REQUEST, MACHINE, PLACE, (5, 6)).order)["user"] == "5 6"
+    assert "user" not in dict(LAUNCH.order)
+
+
+def test_the_entry_is_started_where_it_lies():
+    assert LAUNCH.argv == (
+        "/opt/python/bin/python3.11",
+        "-I",
+        "-S",
+        "/opt/coven/inside/entry.py",
+        "/run-temp/told/order",
+        "--",
+        "/opt/agent",
+        "--headless",
+    )
+    assert LAUNCH.filter == b""
+
+
+def test_without_landlock_there_is_no_sandbox():
+    with pytest.raises(ValueError, match="no Landlock"):
+        build_landlock(REQUEST, replace(MACHINE, landlock=0), PLACE)
