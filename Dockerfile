@@ -1,4 +1,13 @@
-# Images of Coven Action. Target `runner`: an ephemeral self-hosted runner that takes one job and ends.
+# Images of Coven Action.
+#
+# Target `endpoint`, the default: the endpoint on a database in one file. Run it with a read-only root file system and a
+# volume for its data, behind a proxy with a certificate:
+#
+#   docker build -t coven-endpoint .
+#   docker run --read-only --tmpfs /tmp -v coven-data:/data -p 127.0.0.1:8766:8766 \
+#     -e COVEN_PUBLIC_URL=https://coven.example.com coven-endpoint
+#
+# Target `runner`: an ephemeral self-hosted runner that takes one job and ends.
 #
 #   docker build --target runner --build-arg RUNNER_VERSION=… --build-arg RUNNER_SHA256=… -t coven-runner .
 #
@@ -32,3 +41,31 @@ USER 10001:10001
 # RUNNER_CONFIG is a just-in-time configuration, good for one job:
 # https://docs.github.com/en/rest/actions/self-hosted-runners#create-configuration-for-a-just-in-time-runner-for-a-repository
 CMD ["/bin/bash", "-c", "exec ./run.sh --jitconfig \"${RUNNER_CONFIG:?set RUNNER_CONFIG to a just-in-time configuration}\""]
+
+FROM debian:bookworm-slim AS endpoint
+
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --no-create-home --uid 10002 coven \
+ && install --directory --owner=coven --mode=0700 /data
+
+# Every package is the one whose digest is locked; our own comes from this checkout.
+WORKDIR /opt/coven
+COPY requirements/endpoint.txt ./
+RUN python3 -m venv /opt/coven/venv \
+ && venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r endpoint.txt
+COPY src/coven_action venv/lib/python3.11/site-packages/coven_action
+RUN venv/bin/python -m compileall -q venv/lib/python3.11/site-packages/coven_action
+
+USER 10002:10002
+ENV COVEN_HOST=0.0.0.0 COVEN_PORT=8766 COVEN_DATA=/data/coven.db PYTHONDONTWRITEBYTECODE=1
+VOLUME ["/data"]
+EXPOSE 8766
+HEALTHCHECK --interval=30s --timeout=3s --start-period=10s \
+  CMD ["/opt/coven/venv/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8766/healthz', timeout=2)"]
+# COVEN_PUBLIC_URL is yours to give: https, and the audience that runs ask their ID tokens for.
+CMD ["/opt/coven/venv/bin/python", "-P", "-m", "coven_action", "serve"]

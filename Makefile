@@ -11,7 +11,7 @@ WORKERS ?= 2
 TEMPLATES := $(wildcard workflows-templates/*.yml)
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help dev demo lint format test fuzz redteam mutate docs lock clean
+.PHONY: help dev demo lint format test fuzz redteam soak mutate docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ fuzz: $(READY) ## the property tests with ten times as many examples, never the 
 redteam: $(READY) ## attack the action with an agent that obeys, guards on and disarmed, and print the table
 	@$(BIN)/python -P -c 'import sys; sys.path.insert(0, "."); from tests.redteam.report import main; sys.exit(main(sys.argv[1:]))' -n $(WORKERS) $(ARGS)
 
+soak: $(READY) ## kill the serving endpoint two thousand times (about an hour), and time its restarts (ARGS="--cycles 100")
+	PYTHONPATH=. $(BIN)/python -P benchmarks/endpoint_soak.py $(ARGS)
+
 mutate: $(READY) ## plant small faults into the rules of trust, memory and paths; every one must fail a test (ARGS="trust.py")
 	PYTHONPATH=scripts $(BIN)/python -P -m mutation $(ARGS)
 
@@ -66,6 +69,7 @@ docs: $(READY) ## write docs/schemas, docs/errors.md and docs/security-tests.md 
 lock: ## pin what the action installs and what development needs, with hashes
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/bootstrap.txt requirements/bootstrap.in
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements/action.txt requirements/action.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra hosted -c requirements/action.txt --no-emit-package coven-action -o requirements/endpoint.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev --extra hosted -c requirements/action.txt --no-emit-package coven-action -o requirements/dev.txt pyproject.toml
 
 clean: ## remove what the targets made

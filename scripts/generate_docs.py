@@ -1,4 +1,4 @@
-"""Write the documents that are made from the code: `docs/schemas/*.schema.json`, `docs/errors.md`, `docs/security-tests.md`.
+"""Write the documents that are made from the code: schemas, the endpoint's description, the codes, the security tests.
 
 Usage: python scripts/generate_docs.py [--check]
 With --check nothing is written; the exit code is 1 when a file is not what the code says.
@@ -13,6 +13,7 @@ from typing import Any
 from coven_action.core.configuration.schema import build_config_schema
 from coven_action.core.documents import Evidence, Outcome, Plan
 from coven_action.error_codes import CODES, Code
+from coven_action.hosted.app import build_routes
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SCHEMA_ADDRESS = "https://raw.githubusercontent.com/OpenCoven/coven-action/main/docs/schemas/{name}.schema.json"
@@ -71,8 +72,8 @@ def render_errors() -> str:
             "",
             "## Answers of the endpoint",
             "",
-            "Problem documents of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457), `application/problem+json`; the code is the",
-            "last part of `type` and stands in `code`.",
+            "Problem documents of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457), `application/problem+json`; the code",
+            "stands in `code`, and `type` leads to this page.",
             "",
             *_render_table(answers),
             "",
@@ -101,6 +102,7 @@ def render_security_tests() -> str:
 def main() -> int:
     """Write or check the files."""
     files = {DOCS / "errors.md": render_errors(), DOCS / "security-tests.md": render_security_tests()}
+    files[DOCS / "openapi.json"] = json.dumps(build_routes().openapi(), indent=2, ensure_ascii=False) + "\n"
     files |= {DOCS / "schemas" / name: text for name, text in render_schemas().items()}
     stale = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:

@@ -73,6 +73,45 @@ def test_exit_code_output_and_environment_are_the_programs_own(tmp_path, monkeyp
     assert report.duration_seconds > report.cpu_seconds > 0
 
 
+@LINUX
+def test_a_tree_that_leaves_its_bounds_is_ended(tmp_path):
+    looks = []
+
+    def within_bounds(root):
+        looks.append(root)
+        return (tmp_path / "children").exists() is False
+
+    report = run_process(
+        ["sh", "-c", f"sleep 600 & echo up; : > {tmp_path}/children; wait"],
+        environment={"PATH": PATH},
+        cwd=tmp_path,
+        limits=ProcessLimits(**QUICK),
+        write=len,
+        within_bounds=within_bounds,
+    )
+
+    assert looks
+    assert len(set(looks)) == 1
+    assert report.signal == signal.SIGTERM
+    assert (report.timed_out, report.output_flooded, report.survivors) == (False, False, False)
+
+
+def test_a_tree_within_its_bounds_ends_by_itself(tmp_path):
+    looks = []
+
+    report = run_process(
+        ["sh", "-c", "sleep 0.5; exit 4"],
+        environment={"PATH": PATH},
+        cwd=tmp_path,
+        limits=ProcessLimits(**QUICK),
+        write=len,
+        within_bounds=lambda root: looks.append(root) or True,
+    )
+
+    assert report.exit_code == 4
+    assert looks
+
+
 def test_stdin_is_empty_and_nothing_else_is_open(tmp_path):
     report, output = run("cat; ls /proc/self/fd | wc -l", tmp_path)
 

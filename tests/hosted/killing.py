@@ -165,7 +165,7 @@ class Siege:
     """
 
     def __init__(
-        self, folder: Path, issuer: str, spawner: Zygote | Launcher, *, seed: int = 0, load: int = 100
+        self, folder: Path, issuer: str, spawner: Zygote | Launcher, *, seed: int = 0, load: int = 60
     ) -> None:
         self.data = folder / "coven.db"
         self.restarts: list[float] = []

@@ -1,11 +1,38 @@
 """An account whose memory is on, and what runs and people do with it, over the real application."""
 
 import itertools
+import json
 from typing import Any, Final
 
 import pytest
 
-from tests.hosted.deployment import Client, OpenedSession, SettableClock, make_policy, make_report, open_session
+from coven_action.core.endpoint.wire import RunReport
+from coven_action.core.memory.entries import Citation
+from coven_action.core.memory.keys import build_entry_id
+from coven_action.core.memory.policy_block import RetentionPolicy
+from coven_action.hosted.services.memory_entries import (
+    Wording,
+    drop_terms,
+    end_entries,
+    get_entry,
+    insert_entry,
+    insert_version,
+    let_hold,
+    update_entry,
+    update_version,
+)
+from coven_action.hosted.services.memory_policy import put_policy, read_versioned
+from coven_action.hosted.services.policies import AccountPolicy
+from coven_action.hosted.services.runs import report_run
+from tests.hosted.deployment import (
+    Client,
+    OpenedSession,
+    SettableClock,
+    make_person,
+    make_policy,
+    make_report,
+    open_session,
+)
 
 _counter: Final = itertools.count(1)
 
@@ -127,3 +154,56 @@ def world(client: Client, clock: SettableClock, admin: dict[str, str]) -> World:
     made = World(client, clock, admin)
     made.set_policy()
     return made
+
+
+def put_entry(
+    transaction: Any,
+    key: str,
+    text: str,
+    *,
+    repository_id: int | None = 1001,
+    scope: str = "repo",
+    account_id: int = 501,
+    state: str = "approved",
+    branches: tuple[str, ...] = (),
+    shareable: bool = False,
+    approved_by: str = "admin",
+    trust_scope: str = "maintainer",
+    paths: tuple[str, ...] = ("src/ledger.py",),
+) -> str:
+    """Write an entry without anybody's asking, in a state of its own, and return its id."""
+    canonical_key = f"repo/{repository_id}/{key}" if scope == "repo" else f"tenant/{account_id}/{key}"
+    memory_id = build_entry_id(canonical_key)
+    citations = tuple(Citation(**cite(path)) for path in paths)
+    wording = Wording(key, "fact", scope, text, branches, shareable, citations)
+    insert_entry(transaction, memory_id, canonical_key, scope, repository_id if scope == "repo" else None)
+    brought = {"state": "pending", "proposed_by": {"run_id": 1}, "trust_scope": trust_scope, "why": text, "flags": []}
+    insert_version(transaction, memory_id, wording, brought)
+    if state == "pending":
+        return memory_id
+    entry = get_entry(transaction, memory_id)
+    let_hold(transaction, entry, wording, approved_by=approved_by, retention=RetentionPolicy(), trust_scope=trust_scope)
+    entry = get_entry(transaction, memory_id)
+    if state in {"revoked", "expired"}:
+        end_entries(transaction, [entry], "revoke" if state == "revoked" else "expire", actor="admin")
+    elif state != "approved":
+        update_version(transaction, memory_id, wording.version, state=state)
+        drop_terms(transaction, [memory_id])
+        update_entry(transaction, entry, state=state)
+    return memory_id
+
+
+def turn_on(transaction: Any, **changes: Any) -> None:
+    """Turn an account's memory on."""
+    version = read_versioned(transaction).version
+    person = make_person(transaction.tenant_id)
+    put_policy(transaction, person, AccountPolicy.model_validate(POLICY | changes), f'"{version}"')
+
+
+def report(transaction: Any, principal: Any, *, trust: str = "maintainer", **policy: Any) -> None:
+    """Report a run that has no session in the database."""
+    session = principal.session
+    known = {"repository_id": session.repository_id, "run_id": session.run_id, "run_attempt": session.run_attempt}
+    block = make_policy(session.repository_id, trust_scope=trust, approval_required=False) | policy
+    document = make_report(known, trust_scope=trust, memory_policy=block)
+    report_run(transaction, principal, RunReport.model_validate_json(json.dumps(document)))

@@ -22,3 +22,13 @@ def test_the_clock_is_the_tests(client, clock):
     clock.advance(minutes=16)
 
     assert session.report().status_code == 401
+
+
+def test_a_session_is_no_longer_than_it_may_be_whatever_the_clock_does(client, clock):
+    session = open_session(client, clock())
+    assert session.report().status_code == 200
+    clock.advance(seconds=-20)
+    assert session.report().status_code == 200
+    clock.advance(hours=-1)
+
+    assert session.report().status_code == 401

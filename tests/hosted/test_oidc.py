@@ -14,10 +14,7 @@ from hypothesis import strategies as st
 from coven_action.core.oidc.tokens import TokenReason, TokenRefused
 from coven_action.emulator.oidc import SigningKey
 from coven_action.errors import EnvironmentFault
-from coven_action.hosted.oidc import (
-    Issuer,
-    TokenVerifier,
-)
+from coven_action.hosted.oidc import Issuer, TokenVerifier
 from tests.fuzzing import examples
 from tests.hosted.fake_issuer import DISCOVERY, FakeIssuer, explain
 from tests.identity_tokens import (

@@ -13,21 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from jwt.algorithms import RSAAlgorithm
 
-from coven_action.hosted.oidc import (
-    MAX_DOCUMENT,
-    MAX_KEYS,
-    HTTPFetch,
-    KeysUnavailable,
-    parse_keys,
-    read_key_set_url,
-)
-from tests.identity_tokens import (
-    ISSUER,
-    NOW,
-    encode_part,
-    get_key,
-    get_private_key,
-)
+from coven_action.hosted.oidc import MAX_DOCUMENT, MAX_KEYS, HTTPFetch, KeysUnavailable, parse_keys, read_key_set_url
+from tests.identity_tokens import ISSUER, NOW, encode_part, get_key, get_private_key
 
 
 def entry(key=None, **changes):

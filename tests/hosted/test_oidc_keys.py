@@ -1,6 +1,7 @@
 """The issuer's keys in memory: no flood, no outage and no rotation makes a good token a bad one."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
@@ -10,25 +11,12 @@ from hypothesis import strategies as st
 from coven_action.core.oidc.claims import LEEWAY
 from coven_action.core.oidc.tokens import TokenReason
 from coven_action.emulator.oidc import SigningKey
-from coven_action.hosted.oidc import (
-    COOLDOWN,
-    LIFETIME,
-    MAX_DOCUMENT,
-    RENEWAL,
-    RETRY,
-    KeysUnavailable,
-)
+from coven_action.hosted.oidc import COOLDOWN, LIFETIME, MAX_DOCUMENT, RENEWAL, RETRY, KeysUnavailable
 from tests.fuzzing import examples
 from tests.hosted.fake_issuer import DISCOVERY, FakeIssuer, explain
-from tests.identity_tokens import (
-    CLAIMS,
-    ISSUER,
-    encode_object,
-    encode_part,
-    get_key,
-    join,
-    make_header,
-)
+from tests.identity_tokens import CLAIMS, ISSUER, encode_object, encode_part, get_key, join, make_header
+
+STRANGER = get_key(9)
 
 
 @pytest.fixture
@@ -126,7 +114,7 @@ TROUBLES = {
     "no answer": None,
     "an empty set": b'{"keys": []}',
     "a page": b"<html>",
-    "keys of another kind": key_set(entry(use="enc")),
+    "keys of another kind": json.dumps({"keys": [get_key().public | {"use": "enc"}]}).encode(),
     "too much": b" " * (MAX_DOCUMENT + 1),
 }
 

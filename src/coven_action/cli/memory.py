@@ -1,6 +1,7 @@
 """`coven-action memory`: the memory of a repository, as files that people approve by merging them."""
 
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -63,8 +64,31 @@ _repository_id = click.option(
 )
 
 
-@click.group(name="memory")
-def command() -> None:
+class _EitherStore(click.Group):
+    """The commands for files, or with --endpoint those for an endpoint; the second cost nobody else anything."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        endpoint = ctx.params.get("endpoint")
+        if not endpoint:
+            return super().get_command(ctx, cmd_name)
+        from coven_action.cli import memory_endpoint  # noqa: PLC0415
+
+        return memory_endpoint.command.get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from coven_action.cli import memory_endpoint  # noqa: PLC0415
+
+        super().format_commands(ctx, formatter)
+        listed = memory_endpoint.command.commands.items()
+        with formatter.section("Commands with --endpoint"):
+            formatter.write_dl([(name, each.get_short_help_str(70)) for name, each in listed])
+
+
+@click.group(name="memory", cls=_EitherStore)
+@click.option("--endpoint", envvar="COVEN_ENDPOINT", metavar="URL", help="Work on an endpoint.  [COVEN_ENDPOINT]")
+@click.option("--tenant", envvar="COVEN_TENANT", help="The account there, where it has several.  [COVEN_TENANT]")
+@click.pass_context
+def command(context: click.Context, endpoint: str | None, tenant: str | None) -> None:
     r"""Keep what familiars remember of this repository: files that people approve by merging them.
 
     An entry is one fact, with the lines of the repository that show it: .github/coven/memory/NAMESPACE/NAME.md. Runs read
@@ -77,7 +101,14 @@ def command() -> None:
     git add .github/coven/memory && git commit        # merging it approves it
     coven-action memory list                          # active, stale, expired, revoked
     coven-action memory revoke conventions/rounding --repository-id 12345
+
+    With --endpoint the commands work on the memory that an endpoint keeps; COVEN_TOKEN holds the token.
+
+    \b
+    coven-action memory --endpoint http://127.0.0.1:8766 list --state pending
+    coven-action memory --endpoint http://127.0.0.1:8766 approve mem_0123456789abcdef
     """
+    context.obj = {"endpoint": endpoint, "tenant": tenant, "token": os.environ.get("COVEN_TOKEN")}
 
 
 @command.command(name="list")

@@ -1,11 +1,13 @@
 """`coven-action serve`: the endpoint on this machine, on a database in one file."""
 
-import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from coven_action.cli.boundary import build_redactor
 
 if TYPE_CHECKING:
     from coven_action.hosted.server import Started
@@ -54,12 +56,13 @@ def command(
     if data is None and "COVEN_DATA" not in os.environ:
         raise click.UsageError("Say where the database lies: --data PATH.")
     # Only who serves pays for the server.
+    from coven_action.hosted.logs import set_up_logging  # noqa: PLC0415
     from coven_action.hosted.server import serve  # noqa: PLC0415
     from coven_action.hosted.settings import Settings  # noqa: PLC0415
 
     given = {"host": host, "port": port, "data": data, "public_url": public_url, "issuers": issuers or None}
     settings = Settings.from_environment(os.environ, **given)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_logging(sys.stderr, build_redactor(os.environ))
     serve(settings, announce=_announce, new_admin_token=new_admin_token)
 
 

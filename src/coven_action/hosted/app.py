@@ -8,15 +8,18 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from sqlalchemy import select
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from coven_action import __version__
 from coven_action.hosted.authentication import Authentication
+from coven_action.hosted.description import describe_api
 from coven_action.hosted.endpoint import Clock, Endpoint, Keys
 from coven_action.hosted.http import BodyLimit
 from coven_action.hosted.identifiers import Ids
+from coven_action.hosted.metrics import Measuring
 from coven_action.hosted.problems import Problem, explain_store
 from coven_action.hosted.routes import accounts, health, memory, runs
 from coven_action.hosted.settings import Settings
@@ -49,22 +52,34 @@ def create_app(settings: Settings, *, store: Store, keys: Keys, clock: Clock, id
         await asyncio.gather(sweeping, return_exceptions=True)
         await store.close()
 
-    app = FastAPI(
-        title="Coven Action endpoint",
-        version=__version__,
-        summary="Opt-in memory, task history, audit and usage, tenant by tenant.",
-        docs_url=None,
-        redoc_url=None,
-        lifespan=live,
-    )
+    app = build_routes(lifespan=live)
     app.state.endpoint = endpoint
-    for router in ROUTERS:
-        app.include_router(router)
     for failure, handler in HANDLERS.items():
         app.add_exception_handler(failure, handler)
     # The last one added is the first to see a request.
     app.add_middleware(Authentication, endpoint=endpoint)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Measuring, metrics=endpoint.metrics)
+    return app
+
+
+def _name_operation(route: APIRoute) -> str:
+    return route.name
+
+
+def build_routes(**options: Any) -> FastAPI:
+    """Return an application with the endpoint's routes, which can describe itself but not answer yet."""
+    app = FastAPI(
+        title="Coven Action endpoint",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_name_operation,
+        **options,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign] # FastAPI's own way to replace it
     return app
 
 

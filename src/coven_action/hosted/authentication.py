@@ -6,6 +6,7 @@ like any other: 401, and the same body.
 
 import hmac
 import re
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import or_, select
@@ -26,6 +27,8 @@ PROTECTED: Final = "/v1/"
 SESSION_PATH: Final = "/v1/session"
 TENANT_HEADER: Final = "Coven-Tenant"
 MAX_CACHED_SESSIONS: Final = 10_000
+SESSION_TIME: Final = timedelta(minutes=15)
+_LEEWAY: Final = timedelta(seconds=30)
 # The tenant stands in the token so that its data can be looked up without looking at anybody else's.
 _SESSION: Final = re.compile(r"cvs_([1-9][0-9]{0,9})_[A-Za-z0-9_-]{43}")
 _ADMIN: Final = re.compile(r"cva_[A-Za-z0-9_-]{43}")
@@ -111,7 +114,8 @@ async def _find_session(endpoint: Endpoint, tenant_id: int, token_sha256: str) -
         while len(endpoint.sessions) >= MAX_CACHED_SESSIONS:
             endpoint.sessions.pop(next(iter(endpoint.sessions)))
         endpoint.sessions[token_sha256] = known
-    if known.expires_at <= endpoint.clock():
+    # A session that lasts longer than one may was opened before the clock was set back.
+    if not timedelta(0) < known.expires_at - endpoint.clock() <= SESSION_TIME + _LEEWAY:
         endpoint.sessions.pop(token_sha256, None)
         raise refuse_authentication()
     return known

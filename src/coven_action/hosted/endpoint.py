@@ -1,12 +1,12 @@
 """Everything a request is answered with, put together once by `create_app`."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from coven_action.core.oidc.tokens import TokenRefused
 from coven_action.hosted.identifiers import Ids
+from coven_action.hosted.metrics import Metrics
 from coven_action.hosted.oidc import TokenVerifier
 from coven_action.hosted.principals import RunPrincipal
 from coven_action.hosted.settings import Settings
@@ -42,7 +42,7 @@ class Endpoint:
         admin_token_sha256: Of the local administrator's token; empty where there is none.
         sessions: Open sessions by the hash of their token, as far as they were asked for lately.
         draining: Whether it is being stopped.
-        refusals: How many tokens were refused, by the reason that is told to nobody else.
+        metrics: What it counts about itself.
     """
 
     settings: Settings
@@ -53,8 +53,8 @@ class Endpoint:
     admin_token_sha256: str = ""
     sessions: dict[str, RunPrincipal] = field(default_factory=dict)
     draining: bool = False
-    refusals: Counter[str] = field(default_factory=Counter)
+    metrics: Metrics = field(default_factory=Metrics)
 
     def note_refusal(self, refused: TokenRefused) -> None:
-        """Count a refused token."""
-        self.refusals[refused.reason.value] += 1
+        """Count a refused token by its reason, which is told to nobody else."""
+        self.metrics.refusals.labels(refused.reason.value).inc()

@@ -22,6 +22,10 @@ from coven_action.hosted.store.commands import Command, IdempotencyKey, Reading,
 D = TypeVar("D", bound=Record)
 P = TypeVar("P", RunPrincipal, PersonPrincipal)
 
+TAKES: Final = "x-takes"
+"""Under which a route names its body's document, until `description` puts the schema there."""
+TAKEN: Final[dict[str, type[Record]]] = {}
+"""The documents that routes take, by name."""
 KEY_HEADER: Final = "Idempotency-Key"
 REPLAYED_HEADER: Final = "Idempotency-Replayed"
 MAX_LISTED_MISTAKES: Final = 20
@@ -188,10 +192,6 @@ def describe(
     if gives is not None:
         described["responses"] = {status: {"model": gives}}
     if takes is not None:
-        described["openapi_extra"] = {
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{takes.__name__}"}}},
-            }
-        }
+        TAKEN[takes.__name__] = takes
+        described["openapi_extra"] = {TAKES: takes.__name__}
     return described

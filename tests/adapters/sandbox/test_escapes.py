@@ -71,8 +71,12 @@ def share_network(launch, _):
     return drop(launch, "--unshare-net")
 
 
+def share_first_process(launch, _):
+    return untell(drop(launch, "--as-pid-1"), "first")
+
+
 def share_processes(launch, _):
-    return mount(drop(launch, "--unshare-pid"), "--ro-bind", "/proc", "/proc")
+    return mount(drop(share_first_process(launch, _), "--unshare-pid"), "--ro-bind", "/proc", "/proc")
 
 
 def share_all_devices(launch, _):
@@ -120,6 +124,7 @@ WEAKENED = {
     "process-environment": ("landlock", lift_landlock, "landlock"),
     "process-memory": ("landlock", lift_landlock, "landlock"),
     "process-descriptors": ("landlock", lift_landlock, "landlock"),
+    "process-links": ("first process", share_first_process),
     "ptrace": ("landlock", lift_landlock, "landlock"),
     "signal": ("landlock", lift_landlock, "landlock"),
     "unix-socket": ("service", bind("--ro-bind", "outside/service.sock")),
@@ -223,7 +228,7 @@ def test_the_level_drops_when_this_escape_is_open(probe, prove_weakened):
 
 
 def test_what_outlives_the_end_is_seen(base):
-    sandbox = weaken(get_sandbox("bubblewrap"), lambda launch, _: drop(launch, "--die-with-parent"))
+    sandbox = weaken(get_sandbox("bubblewrap"), share_processes)
 
     attempt = prove(sandbox, run_plainly, base, {})
 

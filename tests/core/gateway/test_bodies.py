@@ -9,9 +9,9 @@ from coven_action.core.gateway.bodies import read_model_request
 from coven_action.core.gateway.refusals import Refused
 
 
-def read(provider="anthropic", *, models=(), max_bytes=10_000, raw=None, **fields):
+def read(provider="anthropic", *, allowed=(), max_bytes=10_000, raw=None, **fields):
     data = raw if raw is not None else json.dumps({"model": "m", **fields}).encode()
-    return read_model_request(provider, data, models=models, max_bytes=max_bytes)
+    return read_model_request(provider, data, models=allowed, max_bytes=max_bytes)
 
 
 def refuse(*given, **more) -> str:
@@ -94,8 +94,8 @@ def test_too_much_is_refused(monkeypatch):
 
 
 def test_only_configured_models_are_asked():
-    assert read(models=("m", "n")).model == "m"
-    assert refuse(models=("n",)) == "model-not-allowed"
+    assert read(allowed=("m", "n")).model == "m"
+    assert refuse(allowed=("n",)) == "model-not-allowed"
 
 
 INLINE = [
@@ -122,6 +122,10 @@ REACHING = [
     {"mcp_servers": [{"type": "url", "url": "https://evil.test"}]},
     {"background": True},
     {"container": "c"},
+    {"models": ["m", "other"]},
+    {"Tools": [{"type": "web_search_preview"}]},
+    say({"type": "image", "Source": {"type": "url", "url": "https://evil.test"}}),
+    {"input": [{"role": "user", "content": [{"type": "input_file", "File_URL": "https://evil.test/?data"}]}]},
     {"plugins": [{"id": "web"}]},
     {"conversation": "conv_1"},
     {"prompt": {"id": "pmpt_1"}},

@@ -32,6 +32,7 @@ def has(argv, *words):
         *[(namespace,) for namespace in NAMESPACES],
         ("--die-with-parent",),
         ("--new-session",),
+        ("--as-pid-1",),
         ("--cap-drop", "ALL"),
         ("--seccomp", "9"),
         ("--hostname", "sandbox"),
@@ -107,6 +108,10 @@ def test_environment_and_relay_travel_by_the_order_not_the_command_line():
     assert ("env", "GREETING=hello world") in ORDINARY.order
     assert ("relay", "8377 /run/coven/gateway") in ORDINARY.order
     assert not any("hello world" in word for word in ORDINARY.argv)
+
+
+def test_the_entry_stays_as_the_first_process():
+    assert ORDINARY.order[-1] == AS_ROOT.order[-1] == ("first", "")
 
 
 def test_temporary_file_systems_come_before_the_binds_that_may_lie_below_them():

@@ -24,7 +24,8 @@ def test_the_names_are_the_public_ones():
     assert PROBE_NAMES == (
         "gateway", "file-outside", "home-folder", "credential-files", "environment", "descriptors", "shared-memory",
         "runner-files", "runner-folders", "start-files", "process-list", "process-environment", "process-memory",
-        "process-descriptors", "ptrace", "signal", "unix-socket", "sudo", "setuid", "capabilities", "user-namespace",
+        "process-descriptors", "process-links",
+        "ptrace", "signal", "unix-socket", "sudo", "setuid", "capabilities", "user-namespace",
         "kernel-settings", "devices", "keyring", "terminal-input", "survival", "tcp-ports", "tcp-ipv4", "tcp-ipv6",
         "udp", "dns", "raw-socket", "abstract-socket", "metadata", "host-socket",
     )  # fmt: skip

@@ -20,7 +20,9 @@ def test_plain_paths(path):
     assert is_plain_path(path)
 
 
-@pytest.mark.parametrize("path", ["", "/", "//", "a", "./a", "/a/", "/a//b", "/a/../b", "/..", "/a/.", "/a\0b", "~/a", "//a"])
+@pytest.mark.parametrize(
+    "path", ["", "/", "//", "a", "./a", "/a/", "/a//b", "/a/../b", "/..", "/a/.", "/a\0b", "~/a", "//a"]
+)
 def test_paths_that_lead_elsewhere_are_not_plain(path):
     assert not is_plain_path(path)
 

@@ -216,6 +216,12 @@ def test_a_configured_path_is_refused_like_a_built_in_one():
     assert find_protected(files) == ("AGENTS.md",)
 
 
+def test_a_path_counts_as_it_stands_and_as_another_system_walks_it():
+    assert find_needing_review((changed("package.json\\..\\x"),)) == ("package.json\\..\\x",)
+    walked = changed("CLAUDE.md\\..\\x")
+    assert find_overridden((walked,), Override(path="CLAUDE.md", reason="x")) == (walked.path,)
+
+
 def test_both_names_of_a_rename_are_judged():
     renamed = (
         changed("migrations/1.sql", status="deleted", after="absent"),
@@ -273,7 +279,7 @@ def test_an_override_of_a_shortened_name_is_a_mistake(path):
 @pytest.mark.parametrize(
     "path",
     ["AGENTS.md", "*.md", "docs/**", "docs/*", ".github/workflows/**", ".github/ISSUE_TEMPLATE/*", ".gitattributes",
-     "/.claude/**",
+     "/.claude/**", "docs/?git/x",
      "**/.cursor/rules/**", ".github/CODEOWNERS", ".github/coven-notes.md"],
 )  # fmt: skip
 def test_an_override_of_anything_else_is_none(path):
@@ -287,7 +293,7 @@ def link(path, target):
 @pytest.mark.parametrize(
     "target",
     [
-        "/etc/passwd", "\\\\server\\x", "C:/x", "C:x", None, "../../x", "../../src/x", "..\\..\\x", "../.git/config",
+        "/etc/passwd", "\\\\server\\x", "C:/x", "C:x", None, "", "../../x", "../../src/x", "..\\..\\x", "../.git/config",
         "../.GitHub/workflows", "../AGENTS.md", "sub/.claude", "../\uff0egit", "../GIT~1/config", ".../x", ".. /.. /x",
         "a/. ./x", "../migrations/1.sql", "../MIGRATIONS", "./../migrations", "x/../../migrations//1.sql",
     ],
@@ -296,9 +302,16 @@ def test_a_link_out_of_the_repository_or_to_what_is_protected_strays(target):
     assert find_straying_links((link("src/data", target),), MIGRATIONS) == ("src/data",)
 
 
-@pytest.mark.parametrize("target", ["x", "./x", "../lib/x", "../src/../lib", "sub/migrations", "..", ".", "a-b/c"])
+@pytest.mark.parametrize(
+    "target", ["x", "./x", "../lib/x", "../src/../lib", "sub/migrations", "..", ".", "a-b/c", "lib//x", "lib/", "a/b:c"]
+)
 def test_a_link_inside_the_repository_does_not_stray(target):
     assert find_straying_links((link("src/data", target), changed("src/other")), MIGRATIONS) == ()
+
+
+@pytest.mark.parametrize(("target", "found"), [("../../../x", ()), ("../../../../x", ("a/b/c/data",))])
+def test_a_link_is_followed_from_the_folder_it_lies_in(target, found):
+    assert find_straying_links((link("a/b/c/data", target),)) == found
 
 
 def test_a_link_to_the_top_folder_strays_where_everything_is_protected():

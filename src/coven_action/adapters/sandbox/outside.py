@@ -142,15 +142,15 @@ class Outside:
         """Yield what can be seen only from here, after the end: it adds escapes and takes none away."""
         self.udp.setblocking(False)
         with contextlib.suppress(BlockingIOError):
-            self.udp.recv(1)
-            yield ProbeResult(probe="udp", outcome="escaped", detail="a datagram arrived outside")
+            if self.udp.recv(len(self.token)) == self.token.encode():
+                yield ProbeResult(probe="udp", outcome="escaped", detail="a datagram arrived outside")
         if is_locked(self.lock):
             yield ProbeResult(probe="survival", outcome="escaped", detail="a daemon is still there after the end")
 
 
 def is_locked(path: Path) -> bool:
     """Say whether some process holds a file's lock; a file that is not there is held by nobody."""
-    if not path.exists():
+    if not path.is_file():
         return False
     with path.open("rb") as file:
         try:

@@ -22,9 +22,12 @@ MAX_PARTS: Final = 10**6
 MAX_OUTPUT_TOKENS: Final = 10**7
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 
-# Fields at the top that make the provider work elsewhere, later, or at another price; empty ones ask for nothing.
+# Fields at the top that make the provider work elsewhere, later, with other models, or at another price; empty ones ask for
+# nothing.
 # https://docs.anthropic.com/en/api/messages and https://platform.openai.com/docs/api-reference
-_REACHING: Final = ("background", "container", "conversation", "mcp_servers", "plugins", "prompt", "web_search_options")
+_REACHING: Final = frozenset(
+    {"background", "container", "conversation", "mcp_servers", "models", "plugins", "prompt", "web_search_options"}
+)
 _USUAL: Final[Mapping[str, Collection[object]]] = {
     "service_tier": (None, "auto", "default", "standard_only"),
     "speed": (None, "standard"),
@@ -107,7 +110,7 @@ def _find_output_limit(document: Mapping[str, Any]) -> int | None:
 
 
 def _reaches_out(document: Mapping[str, Any]) -> bool:
-    if any(document.get(name) for name in _REACHING):
+    if any(document.get(name) for name in _REACHING) or not _is_plain(document):
         return True
     if any(document.get(name) not in usual for name, usual in _USUAL.items()):
         return True
@@ -136,7 +139,7 @@ def _iterate_parts(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _fetches(part: Mapping[str, Any]) -> bool:
     kind = part.get("type")
-    if part.get("file_url") or (isinstance(kind, str) and kind in _REACHING_PARTS):
+    if not _is_plain(part) or part.get("file_url") or (isinstance(kind, str) and kind in _REACHING_PARTS):
         return True
     # A part with data is a source, and so has a kind of source; `source` of a search result is a plain label.
     source = part.get("source")
@@ -145,3 +148,8 @@ def _fetches(part: Mapping[str, Any]) -> bool:
     image = part.get("image_url")
     address = image.get("url") if isinstance(image, dict) else image
     return address is not None and not (isinstance(address, str) and address.startswith("data:"))
+
+
+def _is_plain(fields: Mapping[str, Any]) -> bool:
+    """Whether every name is in small letters, as all of theirs are: some readers of JSON take `Tools` for `tools`."""
+    return all(name == name.lower() for name in fields)

@@ -27,7 +27,7 @@ _TO_ASCII: Final = bytes(byte if byte < _ASCII else 0 for byte in range(256))
 # single bytes. A wrong order costs time, never a find.
 _COMMON_PAIRS: Final = (
     b"  , ine sereeronor i tatteenths  sdestt esellehe atialn ntmeetar= iscof an =itd ioed rrone ctrtalind"
-    b"asngtolfpe fr ri oraec d: amurct# pafinsexmacenaifil podef bve e #chnof. ( nrtgeomssactulasiearsncfo"
+    b"asngshtolfpe fr ri oraec d: amurct# pafinsexmacenaifil podef bve e #chnof. ( nrtgeomssactulasiearsncfo"
     b"diotcahalollpo wutt_ouprrn mueo mpice_ lemuns.adyp__imtyy pt 0keulva),00clop):ls N--Norre,a usts -lu"
     b"e(g (sbeolckdae.hi._aipl_sepocl ho _aptt) > 0x()e:ie vso Te)idab_cblsp uosmoirsu hldupxtnih  Sagofry"
     b"m igrgscwilt->==d_frt(r(um Lib_ibush Cdooos_eequt.ey_p. owpp_tpy Acrgsipru(rrmgiia g *s:miINCofabapi"

@@ -13,6 +13,9 @@ from coven_action.core.sandbox.seccomp import build_filter
 NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup")
 USER_NAMESPACE: Final = "--unshare-user"
 ENDINGS: Final = ("--die-with-parent", "--new-session")
+# The first process inside is the entry, not bubblewrap's own: that one's program is a file outside, open to its owner by
+# /proc/1/exe.
+FIRST_PROCESS: Final = "--as-pid-1"
 NO_CAPABILITIES: Final = ("--cap-drop", "ALL")
 # What the entry needs to become the user, and loses by becoming it.
 CAPABILITIES_TO_LEAVE_ROOT: Final = ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
@@ -84,14 +87,15 @@ def _build(
 ) -> Launch:
     argv = (
         *(machine.shell, "-c", OPEN_FILTER, place.filter),
-        *(program, *NAMESPACES, *ENDINGS, *NO_CAPABILITIES, *privilege),
+        *(program, *NAMESPACES, *ENDINGS, FIRST_PROCESS, *NO_CAPABILITIES, *privilege),
         *("--seccomp", FILTER_DESCRIPTOR, "--hostname", HOSTNAME),
         *_list_files(request, machine, place),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"),
         *(machine.python, "-I", "-S", f"{PROGRAMS}/entry.py", ORDER, "--", *request.argv),
     )
     inside = _with_gateway_inside(request)
-    return Launch(argv, build_order(inside, user=user), build_filter(machine.architecture))
+    order = (*build_order(inside, user=user), ("first", ""))
+    return Launch(argv, order, build_filter(machine.architecture))
 
 
 def _with_gateway_inside(request: SandboxRequest) -> SandboxRequest:

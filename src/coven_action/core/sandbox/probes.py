@@ -47,6 +47,7 @@ PROBES: Final = (
     Probe("process-environment", "read the environment of a process outside", "partial"),
     Probe("process-memory", "read the memory of a process outside", "partial"),
     Probe("process-descriptors", "read through a descriptor of a process outside", "partial"),
+    Probe("process-links", "reach files outside through what a process inside has open or runs", "partial"),
     Probe("ptrace", "trace a process outside", "partial"),
     Probe("signal", "signal a process outside", "partial"),
     Probe("unix-socket", "connect to sockets of services outside, such as Docker's", "partial"),

@@ -154,7 +154,7 @@ def find_override_mistake(text: str) -> str:
     pattern = parse_pattern(text)
     named = [(position, name) for position, name in enumerate(pattern) if name is not None]
     # A name without wildcards means a folder wherever it stands, as in `docs/.git/config`.
-    starts = named[:1] + [(position, name) for position, name in named[1:] if not set(name) & {"*", "?"}]
+    starts = named[:1] + [(position, name) for position, name in named if not set(name) & {"*", "?"}]
     if any(is_short_name(name) for _, name in starts):
         return "names that Windows may have shortened are not opened; write the long name"
     for never in NEVER_OPENED:
@@ -199,7 +199,9 @@ def _prepare(override: Override) -> PatternSet:
 
 
 def _strays(file: ChangedFile, protection: Protection) -> bool:
-    target = (file.link_target or "/").replace("\\", "/")
+    if not file.link_target:
+        return True
+    target = file.link_target.replace("\\", "/")
     place: list[str] = list(fold_path(file.path)[:-1])
     if target.startswith("/") or ":" in target.partition("/")[0]:
         return True

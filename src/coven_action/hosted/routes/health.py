@@ -5,6 +5,7 @@ from sqlalchemy import select
 
 from coven_action.core.endpoint.wire import Wire
 from coven_action.hosted.http import answer, get_endpoint
+from coven_action.hosted.metrics import CONTENT_TYPE
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.store import schema
 
@@ -21,6 +22,14 @@ class Health(Wire):
 async def healthz() -> Response:
     """Answer as long as the process lives."""
     return answer(Health(status="alive"))
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """Return what the endpoint counts about itself, as Prometheus reads it; nothing of any tenant."""
+    endpoint = get_endpoint(request)
+    endpoint.metrics.sessions.set(len(endpoint.sessions))
+    return Response(endpoint.metrics.render(), media_type=CONTENT_TYPE)
 
 
 @router.get("/readyz", include_in_schema=False)

@@ -5,8 +5,7 @@ opened, so that of two requests with the same token one gets a session at most.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from sqlalchemy import insert, select, update
 
@@ -14,7 +13,7 @@ from coven_action.core.endpoint.wire import Session, SessionRequest, SessionScop
 from coven_action.core.oidc.authority import Authority, NotAdmitted, decide_authority
 from coven_action.core.oidc.claims import SignedClaims
 from coven_action.core.records import sha256_hex
-from coven_action.hosted.authentication import render_session_token
+from coven_action.hosted.authentication import SESSION_TIME, render_session_token
 from coven_action.hosted.principals import RunPrincipal, SessionDocument
 from coven_action.hosted.problems import Problem, refuse_authentication
 from coven_action.hosted.services.enrolment import find_enrolled
@@ -23,8 +22,6 @@ from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
 from coven_action.hosted.store.transaction import MeterKey, Transaction, to_milliseconds
-
-SESSION_TIME: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,8 +183,9 @@ runs: Final = Table(
     Index(None, "tenant_id", "state", "created_at"),
     ForeignKeyConstraint(["tenant_id", "repository_id"], ["repositories.tenant_id", "repositories.repository_id"]),
 )
-"""A workflow run that works on a thread; `number` is its number for people. `counted`: it was admitted and counts
-against the caps. `tier` and `scopes` are what its claims were worth. `lease_until`: it holds its thread until then, unless it finishes before."""
+"""A workflow run that works on a thread; `number` is its number for people. `counted`: it was admitted and counts against
+the caps. `tier` and `scopes` are what its claims were worth. `lease_until`: it holds its thread until then, unless it
+finishes before."""
 
 run_attempts: Final = Table(
     "run_attempts",
@@ -286,8 +287,8 @@ memory_versions: Final = Table(
     _of_entry(),
 )
 """A wording of an entry and what became of it. `proposed_by` says who by; `repository_id` and `run_id` repeat it where it
-was a run, so that the proposals of a run can be counted. `flags` are what the screens and comparisons found; `reason` is the public
-word of a rejection."""
+was a run, so that the proposals of a run can be counted. `flags` are what the screens and comparisons found; `reason` is
+the public word of a rejection."""
 
 citations: Final = Table(
     "citations",

@@ -159,7 +159,7 @@ class SQLiteStore:
         queue_size: Commands that wait at most.
     """
 
-    gaps = ERASURE_GAPS
+    gaps: tuple[str, ...] = ERASURE_GAPS
 
     def __init__(self, path: Path, clock: Clock, *, group_size: int = GROUP_SIZE, queue_size: int = QUEUE_SIZE) -> None:
         self.path = path

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # `typing` alone would add a third to the time that the start
 
 REFUSED = 125
 NOT_STARTED = 127
+ENDED_BY_SIGNAL = 128
+"""Added to the number of the signal, as shells do."""
 WAITING_CONNECTIONS = 128
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 PR_SET_SECCOMP = 22
@@ -38,6 +40,7 @@ class Entry:
     def __init__(self) -> None:
         self.environment: dict[str, str] = {}
         self.ruleset = -1
+        self.is_first = False
 
     def obey(self, word: str, value: str) -> None:
         """Obey one directive; an unknown one is an error."""
@@ -47,6 +50,7 @@ class Entry:
             "user": become_user,
             "relay": start_relay,
             "folder": os.chdir,
+            "first": self.be_first,
             "landlock": self.open_ruleset,
             "path": self.allow_path,
             "port": self.allow_port,
@@ -59,6 +63,11 @@ class Entry:
         """Take `NAME=VALUE` into the program's environment."""
         name, _, text = value.partition("=")
         self.environment[name] = text
+
+    def be_first(self, value: str) -> None:
+        """Stay as the first process of a process table of its own, which ends with it."""
+        del value
+        self.is_first = True
 
     def open_ruleset(self, value: str) -> None:
         """Begin the rules of Landlock: `FILES NETWORK SCOPES`, the rights that are refused unless a rule grants them."""
@@ -103,8 +112,19 @@ class Entry:
         os.close(self.ruleset)
 
     def become(self, argv: list[str]) -> NoReturn:
-        """Become the program."""
+        """Become the program, or start it and stay until it ends."""
+        if self.is_first and (program := os.fork()):
+            stay_until(program)
         os.execvpe(argv[0], argv, self.environment)  # noqa: S606 - argv is a list, no shell
+
+
+def stay_until(program: int) -> NoReturn:
+    """Bury whatever ends, and end as the program did; the kernel then ends everything else of this table."""
+    while True:
+        pid, status = os.wait()
+        if pid == program:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else ENDED_BY_SIGNAL - code)
 
 
 def set_limit(value: str) -> None:

@@ -257,6 +257,37 @@ def read_descriptors(world: World) -> str | None:
     return None if pid is None or not opens(path, os.O_RDONLY) else path
 
 
+def follow_links(world: World) -> str | None:
+    """Follow what processes inside run, stand in and have open; a program that confines us may be a file outside."""
+    del world
+    with contextlib.suppress(OSError):
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit():
+                links = [process / "exe", process / "cwd", process / "root"]
+                with contextlib.suppress(OSError):
+                    links += (process / "fd").iterdir()
+                if found := first(str(link) for link in links if leads_outside(link)):
+                    return found
+    return None
+
+
+def leads_outside(link: Path) -> bool:
+    """Say whether a link of the process table leads to another file than its name does, or to one that can be written."""
+    try:
+        name = link.readlink()
+        found, flags = link.stat(), os.statvfs(link).f_flag
+    except OSError:
+        return False
+    if not name.is_absolute() or not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        return False
+    try:
+        here, here_flags = name.stat(), os.statvfs(name).f_flag
+    except OSError:
+        return True
+    same = (found.st_dev, found.st_ino) == (here.st_dev, here.st_ino)
+    return not same or (flags ^ here_flags) & os.ST_RDONLY != 0
+
+
 def trace(world: World) -> str | None:
     """Seize the bait, which is let go when this process ends."""
     pid, nothing = find_bait(world), ctypes.c_void_p(None)
@@ -673,6 +704,7 @@ TRIES: dict[str, Callable[[World], str | None]] = {
     "process-environment": read_environments,
     "process-memory": read_memory,
     "process-descriptors": read_descriptors,
+    "process-links": follow_links,
     "ptrace": trace,
     "signal": send_signal,
     "unix-socket": connect_unix,

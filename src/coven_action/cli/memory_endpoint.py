@@ -1,0 +1,177 @@
+"""`coven-action memory --endpoint`: the memory that an endpoint keeps, shown and decided about by a person."""
+
+import secrets
+from collections import Counter
+from typing import Final
+
+import click
+
+from coven_action.client import Client
+from coven_action.core.endpoint.wire import DecisionRequest, Memory, MemoryUse, RevokeRequest
+from coven_action.core.memory.keys import is_entry_id, is_revocable
+from coven_action.core.sanitising.sanitised import clean_characters
+from coven_action.errors import EnvironmentFault
+
+TOKEN_VARIABLE: Final = "COVEN_TOKEN"  # noqa: S105 - the name of a variable
+_PAGE: Final = 200
+_reason = click.option("--reason", default="", help="Why, for the audit log.")
+
+
+@click.group(name="endpoint")
+def command() -> None:
+    """The memory that an endpoint keeps."""
+
+
+def connect(context: click.Context) -> Client:
+    """Return a client for the endpoint that the group's options name.
+
+    Raises:
+        EnvironmentFault: `missing-environment`: there is no token.
+    """
+    given = context.obj or {}
+    token = given.get("token")
+    if not token:
+        raise EnvironmentFault(
+            "missing-environment",
+            f"{TOKEN_VARIABLE} is not set.",
+            remedy="Set it to the local administrator's token, which `coven-action serve` printed at its first start.",
+        )
+    return Client(given["endpoint"], token=token, tenant=given.get("tenant"))
+
+
+def _say(text: str) -> str:
+    """Return a text of the endpoint as a terminal may show it."""
+    return clean_characters(text, Counter()).replace("\n", " ")
+
+
+@command.command(name="list")
+@click.option("--state", help="Only entries in this state: pending, approved, stale, revoked, …")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_command(context: click.Context, state: str | None, *, as_json: bool) -> None:
+    """Show every entry with its state, and what waits for a decision."""
+    with connect(context) as client:
+        entries = _fetch_all(client, state)
+    if as_json:
+        for entry in entries:
+            click.echo(entry.model_dump_json())
+        return
+    if not entries:
+        click.echo("No entries.")
+    for entry in entries:
+        waiting = f" · {len(entry.waiting)} waiting" if entry.waiting else ""
+        text = entry.current or (entry.waiting[0] if entry.waiting else None)
+        click.echo(f"{entry.id}  {entry.state:<10} {_say(entry.key)}{waiting}  {_say(text.text)[:80] if text else ''}")
+
+
+def _fetch_all(client: Client, state: str | None) -> list[Memory]:
+    filters: dict[str, str | int] = {"limit": _PAGE} | ({"state": state} if state else {})
+    entries: list[Memory] = []
+    while True:
+        page = client.list_memory(**filters)
+        entries += page.entries
+        if page.next is None:
+            return entries
+        filters["cursor"] = page.next
+
+
+@command.command(name="show")
+@click.argument("entry_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def show_command(context: click.Context, entry_id: str, *, as_json: bool) -> None:
+    """Show one entry: its state, who approved it, its text, and every wording that waits."""
+    with connect(context) as client:
+        entry = client.get_memory(_check_id(entry_id))
+    if as_json:
+        click.echo(entry.model_dump_json(indent=2))
+        return
+    click.echo(f"{entry.id}  {_say(entry.canonical_key)}  {entry.state}, revision {entry.revision}")
+    if entry.approved_by:
+        click.echo(f"approved by {_say(entry.approved_by)} at {entry.approved_at}, expires {entry.expires_at}")
+    for name, wordings in (("holds", (entry.current,) if entry.current else ()), ("waits", entry.waiting)):
+        for wording in wordings:
+            cited = ", ".join(f"{_say(each.path)}:{each.start}-{each.end}" for each in wording.citations)
+            flags = f" [{', '.join(wording.flags)}]" if wording.flags else ""
+            click.echo(f"\n{name} {wording.version[:12]} ({wording.kind}, shown by {cited}){flags}\n  {_say(wording.text)}")
+
+
+@command.command(name="uses")
+@click.argument("entry_id", metavar="ID")
+@click.pass_context
+def uses_command(context: click.Context, entry_id: str) -> None:
+    """Show every run that was offered, has read or has cited an entry."""
+    with connect(context) as client:
+        uses = client.list_uses(_check_id(entry_id)).uses
+    _tell_uses(uses)
+
+
+def _tell_uses(uses: tuple[MemoryUse, ...]) -> None:
+    for use in uses:
+        number = f"run {use.number}" if use.number is not None else f"workflow run {use.run_id}"
+        click.echo(f"{use.kind:<8} {number} at {use.at}  {_say(use.reference)}")
+    if not uses:
+        click.echo("No run was offered it.")
+
+
+def _add_decision(name: str, summary: str) -> None:
+    @command.command(name=name, help=summary)
+    @click.argument("entry_id", metavar="ID")
+    @click.option("--version", help="Which wording, where several wait; the first digits are enough.")
+    @_reason
+    @click.pass_context
+    def decide(context: click.Context, entry_id: str, version: str | None, reason: str) -> None:
+        with connect(context) as client:
+            entry = client.get_memory(_check_id(entry_id))
+            request = DecisionRequest(version=_find_version(entry, version), reason=reason)
+            # A key of its own for each decision: to decide the same again later is another decision.
+            decided = client.decide(entry.id, name, request, revision=entry.revision, key=secrets.token_hex(16))
+        click.echo(f"{decided.id} {_say(decided.key)} is {decided.state}")
+
+
+def _find_version(entry: Memory, start: str | None) -> str | None:
+    waiting = [wording.version for wording in entry.waiting]
+    if start is None:
+        return waiting[0] if len(waiting) == 1 else None
+    found = [version for version in waiting if version.startswith(start)]
+    if len(found) != 1:
+        raise click.UsageError(f"--version takes the first digits of one of: {', '.join(waiting) or 'none waits'}.")
+    return found[0]
+
+
+for _name, _summary in (
+    ("approve", "Approve a wording that waits: from the next run on it is offered."),
+    ("reject", "Reject a wording that waits."),
+    ("restore", "Let a revoked entry hold again."),
+):
+    _add_decision(_name, _summary)
+
+
+@command.command(name="revoke")
+@click.argument("what", metavar="ID|PREFIX")
+@_reason
+@click.pass_context
+def revoke_command(context: click.Context, what: str, reason: str) -> None:
+    """Take back an entry, or everything under a prefix: repo/REPOSITORY_ID, repo/REPOSITORY_ID/NAMESPACE, tenant/ACCOUNT_ID.
+
+    From the next read on nothing of it is offered; every run that it may have influenced is listed.
+    """
+    with connect(context) as client:
+        if is_entry_id(what):
+            entry = client.get_memory(what)
+            key = secrets.token_hex(16)
+            client.decide(what, "revoke", DecisionRequest(reason=reason), revision=entry.revision, key=key)
+            click.echo(f"{what} {_say(entry.key)} is revoked")
+            _tell_uses(client.list_uses(what).uses)
+            return
+        if not is_revocable(what):
+            raise click.UsageError("ID is mem_ and 16 digits; PREFIX is repo/ID or tenant/ID with up to two segments more.")
+        revoked = client.revoke_prefix(RevokeRequest(prefix=what, reason=reason), key=secrets.token_hex(16))
+    click.echo(f"{revoked.entries} entries under {revoked.prefix} are revoked")
+    _tell_uses(revoked.runs)
+
+
+def _check_id(entry_id: str) -> str:
+    if not is_entry_id(entry_id):
+        raise click.UsageError("ID is mem_ and 16 hexadecimal digits; `list` shows them.")
+    return entry_id

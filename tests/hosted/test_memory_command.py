@@ -1,0 +1,121 @@
+"""`coven-action memory --endpoint` against the real application."""
+
+import json
+import re
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from coven_action.cli import memory_endpoint
+from coven_action.cli.main import cli
+from coven_action.client import Client as EndpointClient
+from coven_action.errors import Error
+from tests.hosted.deployment import ADMIN_TOKEN, Client
+from tests.hosted.memory_world import make_proposal, world
+
+__all__ = ["world"]
+URL = "http://127.0.0.1:8766"
+TEXT = "Run `make generate` after editing protocol files."
+
+
+class Bridge(httpx.BaseTransport):
+    """Carries the command's requests to the application in this process."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def handle_request(self, request):
+        answer = self._client.request(
+            request.method, request.url.raw_path.decode(), content=request.read(), headers=dict(request.headers)
+        )
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
+@pytest.fixture
+def run(client: Client, monkeypatch):
+    monkeypatch.setenv("COVEN_TOKEN", ADMIN_TOKEN)
+    monkeypatch.delenv("COVEN_ENDPOINT", raising=False)
+
+    def connect(context):
+        given = context.obj
+        return EndpointClient(URL, token=given["token"], tenant=given["tenant"], transport=Bridge(client))
+
+    monkeypatch.setattr(memory_endpoint, "connect", connect)
+
+    def call(*arguments):
+        result = CliRunner().invoke(cli, ["memory", "--endpoint", URL, *arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return call
+
+
+@pytest.fixture
+def proposed(world):
+    """A run has proposed one entry; its id."""
+    (verdict,) = world.propose(world.start(trust="collaborator"), make_proposal(key="commands/generate", text=TEXT))
+    assert verdict["state"] == "pending"
+    return verdict["id"]
+
+
+def test_what_waits_is_listed_and_shown_and_approved(run, proposed):
+    listed = run("list", "--state", "pending").output
+    shown = run("show", proposed).output
+    approved = run("approve", proposed, "--reason", "checked").output
+
+    assert proposed in listed
+    assert "1 waiting" in listed
+    assert TEXT in shown
+    assert approved == f"{proposed} commands/generate is approved\n"
+    assert json.loads(run("show", proposed, "--json").output)["approved_by"] == "admin"
+
+
+def test_a_revoked_entry_is_told_with_the_runs_it_reached(run, proposed):
+    run("approve", proposed)
+
+    assert "is revoked" in run("revoke", proposed).output
+    assert "is approved" in run("restore", proposed).output
+    assert re.search(r"1 entries under repo/1001 are revoked", run("revoke", "repo/1001").output)
+    assert "No run was offered it." in run("uses", proposed).output
+
+
+def test_a_wording_is_named_by_its_first_digits(run, proposed):
+    version = json.loads(run("show", proposed, "--json").output)["waiting"][0]["version"]
+
+    assert run("reject", proposed, "--version", "0000").exit_code == 2
+    assert "is rejected" in run("reject", proposed, "--version", version[:8]).output
+
+
+@pytest.mark.parametrize(
+    "arguments", [("show", "conventions/rounding"), ("approve", "mem_1"), ("revoke", "everything"), ("add", "a/b")]
+)
+def test_wrong_usage_is_told(run, arguments):
+    assert run(*arguments).exit_code == 2
+
+
+def test_an_entry_that_is_not_there_is_told(run):
+    with pytest.raises(Error, match="not-found"):
+        run("show", "mem_" + "0" * 16)
+
+
+def test_an_empty_memory_says_so(run):
+    assert run("list").output == "No entries.\n"
+
+
+def test_without_a_token_it_says_where_one_comes_from(monkeypatch):
+    monkeypatch.delenv("COVEN_TOKEN", raising=False)
+
+    result = CliRunner().invoke(cli, ["memory", "--endpoint", URL, "list"])
+
+    assert isinstance(result.exception, Error)
+    assert "coven-action serve" in result.exception.remedy
+
+
+def test_the_help_shows_the_commands_of_both_stores():
+    shown = CliRunner().invoke(cli, ["memory", "--help"]).output
+
+    assert "Commands with --endpoint" in shown
+    assert "approve" in shown
+    assert "check" in shown
