@@ -60,7 +60,7 @@ redteam: $(READY) ## attack the action with an agent that obeys, guards on and d
 soak: $(READY) ## kill the serving endpoint two thousand times (about an hour), and time its restarts (ARGS="--cycles 100")
 	PYTHONPATH=. $(BIN)/python -P benchmarks/endpoint_soak.py $(ARGS)
 
-mutate: $(READY) ## plant small faults into the rules of trust, memory and paths; every one must fail a test (ARGS="trust.py")
+mutate: $(READY) ## plant small faults into the rules of trust, memory and paths; every one must fail a test (ARGS="trust/trust.py")
 	PYTHONPATH=scripts $(BIN)/python -P -m mutation $(ARGS)
 
 docs: $(READY) ## write docs/schemas, docs/errors.md and docs/security-tests.md from the code

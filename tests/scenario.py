@@ -53,7 +53,7 @@ from coven_action.core.trust.context import JobContext, parse_job_context
 from coven_action.emulator import git_store, payloads
 from coven_action.emulator.state import CheckRun, Comment, Issue, PullRequest, User
 from coven_action.errors import Error
-from coven_action.stages.plan import PlanPorts, plan
+from coven_action.stages.plan import Demands, PlanPorts, plan
 from coven_action.stages.publish import Digests, publish
 from coven_action.stages.run import RunPorts, run
 from coven_action.stages.runtimes import RuntimePorts
@@ -338,6 +338,11 @@ class Clock:
         return datetime.now(UTC) + self._offset
 
 
+def _refuse_to_connect(asked: Any) -> Any:
+    """Stand where a scene has no endpoint: whoever is not configured is not asked."""
+    raise AssertionError(f"nobody configured an endpoint: {asked}")
+
+
 class Run:
     """One attempt of one run: its job's files, its documents, and what the stages did.
 
@@ -376,7 +381,9 @@ class Run:
         self.checkout = self.job / "checkout"
         self.context: JobContext = parse_job_context(self.environment)
         self.runtime = ScriptedRuntime() if runtime is None else runtime
-        self.isolation: Any = isolation
+        self.demands = Demands(isolation=isolation)  # type: ignore[arg-type]
+        self.connect_for_plan: Callable[[Any], Any] = _refuse_to_connect
+        self.connect_for_publish: Callable[[Any], Any] = _refuse_to_connect
         self.clock = Clock(attempt)
         self.wrap: Callable[[str, Any], Any] = lambda _stage, ports: ports
         self.waits: list[float] = []
@@ -416,9 +423,11 @@ class Run:
             job=ActionsJob(),
             redactor=self.redactor,
             trees=self.build_repositories(),
+            connect=self.connect_for_plan,
+            witness=self.build_repositories().open_witness(self.documents),
         )
         with self._recorded("plan"):
-            decided = plan(self.context, self.payload, isolation=self.isolation, ports=self.wrap("plan", ports))
+            decided = plan(self.context, self.payload, demands=self.demands, ports=self.wrap("plan", ports))
         self.digests["plan"] = self.digest("plan.json")
         return decided
 
@@ -452,7 +461,15 @@ class Run:
         folder = self._folder()
         repositories = self.build_repositories()
         ports = PublishPorts(
-            self.clock, folder, repositories, self.build_api(), _TEMPLATES, ActionsJob(), self.redactor
+            clock=self.clock,
+            documents=folder,
+            repositories=repositories,
+            writer=self.build_api(),
+            renderer=_TEMPLATES,
+            job=ActionsJob(),
+            redactor=self.redactor,
+            connect=self.connect_for_publish,
+            witness=repositories.open_witness(self.documents),
         )
         with self._recorded("publish"):
             return publish(self.context.task, digests=Digests(**self.digests), ports=self.wrap("publish", ports))

@@ -596,6 +596,11 @@ CODES: Final[Mapping[str, Code]] = {
         "Report fewer; the end of the run is accepted in any case.",
         status=429,
     ),
+    "issuer-unavailable": Code(
+        "The issuer of the ID token could not be asked for its keys.",
+        "Repeat after the seconds in Retry-After; look at the issuer's status page where it lasts.",
+        status=503,
+    ),
     "overloaded": Code(
         "The endpoint has more to do than it can.", "Repeat after the seconds in Retry-After.", status=503
     ),
@@ -629,6 +634,15 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "endpoint-refused": Code(
         "The endpoint refused a request.", "Look up the endpoint's own code, which the message names, in this list."
+    ),
+    "installation-id": Code(
+        "The input installation-id is not a number.",
+        "Give the number at the end of the installation's address in the account's settings, or leave the input out.",
+    ),
+    "hosted-needs-separate-jobs": Code(
+        "The configuration names an endpoint, and the job that would ask it for a session also runs the familiar.",
+        "Use a workflow in which plan, run and publish are jobs of their own, with `id-token: write` in plan and publish "
+        "only; or remove `hosted` from .github/coven.yml.",
     ),
     "endpoint-required": Code(
         "The endpoint could not be asked, and the configuration does not let a run start without its answer.",

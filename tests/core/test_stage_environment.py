@@ -4,10 +4,9 @@ import pytest
 
 from coven_action.core.stage_environment import MODEL_KEY, SECRETS, STAGE_VARIABLES, TOKEN, filter_environment
 
+ID_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 # What a runner has in its environment and no stage may see.
 NEVER = (
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-    "ACTIONS_ID_TOKEN_REQUEST_URL",
     "ACTIONS_RUNTIME_TOKEN",
     "ACTIONS_CACHE_URL",
     "GITHUB_TOKEN",
@@ -28,11 +27,15 @@ EVERYTHING = {name: f"value of {name}" for names in STAGE_VARIABLES.values() for
 )
 
 
-@pytest.mark.parametrize(("stage", "secrets"), [("plan", {TOKEN}), ("run", {MODEL_KEY}), ("publish", {TOKEN})])
+@pytest.mark.parametrize(("stage", "secrets"), [("plan", {TOKEN, ID_TOKEN}), ("run", {MODEL_KEY}), ("publish", {TOKEN, ID_TOKEN})])
 def test_each_stage_sees_exactly_its_own_secret(stage, secrets):
     seen = filter_environment(stage, EVERYTHING)
 
     assert {name for name in SECRETS if name in seen} == secrets
+
+
+def test_where_the_agent_runs_nobody_can_ask_for_an_id_token():
+    assert not [name for name in filter_environment("run", EVERYTHING) if "ID_TOKEN" in name]
 
 
 @pytest.mark.parametrize("stage", STAGE_VARIABLES)

@@ -196,7 +196,10 @@ def test_keys_belong_to_their_issuer_even_under_the_same_name():
 def test_an_issuer_that_is_registered_no_longer_speaks_for_nobody(issuer):
     async def scenario():
         verifier = issuer.build_verifier(Issuer(ISSUER), Issuer(GHES, tenant_id=7))
+        await verifier.verify(sign(CLAIMS))
+        verifier.register([Issuer(ISSUER), Issuer(GHES, tenant_id=7)])
         claims = await verifier.verify(sign(CLAIMS))
+        assert issuer.refreshes == 1, "keys that are known stay known"
         verifier.register([Issuer(GHES, tenant_id=7)])
         with pytest.raises(TokenRefused, match="unknown-issuer"):
             verifier.get_tenant(claims)

@@ -21,7 +21,7 @@ from coven_action.core.memory.grants import EndpointGrant
 from coven_action.stages.history import (
     DIVERGED,
     MAX_WAITS,
-    PlanConversation,
+    EndpointConversation,
     PublishConversation,
     describe_deliveries,
 )
@@ -111,16 +111,17 @@ class FakeEndpoint:
 
 def converse(endpoint, *, per_day=None, **written):
     hosted = Hosted(url=URL, **written)
-    return PlanConversation(hosted, per_day=per_day, task=TASK, history=endpoint, witness=HEAD)
+    return EndpointConversation(hosted, per_day=per_day, task=TASK, history=endpoint, witness=HEAD)
 
 
 def ask_everything(conversation):
-    return (
+    answers = (
         conversation.ask_grant(),
         conversation.ask_admission(report()),
         conversation.ask_bundle(BundleRequest(branch="main")),
-        conversation.close(),
     )
+    conversation.close()
+    return (*answers, conversation.describe(public=False))
 
 
 def test_plan_asks_for_the_grant_the_admission_and_the_entries():

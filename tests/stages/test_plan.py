@@ -9,7 +9,7 @@ MISTAKEN = "version: 1\nfamiliars:\n  cody:\n    runtime: patch\n    modle: repa
 UNREADABLE = {
     "missing": (None, "missing-config"),
     "mistaken": (MISTAKEN, "invalid-config"),
-    "not yet": (CONFIGURATION + "hosted: {url: https://coven.example}\n", "invalid-config"),
+    "not yet": (CONFIGURATION + "verify: [{run: pytest}]\n", "invalid-config"),
     "oversized": ("#" * 70_000, "invalid-config"),
     "empty": ("", "invalid-config"),
 }

@@ -1,12 +1,14 @@
 """`coven-action demo`: the main job on this machine. A labelled issue becomes a draft pull request with a Check Run.
 
-It starts a local GitHub, seeds a repository with a small bug and an issue that carries a patch, and runs the same stages,
-as processes, that a workflow runs. Nothing leaves the machine.
+It starts a local GitHub and an endpoint, seeds a private repository with a small bug and an issue that carries a patch, and
+runs the same stages, as processes, that a workflow runs. The first run proposes a memory and the local administrator
+approves it; the second is offered it and cites it; it is revoked, and the third goes without. Nothing leaves the machine.
 """
 
 import importlib.util
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -15,14 +17,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from coven_action.cli.demo_parties import DemoEndpoint, start_github
+from coven_action.cli.demo_telling import say, tell_evidence, tell_outcome, tell_plan
 from coven_action.cli.stage import start_stage
-from coven_action.core.documents import Evidence, Outcome, Plan, parse_evidence, parse_outcome, parse_plan
+from coven_action.core.documents import Evidence, Plan, parse_evidence, parse_outcome, parse_plan
+from coven_action.core.endpoint.wire import DecisionRequest
+from coven_action.core.memory.keys import build_canonical_key, build_entry_id
 from coven_action.core.records import sha256_hex
 from coven_action.core.stage_environment import FOLDER, ISOLATION, OUTCOME_SHA256, PLAN_SHA256, TOKEN
 from coven_action.errors import EnvironmentFault
@@ -30,23 +36,28 @@ from coven_action.stages.documents import EVIDENCE_DOCUMENT, OUTCOME_DOCUMENT, P
 
 if TYPE_CHECKING:
     from coven_action.emulator.server import LocalGitHub
+    from coven_action.emulator.state import Issue
 
 FILES: Final = Path(__file__).with_name("demo_files")
+STORY: Final = ("issue.md", "issue-2.md", "issue-3.md")
+"""The issues of the demo, one run each: a memory is approved after the first and revoked after the second."""
+REMEMBERED: Final = "conventions/rounding"
+"""The key of the memory that the first run proposes."""
 DEFAULT_PORT: Final = 8765
-RUN_ID: Final = 1
+ENDPOINT_PORT: Final = 8766
 MAXIMUM_ISSUE_BYTES: Final = 65_536
 LABEL: Final = "coven:fix"
-NAME_WIDTH: Final = 10
+NEEDED: Final = ("fastapi", "markdown_it", "pysqlite3", "sqlalchemy", "starlette", "uvicorn")
 
 
 @click.command(name="demo")
 @click.option(
-    "--once", is_flag=True, help="End after the run instead of serving the pages; exit 1 if anything is missing."
+    "--once", is_flag=True, help="End after the runs instead of serving the pages; exit 1 if anything is missing."
 )
 @click.option(
     "--issue",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Another issue: the first line is its title, the rest its body, with a patch in a ```diff block.",
+    help="One run on another issue: the first line is its title, the rest its body, with a patch in a ```diff block.",
 )
 @click.option(
     "--port", default=DEFAULT_PORT, show_default=True, help="Where the pages are; another one if it is taken."
@@ -54,25 +65,31 @@ NAME_WIDTH: Final = 10
 def command(*, once: bool, issue: Path | None, port: int) -> None:
     """Watch a labelled issue become a draft pull request, on this machine.
 
-    A local GitHub is started with a small repository (acme/billing), a bug in it, and an issue that carries a patch. The
-    label `coven:fix` is applied, and the stages plan, run and publish work as they do in a workflow. Then the pages stay
-    up until Ctrl-C, to be looked at.
+    A local GitHub is started with a small private repository (acme/billing), a bug in it, and an issue that carries a
+    patch; beside it an endpoint that keeps history and memory. The label `coven:fix` is applied, and the stages plan, run
+    and publish work as they do in a workflow. What the first run proposes to remember is approved, offered to the second
+    run, and revoked before the third. Then the pages stay up until Ctrl-C, to be looked at.
     """
-    for module in ("starlette", "uvicorn"):
+    for module in NEEDED:
         if importlib.util.find_spec(module) is None:
             raise EnvironmentFault(
                 "missing-environment", f"The demo needs {module}.", remedy="pip install 'coven-action[demo]'"
             )
-    title, body = read_issue(issue or FILES / "issue.md")
+    issues = [read_issue(path) for path in ([issue] if issue else [FILES / name for name in STORY])]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coven-demo-")))
-        github = _start_github(folder / "github", 0 if once else port)
+        github = start_github(folder / "github", 0 if once else port)
         stack.callback(github.stop)
-        missing = _run(github, folder, title, body)
+        endpoint = DemoEndpoint(folder, github.issuer.url, 0 if once else ENDPOINT_PORT)
+        stack.callback(endpoint.stop)
+        demo = _Demo(github, endpoint, folder)
+        demo.prepare()
+        missing = demo.play(issues)
         for sentence in missing:
             click.echo(f"missing   {sentence}", err=True)
         if not once:
             click.echo(f"\nThe pages stay up: {github.url}/acme/billing   (Ctrl-C ends)")
+            click.echo(f"The endpoint too: COVEN_ENDPOINT={endpoint.url} COVEN_TOKEN={endpoint.token}")
             threading.Event().wait()
         sys.exit(1 if missing else 0)
 
@@ -94,147 +111,196 @@ def read_issue(path: Path) -> tuple[str, str]:
     return title, body.strip() + "\n"
 
 
-def _start_github(folder: Path, port: int) -> "LocalGitHub":
-    from coven_action.emulator.server import LocalGitHub  # noqa: PLC0415 - only the demo pays for it
-    from coven_action.errors import Error  # noqa: PLC0415
+@dataclass(slots=True)
+class _Played:
+    """One run and what came of it."""
 
-    try:
-        return LocalGitHub(folder, port).start()
-    except Error:
-        if port == 0:
-            raise
-        click.echo(f"Port {port} is taken; another one is used.", err=True)
-        return LocalGitHub(folder, 0).start()
+    issue: "Issue"
+    plan: Plan | None = None
+    evidence: Evidence | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """What was seeded."""
+@dataclass(slots=True)
+class _Demo:
+    """The local GitHub, the endpoint, and what was played so far."""
 
-    repository: Any
-    issue: Any
-    environment: dict[str, str]
-    checkout: Path
-    documents: Path
+    github: "LocalGitHub"
+    endpoint: DemoEndpoint
+    folder: Path
+    played: list[_Played] = field(default_factory=list)
+    repository: Any = None
+    maintainer: Any = None
+
+    def prepare(self) -> None:
+        """Seed the repository, and start the endpoint with the repository enrolled."""
+        root = FILES / "repository"
+        files = {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*")) if path.is_file()}
+        config = ".github/coven.yml"
+        files[config] = files[config].replace("http://127.0.0.1:8766", self.endpoint.url)
+        self.repository = self.github.seed_repository(
+            "acme", "billing", files, private=True, description="Invoices of a small shop"
+        )
+        self.maintainer = self.github.world.add_collaborator(self.repository, "maintainer", "write")
+        self.endpoint.enrol(self.repository)
+        self.endpoint.start()
+        click.echo(
+            f"A local GitHub is at {self.github.url}, an endpoint at {self.endpoint.url}; nothing leaves this machine."
+        )
+
+    def play(self, issues: list[tuple[str, str]]) -> list[str]:
+        """Run the story, and return what is missing at its end."""
+        missing: list[str] = []
+        for number, (title, body) in enumerate(issues, 1):
+            click.echo()
+            played = self._run(number, title, body.replace("{remembered}", self.remembered))
+            self.played.append(played)
+            missing += self._find_missing(played)
+            if missing:
+                break
+            if len(issues) == len(STORY):
+                missing += _ACTS[number - 1](self)
+        return missing
+
+    @property
+    def remembered(self) -> str:
+        """The id that the remembered entry has in this repository."""
+        return build_entry_id(build_canonical_key(self.repository.id, REMEMBERED))
+
+    def _run(self, number: int, title: str, body: str) -> _Played:
+        """Run the stages on a new issue, telling what happens."""
+        world, folder = self.github.world, self.folder / f"run-{number}"
+        folder.mkdir()
+        issue = world.open_issue(self.repository, self.maintainer, title, body)
+        played = _Played(issue)
+        environment = self._build_environment(issue, folder, number)
+        documents = folder / "documents"
+        digests = {FOLDER: str(documents)}
+        start_stage("plan", environment, digests, quiet=True)
+        played.plan = _read(documents / PLAN_DOCUMENT, parse_plan)
+        if played.plan is None or played.plan.work is None:
+            refusal = played.plan.refusal if played.plan else None
+            say("plan", "did not start: " + (refusal.reason if refusal else "see above"))
+            return played
+        tell_plan(played.plan)
+        digests[PLAN_SHA256] = sha256_hex((documents / PLAN_DOCUMENT).read_bytes())
+        checkout = self._check_out(folder)
+        start_stage("run", environment, digests, "--checkout", str(checkout), quiet=True)
+        outcome = _read(documents / OUTCOME_DOCUMENT, parse_outcome)
+        if outcome is not None:
+            tell_outcome(outcome)
+            digests[OUTCOME_SHA256] = sha256_hex((documents / OUTCOME_DOCUMENT).read_bytes())
+        start_stage("publish", environment, digests, quiet=True)
+        played.evidence = _read(documents / EVIDENCE_DOCUMENT, parse_evidence)
+        if played.evidence is not None:
+            tell_evidence(played.evidence, f"{self.github.url}/acme/billing/issues/{issue.number}")
+        return played
+
+    def _build_environment(self, issue: "Issue", folder: Path, number: int) -> dict[str, str]:
+        from coven_action.emulator.payloads import build_issues_labeled  # noqa: PLC0415 - only the demo pays for it
+
+        github, repository, world = self.github, self.repository, self.github.world
+        world.add_labels(repository, issue, [LABEL])
+        run = world.add_workflow_run(repository, self.maintainer, run_id=number, event="issues")
+        label = world.get_label(repository, LABEL)
+        payload = build_issues_labeled(world, repository, issue, label, self.maintainer)
+        event = folder / "event.json"
+        event.write_text(json.dumps(payload), encoding="utf-8")
+        return {
+            **{name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR", "NO_COLOR") if name in os.environ},
+            # Whoever has these two asks for ID tokens in the job's name; `start_stage` hands them to plan and publish only.
+            **github.issuer.permit(repository, run),
+            "HOME": str(folder),
+            "GITHUB_API_URL": github.api_url,
+            "GITHUB_EVENT_NAME": "issues",
+            "GITHUB_EVENT_PATH": str(event),
+            "GITHUB_REPOSITORY": "acme/billing",
+            "GITHUB_REPOSITORY_ID": str(repository.id),
+            "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_RUN_ID": str(number),
+            "GITHUB_SERVER_URL": github.url,
+            "RUNNER_TEMP": str(folder),
+            ISOLATION: "enforced",
+            TOKEN: world.add_actions_token(repository),
+        }
+
+    def _check_out(self, folder: Path) -> Path:
+        """Clone the repository, as a workflow's checkout step does."""
+        checkout = folder / "checkout"
+        source = f"{self.github.url}/acme/billing.git".replace("://", f"://x-access-token:{self._read_token()}@")
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
+        subprocess.run(("git", "clone", "--quiet", source, str(checkout)), check=True, env=environment)
+        return checkout
+
+    def _read_token(self) -> str:
+        return str(self.github.world.add_actions_token(self.repository))
+
+    # What the local administrator does after each run; each returns what is missing.
+
+    def approve(self) -> list[str]:
+        """Approve what the first run has proposed."""
+        with self.endpoint.connect() as client:
+            waiting = [entry for entry in client.list_memory(state="pending").entries if entry.id == self.remembered]
+            if not waiting:
+                return ["the proposed memory among those that wait"]
+            client.decide(
+                self.remembered, "approve", DecisionRequest(), revision=waiting[0].revision, key=secrets.token_hex(16)
+            )
+        say("you", f"approve {REMEMBERED} as the local administrator")
+        return []
+
+    def revoke(self) -> list[str]:
+        """Look at whom the memory has reached, and revoke it."""
+        with self.endpoint.connect() as client:
+            uses = client.list_uses(self.remembered).uses
+            for use in uses:
+                say("trace", f"{use.kind:<8} run {use.number}  {use.reference}")
+            entry = client.get_memory(self.remembered)
+            client.decide(
+                self.remembered, "revoke", DecisionRequest(), revision=entry.revision, key=secrets.token_hex(16)
+            )
+        say("you", f"revoke {REMEMBERED}")
+        missing = {"offered", "read", "cited"} - {use.kind for use in uses}
+        return [f"the trace that the second run was {kind} the memory" for kind in sorted(missing)]
+
+    def look_back(self) -> list[str]:
+        """See that the third run went without, and that the history has all three."""
+        last = self.played[-1].plan
+        manifest = last.work.memory.manifest if last is not None and last.work is not None else ()
+        with self.endpoint.connect() as client:
+            runs = client.list_runs().runs
+        for run in reversed(runs):
+            say("history", f"run {run.number}  {run.state:<8} {run.links.get('pull_request', '')}")
+        missing = ["a third run that goes without the revoked memory"] if manifest else []
+        return missing if len(runs) == len(STORY) else [*missing, "three runs in the history"]
+
+    def _find_missing(self, played: _Played) -> list[str]:
+        """Look with a stranger's eyes: what of the promised is not at the local GitHub?"""
+        if played.plan is None or played.plan.work is None:
+            return ["the plan to go on"]
+        evidence = played.evidence
+        if evidence is None:
+            return ["the evidence"]
+        if evidence.pull_request is None:
+            return ["the draft pull request"]
+        base = f"{self.github.url}/acme/billing"
+        pages = (
+            (f"{base}/issues/{played.issue.number}", f"#{evidence.pull_request}"),
+            (f"{base}/pull/{evidence.pull_request}", "Draft"),
+            (f"{base}/pull/{evidence.pull_request}/checks", evidence.title),
+        )
+        missing = [f"“{text}” on {address}" for address, text in pages if text not in _fetch(address)]
+        if len(played.issue.comments) != 1:
+            missing.append(f"exactly one comment on the issue; there are {len(played.issue.comments)}")
+        if evidence.history is None or evidence.history.number is None:
+            missing.append("the run in the endpoint's history")
+        return missing
 
 
-def _run(github: "LocalGitHub", folder: Path, title: str, body: str) -> list[str]:
-    """Run the stages, telling what happens, and return what is missing at the end."""
-    click.echo(f"A local GitHub is at {github.url}; nothing leaves this machine.\n")
-    scene = _seed(github, folder, title, body)
-    digests = {FOLDER: str(scene.documents)}
-    start_stage("plan", scene.environment, digests, quiet=True)
-    plan = _read(scene.documents / PLAN_DOCUMENT, parse_plan)
-    if plan is None or plan.work is None:
-        _say("plan", "did not start: " + (plan.refusal.reason if plan and plan.refusal else "see above"))
-        return ["the plan to go on"]
-    _tell_plan(plan)
-    digests[PLAN_SHA256] = sha256_hex((scene.documents / PLAN_DOCUMENT).read_bytes())
-    start_stage("run", scene.environment, digests, "--checkout", str(scene.checkout), quiet=True)
-    outcome = _read(scene.documents / OUTCOME_DOCUMENT, parse_outcome)
-    if outcome is not None:
-        _tell_outcome(outcome)
-        digests[OUTCOME_SHA256] = sha256_hex((scene.documents / OUTCOME_DOCUMENT).read_bytes())
-    start_stage("publish", scene.environment, digests, quiet=True)
-    evidence = _read(scene.documents / EVIDENCE_DOCUMENT, parse_evidence)
-    if evidence is not None:
-        _tell_evidence(evidence, github, scene)
-    return _find_missing(github, scene, evidence)
-
-
-def _seed(github: "LocalGitHub", folder: Path, title: str, body: str) -> _Scene:
-    from coven_action.emulator.payloads import build_issues_labeled  # noqa: PLC0415 - as above
-
-    root = FILES / "repository"
-    files = {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*")) if path.is_file()}
-    repository = github.seed_repository("acme", "billing", files, description="Invoices of a small shop")
-    world = github.world
-    maintainer = world.add_collaborator(repository, "maintainer", "write")
-    issue = world.open_issue(repository, maintainer, title, body)
-    world.add_labels(repository, issue, [LABEL])
-    world.add_workflow_run(repository, maintainer, run_id=RUN_ID, event="issues")
-    payload = build_issues_labeled(world, repository, issue, world.get_label(repository, LABEL), maintainer)
-    event = folder / "event.json"
-    event.write_text(json.dumps(payload), encoding="utf-8")
-    checkout = folder / "checkout"
-    clone = ("git", "clone", "--quiet", f"{github.url}/acme/billing.git", str(checkout))
-    subprocess.run(clone, check=True, env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)})
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR", "NO_COLOR") if name in os.environ},
-        "HOME": str(folder),
-        "GITHUB_API_URL": github.api_url,
-        "GITHUB_EVENT_NAME": "issues",
-        "GITHUB_EVENT_PATH": str(event),
-        "GITHUB_REPOSITORY": "acme/billing",
-        "GITHUB_REPOSITORY_ID": str(repository.id),
-        "GITHUB_RUN_ATTEMPT": "1",
-        "GITHUB_RUN_ID": str(RUN_ID),
-        "GITHUB_SERVER_URL": github.url,
-        "RUNNER_TEMP": str(folder),
-        ISOLATION: "enforced",
-        TOKEN: world.add_actions_token(repository),
-    }
-    return _Scene(repository, issue, environment, checkout, folder / "documents")
+_ACTS: Final[tuple[Callable[[_Demo], list[str]], ...]] = (_Demo.approve, _Demo.revoke, _Demo.look_back)
 
 
 def _read(path: Path, parse: Callable[[bytes], Any]) -> Any:
     return parse(path.read_bytes()) if path.is_file() else None
-
-
-def _say(name: str, text: str, seconds: float | None = None) -> None:
-    time = f"{seconds:.1f} s" if seconds is not None else ""
-    click.echo(f"{click.style(name.ljust(NAME_WIDTH), bold=True)}{text:<78} {time}".rstrip())
-
-
-def _tell_plan(plan: Plan) -> None:
-    work = plan.work
-    if work is not None:
-        asked = (
-            f'{work.trigger} #{work.thread_number} "{work.text.title}" by {work.asked_by.login} → {work.familiar.id}'
-        )
-        _say("plan", asked, plan.seconds)
-        _say("", f"{work.trust.reason} · branch {work.target.branch}")
-        _say("", work.brief.memory_policy.reason)
-
-
-def _tell_outcome(outcome: Outcome) -> None:
-    seconds = sum(attempt.duration_seconds for attempt in outcome.attempts)
-    changed = ", ".join(outcome.files_changed) or "nothing changed"
-    _say("run", f"{outcome.runtime} runtime · isolation {outcome.isolation.reached} · {changed}", seconds)
-    if outcome.verdict != "worked":
-        for line in outcome.summary.splitlines():
-            _say("", line)
-
-
-def _tell_evidence(evidence: Evidence, github: "LocalGitHub", scene: _Scene) -> None:
-    for verdict in evidence.verdicts:
-        if verdict.refused:
-            _say("verify", f"{verdict.step}: {verdict.finding}")
-    seconds = next((time.seconds for time in evidence.times if time.stage == "publish"), None)
-    if evidence.pull_request_url:
-        _say("publish", f"draft PR  {evidence.pull_request_url}", seconds)
-        _say("", f"Check Run {evidence.pull_request_url}/checks   {evidence.conclusion}: {evidence.title}")
-    else:
-        _say("publish", f"no pull request: {evidence.title}", seconds)
-    _say("", f"comment   {github.url}/acme/billing/issues/{scene.issue.number}")
-
-
-def _find_missing(github: "LocalGitHub", scene: _Scene, evidence: Evidence | None) -> list[str]:
-    """Look with a stranger's eyes: what of the promised is not at the local GitHub?"""
-    if evidence is None:
-        return ["the evidence"]
-    if evidence.pull_request is None:
-        return ["the draft pull request"]
-    base = f"{github.url}/acme/billing"
-    pages = (
-        (f"{base}/issues/{scene.issue.number}", f"#{evidence.pull_request}"),
-        (f"{base}/pull/{evidence.pull_request}", "Draft"),
-        (f"{base}/pull/{evidence.pull_request}/checks", evidence.title),
-    )
-    missing = [f"“{text}” on {address}" for address, text in pages if text not in _fetch(address)]
-    if len(scene.issue.comments) != 1:
-        missing.append(f"exactly one comment on the issue; there are {len(scene.issue.comments)}")
-    return missing
 
 
 def _fetch(address: str) -> str:

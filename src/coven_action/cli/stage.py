@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from coven_action.cli.boundary import build_redactor
+from coven_action.cli.endpoint_ports import connect_for_plan, connect_for_publish
 from coven_action.core.contract.platforms import describe_platform
 from coven_action.core.documents import MAXIMUM_DOCUMENT_BYTES, parse_plan
 from coven_action.core.isolation import LEVELS, IsolationLevel
@@ -20,11 +21,14 @@ from coven_action.core.publication.publication import find_personal_prefix
 from coven_action.core.records import sha256_hex
 from coven_action.core.stage_environment import (
     FOLDER,
+    ID_TOKEN,
+    INSTALLATION_ID,
     ISOLATION,
     MODEL_KEY,
     OUTCOME_SHA256,
     PLAN_SHA256,
     RUNTIME_PATH,
+    STAGE,
     TOKEN,
     filter_environment,
 )
@@ -35,6 +39,7 @@ from coven_action.stages.documents import OUTCOME_DOCUMENT, PLAN_DOCUMENT
 if TYPE_CHECKING:
     from coven_action.adapters.git.publication import GitPublicationRepositories
 
+LARGEST_ID: Final = 2**63 - 1
 MAXIMUM_EVENT_BYTES: Final = 25 * 1024 * 1024
 # Until a sandbox exists, nothing stronger than this is reached; `core.isolation` refuses what demands more.
 REACHED_ISOLATION: Final[IsolationLevel] = "none"
@@ -68,12 +73,13 @@ def plan() -> None:
     from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415 - each stage pays only for its own imports
     from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
     from coven_action.adapters.templates import MarkdownTemplates  # noqa: PLC0415
-    from coven_action.stages.plan import PlanPorts  # noqa: PLC0415
+    from coven_action.stages.plan import Demands, PlanPorts  # noqa: PLC0415
     from coven_action.stages.plan import plan as plan_stage  # noqa: PLC0415
 
     context, job = parse_job_context(os.environ), ActionsJob()
     api = _LazyGitHub(context, os.environ)
     documents = DocumentFolder(find_folder(os.environ, context))
+    redactor, repositories = build_redactor(os.environ), _build_repositories(context, documents.folder, os.environ)
     ports = PlanPorts(
         clock=SystemClock(),
         documents=documents,
@@ -81,10 +87,17 @@ def plan() -> None:
         writer=api,
         renderer=MarkdownTemplates(),
         job=job,
-        redactor=build_redactor(os.environ),
-        trees=_build_repositories(context, documents.folder, os.environ),
+        redactor=redactor,
+        trees=repositories,
+        connect=connect_for_plan(os.environ, redactor),
+        witness=repositories.open_witness(documents.folder),
     )
-    decided = plan_stage(context, _load_event(os.environ), isolation=_demanded_isolation(os.environ), ports=ports)
+    demands = Demands(
+        isolation=_demanded_isolation(os.environ),
+        one_job=os.environ.get(STAGE) == "all",
+        installation_id=_read_installation_id(os.environ),
+    )
+    decided = plan_stage(context, _load_event(os.environ), demands=demands, ports=ports)
     refusal = decided.refusal
     said = f"{refusal.reason} {refusal.remedy}" if refusal else f"plan: {decided.decision}"
     job.notice(ports.redactor.redact(said))
@@ -142,14 +155,17 @@ def publish() -> None:
 
     context, environment = parse_job_context(os.environ), os.environ
     documents = DocumentFolder(find_folder(environment, context))
+    redactor, repositories = build_redactor(environment), _build_repositories(context, documents.folder, environment)
     ports = PublishPorts(
         clock=SystemClock(),
         documents=documents,
-        repositories=_build_repositories(context, documents.folder, environment),
+        repositories=repositories,
         writer=_LazyGitHub(context, environment),
         renderer=MarkdownTemplates(),
         job=ActionsJob(),
-        redactor=build_redactor(environment),
+        redactor=redactor,
+        connect=connect_for_publish(environment, redactor, folder=documents.folder, task=context.task),
+        witness=repositories.open_witness(documents.folder),
     )
     digests = Digests(plan=environment.get(PLAN_SHA256) or None, outcome=environment.get(OUTCOME_SHA256) or None)
     sys.exit(publish_stage(context.task, digests=digests, ports=ports))
@@ -166,7 +182,9 @@ def run_all(checkout: Path | None) -> None:
 
 def run_stages(environment: Mapping[str, str], folder: Path, *, checkout: Path | None) -> int:
     """Run the three stages as processes and return the exit code of the last one that mattered."""
-    code = start_stage("plan", environment, {FOLDER: str(folder)})
+    # An endpoint is refused in one job, so nobody here has any use for what asks for ID tokens.
+    environment = {name: value for name, value in environment.items() if name not in ID_TOKEN}
+    code = start_stage("plan", environment, {FOLDER: str(folder), STAGE: "all"})
     if code:
         return code
     plan_data = _read_own(folder / PLAN_DOCUMENT)
@@ -232,6 +250,15 @@ def _build_repositories(
     git = Git(folder / "git", environment.get("PATH", os.defpath))
     remote_url = f"{context.server.server_url}/{context.repository}.git"
     return GitPublicationRepositories(git, remote_url, get_token(environment))
+
+
+def _read_installation_id(environment: Mapping[str, str]) -> int | None:
+    given = environment.get(INSTALLATION_ID, "")
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit() and 0 < int(given) <= LARGEST_ID):
+        raise EnvironmentFault("installation-id", "The input installation-id is no number of an App's installation.")
+    return int(given)
 
 
 def _demanded_isolation(environment: Mapping[str, str]) -> IsolationLevel:

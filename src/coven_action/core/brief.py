@@ -113,10 +113,14 @@ def build_brief(
     )
 
 
-def build_memory_facts(repository: Repository, target: Target, trust_scope: TrustScope) -> MemoryFacts:
+def build_memory_facts(
+    repository: Repository, target: Target, trust_scope: TrustScope, installation_id: int | None = None
+) -> MemoryFacts:
     """Return what the memory policy of a run is decided from: ids, names, the branch, and the lowest trust."""
     return MemoryFacts(
-        tenant=TenantScope(account_id=repository.owner.id, account_login=repository.owner.login),
+        tenant=TenantScope(
+            account_id=repository.owner.id, account_login=repository.owner.login, installation_id=installation_id
+        ),
         repository=RepositoryScope(
             repository_id=repository.id,
             owner=repository.owner.login,

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from coven_action.core.contract.contract import Brief
 from coven_action.core.contract.usage import Usage
+from coven_action.core.endpoint.planned import HistoryEvidence, PlannedHistory
 from coven_action.core.memory.evidence import MemoryEvidence
 from coven_action.core.memory.hand_off import MemoryHandOff
 from coven_action.core.memory.selection import PlannedMemory
@@ -124,6 +125,7 @@ class Work(Record):
     labels: tuple[str, ...]
     brief: Brief
     memory: PlannedMemory = PlannedMemory()
+    history: PlannedHistory | None = None
     isolation_demanded: Literal["enforced", "partial", "none"]
     configuration_sha256: Sha256
     status_comment_id: int | None
@@ -293,6 +295,7 @@ class Evidence(Record):
     statistics: DiffStatistics
     isolation: Isolation | None
     memory: MemoryEvidence | None
+    history: HistoryEvidence | None = None
     fault: Fault | None
     notes: tuple[str, ...]
     base_sha: Sha | None

@@ -23,6 +23,7 @@ from coven_action.hosted.metrics import Measuring
 from coven_action.hosted.problems import Problem, explain_store
 from coven_action.hosted.routes import accounts, health, memory, runs
 from coven_action.hosted.settings import Settings
+from coven_action.hosted.shortcuts import Shortcuts
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import KeyReused, Store, StoreUnavailable
 from coven_action.hosted.sweeper import keep_sweeping
@@ -77,6 +78,7 @@ def build_routes(**options: Any) -> FastAPI:
         generate_unique_id_function=_name_operation,
         **options,
     )
+    app.router.routes.append(Shortcuts(route for router in ROUTERS for route in router.routes))
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign] # FastAPI's own way to replace it

@@ -136,7 +136,7 @@ def read_key(request: Request, document: Record, route: str) -> IdempotencyKey:
     if not _KEY.fullmatch(key):
         raise Problem("idempotency-key-missing")
     precondition = request.headers.get("if-match", "")
-    return IdempotencyKey(route, key, build_fingerprint(request.url.path, precondition, document))
+    return IdempotencyKey(route, key, build_fingerprint(request.scope["path"], precondition, document))
 
 
 def answer(document: Record, *, status: int = _OK, headers: dict[str, str] | None = None) -> Response:

@@ -5,14 +5,17 @@ configuration says `hosted.required`, or limits the tasks of a day; then a count
 the first failure of a stage nothing more is asked in it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+from coven_action.core.configuration.config import Config
 from coven_action.core.configuration.document import Hosted
 from coven_action.core.configuration.endpoint_urls import render_oversight_url
+from coven_action.core.documents import TaskIdentity
 from coven_action.core.endpoint.outbox import build_key
-from coven_action.core.endpoint.planned import PlannedHistory
+from coven_action.core.endpoint.planned import PlannedHistory, parse_witness
 from coven_action.core.endpoint.wire import (
     Admission,
     AuditHead,
@@ -26,7 +29,8 @@ from coven_action.core.endpoint.wire import (
 from coven_action.core.memory.grants import EndpointGrant
 from coven_action.core.records import Record
 from coven_action.core.refusals import Refusal
-from coven_action.errors import Error
+from coven_action.errors import ConfigError, Error
+from coven_action.stages.ports import Witness
 
 T = TypeVar("T")
 
@@ -72,8 +76,105 @@ class History(Protocol):
         ...
 
 
-class PlanConversation:
-    """What `plan` asks, step by step; once a step has failed the others answer with nothing.
+def check_jobs(config: Config, *, one_job: bool) -> None:
+    """Refuse an endpoint in a job where a familiar works: whoever may ask for ID tokens there speaks in the job's name.
+
+    Raises:
+        ConfigError: `hosted-needs-separate-jobs`.
+    """
+    if config.hosted is not None and one_job:
+        raise ConfigError(
+            "hosted-needs-separate-jobs", "The configuration names an endpoint, and this job runs every stage."
+        )
+
+
+class ConversationPorts(Protocol):
+    """What a conversation needs of the outside world."""
+
+    @property
+    def connect(self) -> Callable[[Hosted], History]:
+        """Return the endpoint that a configuration names."""
+        ...
+
+    @property
+    def witness(self) -> Witness:
+        """Return where the runs keep the newest head."""
+        ...
+
+
+@contextmanager
+def open_conversation(config: Config, task: TaskIdentity, *, ports: ConversationPorts) -> "Iterator[PlanConversation]":
+    """Open `plan`'s conversation with the endpoint; where none is configured, nothing is asked of anybody."""
+    hosted = config.hosted
+    if hosted is None:
+        yield NoConversation()
+        return
+    try:
+        witness = parse_witness(ports.witness.read(), hosted.url)
+    except Error:
+        witness = None  # the log is compared by the next run that can read what was kept
+    conversation = EndpointConversation(
+        hosted,
+        per_day=config.limits.per_day,
+        task=(task.repository_id, task.run_id, task.run_attempt),
+        history=ports.connect(hosted),
+        witness=witness,
+    )
+    try:
+        yield conversation
+    finally:
+        conversation.close()
+
+
+class PlanConversation(Protocol):
+    """What `plan` asks of the endpoint, step by step."""
+
+    per_day: int | None
+
+    def describe(self, *, public: bool) -> PlannedHistory | None:
+        """Return what the later stages have to know, once the conversation is over."""
+        ...
+
+    def ask_grant(self) -> EndpointGrant | None:
+        """Return what is granted of memory; None where nothing was answered."""
+        ...
+
+    def ask_admission(self, report: RunReport) -> Refusal | None:
+        """Ask whether the run may work now. None: it may."""
+        ...
+
+    def ask_bundle(self, request: BundleRequest) -> tuple[BundleEntry, ...]:
+        """Return the entries that suit the task."""
+        ...
+
+
+class NoConversation:
+    """The conversation where no endpoint is configured."""
+
+    per_day: int | None = None
+
+    def describe(self, *, public: bool) -> PlannedHistory | None:
+        """Return that there is nothing to know."""
+        del public
+        return None
+
+    def ask_grant(self) -> EndpointGrant | None:
+        """Return that nothing was answered."""
+        return None
+
+    def ask_admission(self, report: RunReport) -> Refusal | None:
+        """Let the run work: nobody counts."""
+        del report
+        return None
+
+    def ask_bundle(self, request: BundleRequest) -> tuple[BundleEntry, ...]:
+        """Return nothing."""
+        del request
+        return ()
+
+
+class EndpointConversation:
+    """The conversation with an endpoint; once a step has failed the others answer with nothing.
 
     Args:
         hosted: The endpoint, from the configuration of the default branch.
@@ -93,7 +194,7 @@ class PlanConversation:
         witness: AuditHead | None,
     ) -> None:
         self._hosted = hosted
-        self._per_day = per_day
+        self.per_day = per_day
         self._task = task
         self._history = history
         self._witness = witness
@@ -126,7 +227,7 @@ class PlanConversation:
     def _decline_unread(self) -> Refusal | None:
         """Decline where the configuration asks for an answer; otherwise the run goes on without one."""
         needed = "hosted.required is set" if self._hosted.required else "limits.per_day is set"
-        if not self._hosted.required and self._per_day is None:
+        if not self._hosted.required and self.per_day is None:
             return None
         said = self._trouble.message if self._trouble else "it gave no answer."
         return Refusal(
@@ -157,9 +258,12 @@ class PlanConversation:
         bundle = self._ask(lambda: self._history.fetch_bundle(request, key))
         return bundle.entries if bundle is not None else ()
 
-    def close(self) -> PlannedHistory:
-        """End the session and return what the later stages have to know."""
+    def close(self) -> None:
+        """End the session."""
         self._history.close()
+
+    def describe(self, *, public: bool) -> PlannedHistory:
+        """Return what the later stages have to know."""
         session, admission = self._session, self._admission
         number = admission.number if admission else None
         warnings = list(admission.warnings if admission else ())
@@ -174,7 +278,9 @@ class PlanConversation:
             if number is not None
             else None,
             warnings=tuple(warnings),
+            public=public,
             seal_key=session.seal_key if session else "",
+            kept=self._witness,
             witness=session.witness if session else self._witness,
             witnessed=session.witnessed if session else None,
         )

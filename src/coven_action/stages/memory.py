@@ -5,16 +5,17 @@ starts from. Nothing of an agent is ever written to memory here: a proposal beco
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Final
 
 from coven_action.core.configuration.config import Config
 from coven_action.core.documents import Outcome, Target, Work
-from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES
+from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES, ReadFile
 from coven_action.core.memory.entry_parsing import MAX_FILE_BYTES
 from coven_action.core.memory.evidence import MemoryEvidence, build_memory_evidence
+from coven_action.core.memory.grants import EndpointGrant
 from coven_action.core.memory.hand_off import (
     MAX_HAND_OFF_BYTES,
     MEMORY_HAND_OFF_FILE,
@@ -40,10 +41,11 @@ PROPOSED_FOLDER: Final = "proposed-memory"
 
 @dataclass(frozen=True, slots=True)
 class PlannedPolicy:
-    """The policy of a run, and what it lets the run read."""
+    """The policy of a run, what it lets the run read, and the tree in which citations are looked up."""
 
     policy: MemoryPolicy
     selection: Selection
+    read_file: ReadFile = field(default=lambda _: None)
 
 
 def plan_memory(
@@ -52,28 +54,46 @@ def plan_memory(
     config: Config,
     target: Target,
     *,
+    grant: EndpointGrant | None,
     default_sha: str,
     today: date,
     source: TreeSource,
     documents: Documents,
     redactor: Redactor,
 ) -> PlannedPolicy:
-    """Decide the policy and select the entries. Where memory is off, nothing is fetched or read."""
-    if not config.memory.enabled:
-        return PlannedPolicy(decide_memory_policy(facts, settings=config.memory, trust=trust.memory), Selection())
+    """Decide the policy and select the entries. Where memory is off, nothing is fetched or read.
+
+    Args:
+        facts: What GitHub says about the run.
+        trust: Of everything that feeds it.
+        config: Of the default branch.
+        target: What is worked on.
+        grant: What the endpoint grants, where the configuration names one and it answered.
+        default_sha: The default branch's newest commit.
+        today: The day.
+        source: Fetches commits.
+        documents: Where they go.
+        redactor: Finds secrets.
+    """
+    hosted = config.hosted is not None
+    policy = decide_memory_policy(
+        facts, settings=config.memory, trust=trust.memory, hosted=hosted, endpoint_grant=grant
+    )
+    if not policy.enabled:
+        return PlannedPolicy(policy, Selection())
     commits = tuple(dict.fromkeys((default_sha, target.base_sha)))
     trees = source.fetch(documents.make_folder(TREES_FOLDER), commits)
     files = _read_memory(trees, default_sha)
     revoked = find_revocations(files).list_denied(facts.repository.repository_id or 0)
-    policy = decide_memory_policy(facts, settings=config.memory, trust=trust.memory, revoked=revoked)
-    selection = select_entries(
-        files,
-        policy,
-        today=today,
-        read_file=lambda path: trees.read_file(target.base_sha, path, MAX_CITED_FILE_BYTES),
-        redactor=redactor,
+    policy = decide_memory_policy(
+        facts, settings=config.memory, trust=trust.memory, hosted=hosted, endpoint_grant=grant, revoked=revoked
     )
-    return PlannedPolicy(policy, selection)
+
+    def read_file(path: str) -> bytes | None:
+        return trees.read_file(target.base_sha, path, MAX_CITED_FILE_BYTES)
+
+    selection = select_entries(files, policy, today=today, read_file=read_file, redactor=redactor)
+    return PlannedPolicy(policy, selection, read_file)
 
 
 def _read_memory(trees: Trees, commit: str) -> dict[str, bytes | None]:

@@ -3,12 +3,14 @@
 It reads the event and asks GitHub. Of GitHub it changes only the acknowledgement: the status comment and the one-shot label.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from coven_action.core.brief import build_brief, build_memory_facts, freeze_text
 from coven_action.core.configuration.config import Config
+from coven_action.core.configuration.document import Hosted
 from coven_action.core.configuration.mistakes import render_mistakes
 from coven_action.core.configuration.parsing import parse_config
 from coven_action.core.contract.coven_code import audit_instruction
@@ -21,7 +23,11 @@ from coven_action.core.documents import (
     Work,
     write_document,
 )
+from coven_action.core.endpoint.bundle_selection import add_bundle
+from coven_action.core.endpoint.reports import build_bundle_request, build_run_report
 from coven_action.core.isolation import IsolationLevel
+from coven_action.core.memory.grants import EndpointGrant
+from coven_action.core.memory.policy import MemoryFacts
 from coven_action.core.publication.status_marker import Status
 from coven_action.core.records import format_time, sha256_hex
 from coven_action.core.redaction.redactor import Redactor
@@ -37,8 +43,9 @@ from coven_action.stages.asking import check_edits, find_run_trust, find_trust
 from coven_action.stages.declining import Declined, accept, decline_for
 from coven_action.stages.documents import PLAN_DOCUMENT
 from coven_action.stages.faults import explain_exception
+from coven_action.stages.history import History, PlanConversation, check_jobs, open_conversation
 from coven_action.stages.memory import PlannedPolicy, plan_memory
-from coven_action.stages.ports import Clock, Documents, GitHubReader, GitHubWriter, Job, Renderer, TreeSource
+from coven_action.stages.ports import Clock, Documents, GitHubReader, GitHubWriter, Job, Renderer, TreeSource, Witness
 from coven_action.stages.status_comment import ThreadStatus, build_failed_status
 from coven_action.stages.targeting import find_target
 
@@ -58,15 +65,32 @@ class PlanPorts:
     job: Job
     redactor: Redactor
     trees: TreeSource
+    connect: Callable[[Hosted], History]
+    witness: Witness
 
 
-def plan(context: JobContext, payload: Any, *, isolation: IsolationLevel, ports: PlanPorts) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What the workflow says of itself.
+
+    Args:
+        isolation: The level it demands.
+        one_job: Whether all stages run in this job.
+        installation_id: Of the customer's own App, where its workflow uses one.
+    """
+
+    isolation: IsolationLevel
+    one_job: bool = False
+    installation_id: int | None = None
+
+
+def plan(context: JobContext, payload: Any, *, demands: Demands, ports: PlanPorts) -> Plan:
     """Decide, write `plan.json`, acknowledge, and return the plan.
 
     Args:
         context: The job.
         payload: The decoded webhook payload.
-        isolation: The level the workflow demands.
+        demands: What the workflow says of itself.
         ports: The outside world.
 
     Raises:
@@ -75,7 +99,7 @@ def plan(context: JobContext, payload: Any, *, isolation: IsolationLevel, ports:
     session = _Session(context, ports, ports.clock.now())
     event = parse_event(context.event_name, payload)
     try:
-        decided = session.decide(accept(event), isolation)
+        decided = session.decide(accept(event), demands)
     except Declined as declined:
         decided = session.decline(event, declined.refusal)
     except Exception as error:  # told like any other failure, and raised: a bug ends at the error boundary
@@ -107,10 +131,11 @@ class _Session:
         self.started = started
         self.status = ThreadStatus(ports.reader, ports.writer, ports.renderer, ports.redactor)
 
-    def decide(self, event: TriggerEvent, isolation: IsolationLevel) -> Plan:
+    def decide(self, event: TriggerEvent, demands: Demands) -> Plan:
         reader, task = self.ports.reader, self.context.task
         self._check_repository(event)
         config, sha, digest = self._load_config(event)
+        check_jobs(config, one_job=demands.one_job)
         decline_for(decide_sender(event.sender, allow_bots=config.allow_bots))
         route = accept(decide_route(event, config))
         trust = accept(find_trust(event, reader))
@@ -126,9 +151,15 @@ class _Session:
             find_run_trust(event, trust, text.author, context=self.context, config=config, reader=reader)
         )
         target = accept(find_target(event, thread, task, default_sha=sha, reader=reader))
-        memory = self._plan_memory(event, run_trust, config, target, sha)
-        chosen = _Decided(config, digest, route, run_trust, text, target, memory)
-        work = self._build_work(event, thread, chosen, isolation)
+        with open_conversation(config, task, ports=self.ports) as conversation:
+            facts = build_memory_facts(event.repository, target, run_trust.scope, demands.installation_id)
+            memory = self._plan_memory(facts, run_trust, config, target, sha, conversation.ask_grant())
+            chosen = _Decided(config, digest, route, run_trust, text, target, memory)
+            work = self._build_work(event, thread, chosen, demands.isolation)
+            work = self._ask_admission(work, memory, conversation)
+        work = work.model_copy(
+            update={"history": conversation.describe(public=event.repository.visibility == "public")}
+        )
         comment_id = self._acknowledge(work)
         if event.label is not None:
             self.ports.writer.remove_label(event.thread_number, event.label)
@@ -156,14 +187,34 @@ class _Session:
             )
         return parse_config(_decode(data), path=CONFIG_PATH), sha, sha256_hex(data)
 
+    def _ask_admission(self, work: Work, memory: PlannedPolicy, conversation: PlanConversation) -> Work:
+        """Ask the endpoint whether the run may work, and for the entries that suit it."""
+        report = build_run_report(
+            self._build("proceed", work=work), work, per_day=conversation.per_day, now=self.started
+        )
+        decline_for(conversation.ask_admission(report))
+        request = build_bundle_request(work)
+        entries = conversation.ask_bundle(request) if memory.policy.enabled else ()
+        known = add_bundle(
+            work.memory, entries, memory.policy, read_file=memory.read_file, redactor=self.ports.redactor
+        )
+        return work.model_copy(update={"memory": known})
+
     def _plan_memory(
-        self, event: TriggerEvent, trust: RunTrust, config: Config, target: Target, default_sha: str
+        self,
+        facts: MemoryFacts,
+        trust: RunTrust,
+        config: Config,
+        target: Target,
+        default_sha: str,
+        grant: EndpointGrant | None,
     ) -> PlannedPolicy:
         planned = plan_memory(
-            build_memory_facts(event.repository, target, trust.scope),
+            facts,
             trust,
             config,
             target,
+            grant=grant,
             default_sha=default_sha,
             today=self.started.date(),
             source=self.ports.trees,

@@ -162,6 +162,18 @@ class GitHubWriter(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """Where the runs of a repository keep, for one another, the newest head of the endpoint's audit log."""
+
+    def read(self) -> bytes | None:
+        """Return what was kept last; None where nothing was."""
+        ...
+
+    def write(self, document: Redacted) -> None:
+        """Keep a document in place of the last one."""
+        ...
+
+
 class Workspace(Protocol):
     """The folder the runtime works in: our own clone, watched through a git directory that the runtime never sees."""
 

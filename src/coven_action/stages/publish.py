@@ -4,8 +4,10 @@ It works in a clone of its own and executes nothing of the agent's. Whatever goe
 names the stage: nothing concludes well by default. Rendering happens first, redaction last, and what leaves is `Redacted`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from coven_action.core.documents import (
     MAXIMUM_DOCUMENT_BYTES,
@@ -21,6 +23,7 @@ from coven_action.core.documents import (
     parse_plan,
 )
 from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES
+from coven_action.core.memory.evidence import settle_proposals
 from coven_action.core.publication.endings import ENDINGS, Ending, EndingRule, decide_ending
 from coven_action.core.publication.publication import build_rows
 from coven_action.core.records import format_time, sha256_hex
@@ -43,6 +46,7 @@ from coven_action.stages.examining import ExaminePorts, Observed, examine
 from coven_action.stages.faults import build_fault, explain_exception, is_bug
 from coven_action.stages.memory import PROPOSED_FOLDER, JudgedMemory, judge_memory, write_proposed_files
 from coven_action.stages.publishing import Publishing
+from coven_action.stages.reporting import Reporting
 from coven_action.stages.telling import Progress, PublishPorts, Telling
 
 
@@ -101,6 +105,15 @@ class _Session:
         self.started = ports.clock.now()
         self.progress = Progress()
         self.telling = Telling(plan, work, self.progress, ports)
+        self.reporting = Reporting(
+            plan,
+            work.history,
+            connect=ports.connect,
+            witness=ports.witness,
+            clock=ports.clock,
+            job=ports.job,
+            redactor=ports.redactor,
+        )
         self.publishing = Publishing(plan, work, self.progress, self.telling, ports)
         self.said: Outcome | None = None
         self.memory: JudgedMemory | None = None
@@ -117,7 +130,9 @@ class _Session:
             self.kept_patch = self._take_patch()
             ending, self.fault = self._proceed(outcome_digest)
             # The Check Run names the digest of the evidence it was rendered from: that evidence stands unless a fault followed.
-            self._tell(self.evidence or self._build_evidence(ending, self.fault), ENDINGS[ending])
+            evidence = self.evidence or self._build_evidence(ending, self.fault)
+            self._tell(evidence, ENDINGS[ending])
+            self._report(evidence)
         except Exception as error:  # told by every way that is left; a bug goes on to the error boundary
             self._tell_failure(error)
             if is_bug(error):
@@ -211,11 +226,19 @@ class _Session:
         self.memory = judge_memory(self.work, said, read_file, self.ports.redactor)
 
     def _propose_memory(self) -> None:
-        """Leave proposed memory as files, published or not; not beside a secret, which may be in any word of that run."""
+        """Propose to the endpoint, or leave files, published or not; not beside a secret, which may be in any word."""
         if self.memory is None or not self.memory.evidence.proposed:
             return
         if self.observed.secrets:
-            self.notes.append("The proposed memory is not kept as files, since the run's result holds a secret.")
+            kept = "proposed to the endpoint" if self.reporting.is_on else "kept as files"
+            self.notes.append(f"The proposed memory is not {kept}, since the run's result holds a secret.")
+            return
+        if self.reporting.is_on:
+            number = self.progress.pull_request.number if self.progress.pull_request else None
+            statuses = self.reporting.propose(self.memory.evidence, pull_request=number)
+            self.memory = replace(
+                self.memory, evidence=settle_proposals(self.memory.evidence, [each.state for each in statuses])
+            )
             return
         write_proposed_files(
             self.memory,
@@ -271,6 +294,7 @@ class _Session:
             statistics=self.observed.statistics,
             isolation=outcome.isolation if outcome else None,
             memory=self.memory.evidence if self.memory else None,
+            history=self.reporting.build_evidence(),
             fault=fault,
             notes=(*(outcome.hand_off_notes if outcome else ()), *self.notes),
             base_sha=target.base_sha,
@@ -298,6 +322,15 @@ class _Session:
         for tell in self.telling.ways(evidence, rule):
             tell()
 
+    def _report(self, evidence: Evidence) -> None:
+        """Tell the endpoint how it ended, which people know by now."""
+        self.reporting.finish(
+            evidence,
+            evidence_sha256=self.telling.find_digest(evidence),
+            outcome=self.progress.outcome,
+            thread_url=f"{self.plan.repository_url}/issues/{self.work.thread_number}",
+        )
+
     def _tell_failure(self, error: Exception) -> None:
         """Say that it failed by every way that is left: one that fails as well is named in the log and stops no other."""
         if self.fault is None:
@@ -305,7 +338,9 @@ class _Session:
         else:
             self.notes.append(f"The failure could not be told everywhere: {explain_exception(error)}")
         evidence = self._build_evidence(Ending.FAULT, self.fault)
-        for tell in (self._forget_evidence, *self.telling.ways(evidence, ENDINGS[Ending.FAULT])):
+        told = self.telling.ways(evidence, ENDINGS[Ending.FAULT])
+        ways: list[Callable[[], None]] = [self._forget_evidence, *told, partial(self._report, evidence)]
+        for tell in ways:
             try:
                 tell()
             except Exception as second:  # noqa: BLE001 - it must not hide the first one, nor keep the others from being told

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from coven_action.core.documents import Evidence, Outcome, Plan, Work
+from coven_action.core.endpoint.planned import PlannedHistory
 from coven_action.core.platform_limits import CHECK_SUMMARY, COMMENT_BODY, PULL_REQUEST_BODY, STEP_SUMMARY_BYTES
 from coven_action.core.publication.endings import ENDINGS, Ending, EndingRule
 from coven_action.core.publication.status_marker import Status, render_marker
@@ -20,7 +21,8 @@ from coven_action.core.sanitising.sanitiser import cut_text
 from coven_action.core.verification.verification import find_refusal
 from coven_action.errors import GitHubError
 from coven_action.stages.documents import EVIDENCE_DOCUMENT
-from coven_action.stages.ports import Clock, Documents, GitHubWriter, Job, PublicationRepositories, Renderer
+from coven_action.stages.history import History
+from coven_action.stages.ports import Clock, Documents, GitHubWriter, Job, PublicationRepositories, Renderer, Witness
 
 CUT_NOTE: Final = "\n\n*Cut here: GitHub shows no more. The rest is in the run's artifacts.*\n"
 # Room for our own last lines when a text has to be cut.
@@ -39,6 +41,8 @@ class PublishPorts:
     renderer: Renderer
     job: Job
     redactor: Redactor
+    connect: Callable[[PlannedHistory], History]
+    witness: Witness
 
 
 @dataclass(slots=True)
@@ -109,6 +113,10 @@ class Telling:
         if self.rendered is None or self.rendered[0] is not evidence:
             self.rendered = evidence, render_redacted(evidence, self.ports.redactor).encode()
         return self.rendered[1]
+
+    def find_digest(self, evidence: Evidence) -> str:
+        """Return the SHA-256 of `evidence.json`."""
+        return sha256_hex(self._render_evidence(evidence))
 
     def _annotate(self, evidence: Evidence) -> None:
         if evidence.fault is not None:

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from coven_action.adapters.sandbox.inside import entry
-from coven_action.core.sandbox.request import render_order
+from coven_action.core.sandbox.request import START, render_order
 from tests.sandboxes import missing
 
-ENTRY = Path(entry.__file__)
+PROGRAMS = Path(entry.__file__).parent
 
 
 def start(folder, order, *argv, mark="--"):
     path = folder / "order"
     path.write_bytes(order if isinstance(order, bytes) else render_order(tuple(order)))
     return subprocess.run(
-        [sys.executable, "-I", "-S", ENTRY, path, mark, *argv],
+        [sys.executable, "-I", "-S", "-c", START, PROGRAMS, path, mark, *argv],
         env={"STRAY": "1"},
         capture_output=True,
         text=True,
@@ -31,6 +31,20 @@ def test_the_program_gets_the_environment_of_the_order_and_no_other(tmp_path):
     done = start(tmp_path, [("env", "PATH=/usr/bin:/bin"), ("env", "A=x=y\nz")], "env")
 
     assert (done.returncode, done.stdout) == (0, "PATH=/usr/bin:/bin\nA=x=y\nz\n")
+
+
+def test_no_signal_is_ignored_for_the_program(tmp_path):
+    done = start(tmp_path, [("env", "PATH=/usr/bin:/bin")], "grep", "SigIgn", "/proc/self/status")
+
+    assert done.stdout.split() == ["SigIgn:", "0" * 16]
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 5", 5), ("kill -9 $$", 137), ("kill -TERM $$", 143), ("true", 0)])
+@pytest.mark.parametrize("first", [[("first", "")], []], ids=["first", "itself"])
+def test_it_ends_as_the_program_does(tmp_path, script, code, first):
+    done = start(tmp_path, first, "/bin/sh", "-c", script)
+
+    assert done.returncode == (code if first or code < 128 else 128 - code)
 
 
 def test_it_starts_in_the_folder(tmp_path):
@@ -94,7 +108,7 @@ def test_without_a_program_nothing_starts(tmp_path, mark, argv):
 
 def test_without_an_order_nothing_starts(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-I", "-S", ENTRY, tmp_path / "none", "--", "/bin/echo", "started"],
+        [sys.executable, "-I", "-S", "-c", START, PROGRAMS, tmp_path / "none", "--", "/bin/echo", "started"],
         capture_output=True,
         text=True,
         check=False,

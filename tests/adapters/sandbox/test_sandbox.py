@@ -82,6 +82,23 @@ def test_a_program_that_is_not_there_is_told(sandbox, base):
     assert "no-such-program cannot be started" in output
 
 
+def test_the_first_process_hears_no_signal_from_inside(base):
+    script = "for number in INT TERM KILL HUP; do kill -$number 1; done; echo still here"
+
+    ended, output = run(get_sandbox("bubblewrap"), base, "sh", "-c", script)
+
+    assert (output, ended.process.exit_code) == ("still here\n", 0)
+
+
+def test_the_end_of_an_orphan_is_not_the_end(base):
+    # The program reads the end of what the orphan held open, so that it goes on after the orphan's end.
+    script = "mkfifo ended; (sh -c 'exec 3>ended; exit 7' &) ; read -r line <ended; sleep 0.1; echo after; exit 3"
+
+    ended, output = run(get_sandbox("bubblewrap"), base, "sh", "-c", script)
+
+    assert (output, ended.process.exit_code) == ("after\n", 3)
+
+
 def test_what_is_bound_for_reading_cannot_be_written(sandbox, base):
     (base / "given").mkdir()
     (base / "given/file").write_text("as it was\n")
@@ -175,7 +192,9 @@ def test_without_a_gateway_nobody_listens(base):
     assert output == "111\n"
 
 
-@pytest.mark.parametrize("path", ["/file", "/dev/file", "/etc/file", "/run/file", "/proc/sys/kernel/core_pattern"])
+@pytest.mark.parametrize(
+    "path", ["/file", "/dev/file", "/etc/file", "/etc/passwd", "/run/file", "/proc/sys/kernel/core_pattern"]
+)
 @pytest.mark.parametrize("backend", ["bubblewrap", "root-bubblewrap"])
 def test_nothing_but_the_folder_and_temporary_files_can_be_written(base, backend, path):
     if backend == "root-bubblewrap" and os.geteuid() != 0:
@@ -293,6 +312,7 @@ def read_or_nothing(path):
 
 def test_what_an_interrupted_run_left_is_swept(base):
     (base / "coven-sandbox-x/told").mkdir(parents=True)
+    (base / "coven-probe-x/workspace").mkdir(parents=True)
     (base / "kept").mkdir()
 
     sweep(base)

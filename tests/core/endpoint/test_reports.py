@@ -22,7 +22,6 @@ from coven_action.core.memory.entries import Citation
 from coven_action.core.memory.evidence import MemoryEvidence, ProposedEntry, ReadEntry
 from coven_action.core.publication.endings import Ending
 from coven_action.error_codes import CODES
-from tests.core.memory.values import policy
 from tests.core.samples import build_evidence, build_plan, build_work
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -32,8 +31,7 @@ USAGE = Usage(input_tokens=5)
 
 
 def build(work=None, **changes):
-    facts = {"per_day": None, "now": NOW, "run_url": "https://github.com/acme/billing/actions/runs/7", **changes}
-    return build_run_report(build_plan(), work or build_work(), policy(), **facts)
+    return build_run_report(build_plan(), work or build_work(), **{"per_day": None, "now": NOW, **changes})
 
 
 def test_a_run_is_reported_with_its_thread_its_policy_and_its_links():
@@ -41,7 +39,7 @@ def test_a_run_is_reported_with_its_thread_its_policy_and_its_links():
 
     assert report.thread == f"issue-{work.thread_number}"
     assert report.familiar == work.familiar.id
-    assert report.memory_policy == policy()
+    assert report.memory_policy == work.brief.memory_policy
     assert report.per_day == 20
     assert report.lease_seconds == work.limits.time_seconds + AFTERWARDS_SECONDS
     assert report.links["thread"].endswith(f"/issues/{work.thread_number}")

@@ -176,6 +176,7 @@ def test_text_of_exactly_the_largest_size_is_kept():
         )),
         ("kind: fact\nkind: fact", '3:1 duplicate-key the key "kind" is written twice / first written in line 2; keep one'),
         ("kind: fact\nexpires: soon", '3:10 invalid-value expires is "soon"; write a date such as 2027-01-31'),
+        ("kind: fact\nexpires: 2027-01-311", '3:10 invalid-value expires is "2027-01-311"; write a date such as 2027-01-31'),
         ("kind: fact\nexpires: 2027-02-30", '3:10 invalid-value expires is "2027-02-30", a day that does not exist'),
         ("kind: fact\nexpires: [a]", "3:10 wrong-type expires is a list; write a date such as 2027-01-31"),
         ("kind: &a fact", '2:7 yaml-feature the anchor "&a" is not allowed here / remove it'),
@@ -201,6 +202,23 @@ def test_a_wrong_key_is_told_with_its_place(line, expected):
 )
 def test_a_source_is_a_run_or_a_person(source, expected):
     assert any(expected in told for told in _tell(entry(source=source)))
+
+
+def test_a_source_that_names_both_or_is_no_mapping_is_told_once():
+    assert _tell(entry(source="{person: ada, run: 1}")) == [
+        (
+            "3:9 invalid-value source names a run or a person, one of them / "
+            "write `person: login`, or `run: id` with its `pull_request: number`"
+        )
+    ]
+    assert _tell(entry(source="ada")) == ['3:9 wrong-type source is "ada"; write a mapping']
+    assert _tell(entry(source="")) == ["3:8 wrong-type source is empty; write a mapping"]
+
+
+def test_a_path_that_is_no_text_is_told():
+    cited = f'{{path: [a], start: 1, end: 1, sha256: "{SHA}"}}'
+
+    assert _tell(entry(citation=cited)) == ["5:12 wrong-type citations[0].path is a list; write text"]
 
 
 @pytest.mark.parametrize(

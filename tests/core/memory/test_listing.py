@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from typing import get_args
 
 import pytest
 
 from coven_action.core.memory.entries import build_reader
 from coven_action.core.memory.keys import REVOKED_PATH, build_entry_id
 from coven_action.core.memory.listing import (
+    State,
     build_document,
     list_entries,
     render_entry_for_people,
@@ -58,6 +60,10 @@ def test_every_entry_has_its_state_whatever_the_id(repository_id):
         ("b/link", "broken", "the entry is a link, or no ordinary file"),
         (KEY, "active", ""),
     ]
+
+
+def test_every_state_has_a_case():
+    assert {listed.state for listed in _list()} == set(get_args(State))
 
 
 def test_ids_need_the_repositorys_id():

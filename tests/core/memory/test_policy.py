@@ -437,3 +437,9 @@ def test_the_shorter_retention_of_configuration_and_endpoint_holds_for_each_limi
 def test_a_grant_that_writes_more_than_it_reads_says_so():
     with pytest.raises(ValidationError, match="never wider than the read scope"):
         MemoryGrant(read_scopes=(), write_scopes=("repo",))
+
+
+def test_what_is_denied_stands_in_one_order_each_once():
+    revoked = [f"repo/9/{name}" for name in "hgfedcbaijklmnopabc"]
+
+    assert _decide(revoked=revoked).denied == tuple(sorted(set(revoked)))

@@ -70,6 +70,21 @@ def test_a_block_that_grants_what_no_run_gets_is_refused(changes):
 
 def test_a_reason_of_exactly_the_allowed_length_is_kept():
     assert MemoryPolicy.model_validate({**GRANT, "reason": "x" * 300}).reason == "x" * 300
+    assert MemoryPolicy.model_validate({**GRANT, "reason": "x"}).reason == "x"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"enabled": False, "write_scopes": []}, "memory that is off grants no scope"),
+        ({"enabled": False, "read_scopes": []}, "memory that is off grants no scope"),
+        ({"read_scopes": []}, "a write scope is never wider than the read scope"),
+        ({"trust_scope": "fork_pr"}, "a fork never receives a write scope"),
+    ],
+)
+def test_a_contradiction_is_told(changes, said):
+    with pytest.raises(ValidationError, match=said):
+        MemoryPolicy.model_validate({**GRANT, **changes})
 
 
 def test_a_block_never_changes():

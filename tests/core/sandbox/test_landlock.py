@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from coven_action.core.sandbox.landlock import DEVICES, build_landlock, get_handled
+from coven_action.core.sandbox.request import START
 from coven_action.core.sandbox.seccomp import build_filter
 from tests.core.sandbox.requests import MACHINE, PLACE, REQUEST
 
@@ -64,7 +65,13 @@ def test_the_relay_starts_before_the_rules_hold_and_the_filter_comes_last():
 
     assert words.index("relay") < words.index("landlock") < words.index("path")
     assert words[-2:] == ["restrict", "filter"]
-    assert dict(LAUNCH.order)["filter"] == build_filter("x86_64", shared=True).hex()
+
+
+def test_who_stays_the_runners_user_may_not_change_what_it_owns():
+    changed = build_landlock(REQUEST, MACHINE, PLACE, (5, 6))
+
+    assert dict(LAUNCH.order)["filter"] == build_filter("x86_64", shared=True, same_user=True).hex()
+    assert dict(changed.order)["filter"] == build_filter("x86_64", shared=True).hex()
 
 
 def test_temporary_files_have_a_folder_of_their_own():
@@ -87,7 +94,9 @@ def test_the_entry_is_started_where_it_lies():
         "/opt/python/bin/python3.11",
         "-I",
         "-S",
-        "/opt/coven/inside/entry.py",
+        "-c",
+        START,
+        "/opt/coven/inside",
         "/run-temp/told/order",
         "--",
         "/opt/agent",

@@ -22,7 +22,7 @@ def with_outcome(name, outcome):
 
 def test_the_names_are_the_public_ones():
     assert PROBE_NAMES == (
-        "gateway", "file-outside", "home-folder", "credential-files", "environment", "descriptors", "shared-memory",
+        "gateway", "file-outside", "file-modes", "home-folder", "credential-files", "environment", "descriptors", "shared-memory",
         "runner-files", "runner-folders", "start-files", "process-list", "process-environment", "process-memory",
         "process-descriptors", "process-links",
         "ptrace", "signal", "unix-socket", "sudo", "setuid", "capabilities", "user-namespace",

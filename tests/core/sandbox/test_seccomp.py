@@ -5,6 +5,7 @@ import struct
 import pytest
 
 from coven_action.core.sandbox.seccomp import (
+    ABSENT,
     ARCHITECTURES,
     CALLS,
     CLONE_NEWUSER,
@@ -13,6 +14,7 @@ from coven_action.core.sandbox.seccomp import (
     EPERM,
     MSG_FASTOPEN,
     REFUSED,
+    SAME_USER,
     TIOCLINUX,
     TIOCSTI,
     Rule,
@@ -50,9 +52,10 @@ def run(program, architecture, number, *arguments):
             return {0x7FFF0000: 0, 0x00050000: value & 0xFFFF}[value & 0xFFFF0000]
 
 
-def call(architecture, shared, name, *arguments):
+def call(architecture, shared, name, *arguments, same_user=False):
     number = CALLS[name][list(ARCHITECTURES).index(architecture)]
-    return run(build_filter(architecture, shared=shared), ARCHITECTURES[architecture], number, *arguments)
+    program = build_filter(architecture, shared=shared, same_user=same_user)
+    return run(program, ARCHITECTURES[architecture], number, *arguments)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -62,7 +65,7 @@ def call(architecture, shared, name, *arguments):
         *[
             (shared, EPERM, name, ())
             for shared in (OWN, SHARED)
-            for name in ("add_key", "request_key", "keyctl", "bpf", "perf_event_open", "userfaultfd", "setns")
+            for name in ("add_key", "request_key", "keyctl", "bpf", "perf_event_open", "userfaultfd", "setns", "syslog")
         ],
         *[
             (shared, ENOSYS, name, ())
@@ -97,13 +100,48 @@ def call(architecture, shared, name, *arguments):
         (SHARED, EPERM, "sendmmsg", (3, 0, 1, MSG_FASTOPEN)),
         (SHARED, ALLOWED, "sendto", (3, 0, 0, 0x4000)),
         (SHARED, ALLOWED, "sendmsg", (3, MSG_FASTOPEN, 0)),
+        (SHARED, ALLOWED, "prlimit64", (0, 7)),
+        (SHARED, EPERM, "prlimit64", (4711, 7)),
+        (SHARED, ALLOWED, "fchmod", ()),
+        *[(SHARED, EPERM, name, ()) for name in ("setxattr", "lsetxattr", "fsetxattr", "setxattrat")],
+        (OWN, ALLOWED, "setxattr", ()),
+        (OWN, ALLOWED, "prlimit64", (4711, 7)),
         (SHARED, ALLOWED, "socketpair", (AF_UNIX, STREAM)),
         (SHARED, EPERM, "socketpair", (AF_UNIX, DATAGRAM)),
-        *[(SHARED, EPERM, name, ()) for name in ("shmget", "shmat", "semget", "msgget", "mq_open")],
+        *[
+            (SHARED, EPERM, name, ())
+            for name in (
+                "shmget",
+                "shmat",
+                "shmctl",
+                "semget",
+                "semop",
+                "semtimedop",
+                "semctl",
+                "msgget",
+                "msgsnd",
+                "msgrcv",
+                "msgctl",
+                "mq_open",
+            )
+        ],
     ],
 )
 def test_what_a_call_is_answered(architecture, shared, answer, name, arguments):
     assert call(architecture, shared, name, *arguments) == answer
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("rule", SAME_USER, ids=lambda rule: rule.call)
+def test_an_owner_changes_nothing_but_content(architecture, rule):
+    if CALLS[rule.call][list(ARCHITECTURES).index(architecture)] != ABSENT:
+        assert call(architecture, SHARED, rule.call, same_user=True) == EPERM
+        assert call(architecture, SHARED, rule.call, same_user=False) == ALLOWED
+
+
+def test_a_call_that_an_architecture_does_not_have_needs_no_rule():
+    assert assemble("aarch64", (Rule("chmod", EPERM),)) == assemble("aarch64", ())
+    assert assemble("x86_64", (Rule("chmod", EPERM),)) != assemble("x86_64", ())
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -71,6 +71,7 @@ ATTACKS = [
     "https://e HTTPS://e www.e.org WWW.e.org ftp://e https:\\//e https:/\\/e http&#58;//e www\\.e",
     "https://docs.python.org.evil.example/ https://docs.python.org@evil.example/ https://evil.example/docs.python.org",
     "https://github.com/acme/billing-evil https://github.com/acme/billing/../../evil https://github.com/acme/billing/%2E%2e/x",
+    "Fixes https://docs.python.org/x#1 and https://github.com/acme/billing#12 and [a](https://docs.python.org/x#1)",
     "[^1]\n\n[^1]: https://e",
     "<!-- x --> <b onclick=x> </b> <![CDATA[x]]> <?x?> <!X>",
     "::error::x\r::a::b\u2028::c::d\x85::e::f\x0b::g::h\x0c::i::j\n \t\u3000::k::l\n##[add-path]/x x ##[y]",
@@ -325,6 +326,8 @@ def test_a_cut_text_is_as_inert_as_the_whole(text, limit):
         ("``` ` x\nyyyy zzzz", 10, "…", "``` ` x\ny…"),
         ("````\n```\n````\nrest rest", 17, "…", "````\n```\n````\nre…"),
         ("https[:]//e", 8, "…", "https…"),
+        ("/lgtm/and/on", 6, "…", "…"),
+        ("one\n/lgtm/and/on", 10, "…", "one\n…"),
     ],
 )
 def test_a_cut_falls_where_nothing_changes_its_meaning(text, limit, note, cut):

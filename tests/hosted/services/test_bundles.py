@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from coven_action.core.endpoint.ranking import bound_candidates
 from coven_action.core.endpoint.wire import BundleRequest
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.services import bundles
@@ -231,7 +232,7 @@ def test_among_many_the_ones_that_share_the_most_words_are_found(deployment, ten
     deployment.write(tenant, lambda transaction: report(transaction, run))
 
     def write(transaction):
-        for number in range(bundles.MAX_CANDIDATES + 20):
+        for number in range(52):
             put_entry(transaction, f"facts/n{number}", "The ledger is here.")
         return put_entry(transaction, "facts/zz", "The ledger is rounded.")
 
@@ -241,4 +242,4 @@ def test_among_many_the_ones_that_share_the_most_words_are_found(deployment, ten
     )
 
     assert selection.filled.chosen[0].id == best
-    assert len(selection.filled.chosen) + selection.filled.left_out == bundles.MAX_CANDIDATES
+    assert len(selection.filled.chosen) + selection.filled.left_out == bound_candidates(1_500)

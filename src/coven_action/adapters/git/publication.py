@@ -18,6 +18,7 @@ from coven_action.adapters.git.program import (
     build_identity,
 )
 from coven_action.adapters.git.reading import FILE_MODE, list_changes, parse_tree, read_file, read_patch
+from coven_action.adapters.git.witness import GitWitness
 from coven_action.core.publication.targets import BOT_EMAIL
 from coven_action.core.redaction.redactor import Redacted
 from coven_action.core.verification.changes import ChangedFile
@@ -63,6 +64,10 @@ class GitPublicationRepositories:
         )
         repository.fetch_base()
         return repository
+
+    def open_witness(self, folder: Path) -> GitWitness:
+        """Return where the runs of the repository keep the newest head of the endpoint's audit log."""
+        return GitWitness(self._git, folder, self._remote_url, self._authorization())
 
     def fetch(self, folder: Path, commits: Sequence[str]) -> "GitTrees":
         """Fetch commits from the server into a new repository."""

@@ -101,8 +101,13 @@ class Outside:
         """What the daemon holds as long as it lives."""
         return self.workspace / "daemon.lock"
 
-    def describe(self, given: Iterable[str]) -> str:
-        """Return the document for the probe; `given` names the variables that the sandbox was given."""
+    def describe(self, variables: Iterable[str], readable: Path) -> str:
+        """Return the document for the probe.
+
+        Args:
+            variables: The names of those that the sandbox is given.
+            readable: A file that it is given, for reading only.
+        """
         homes = _list_homes(self.environ)
         checkout = Path(self.environ.get("GITHUB_WORKSPACE") or self.folder)
         runner = [self.environ[name] for name in RUNNER_FILES if self.environ.get(name)]
@@ -119,7 +124,8 @@ class Outside:
             "credentials": _identify(
                 [*_join(homes, CREDENTIALS), *SYSTEM_CREDENTIALS, str(checkout / ".git/config"), str(self.bait_file)]
             ),
-            "environment": sorted(given),
+            "environment": sorted(variables),
+            "given": str(readable),
             "shared_memory": self.shared,
             "runner_files": _identify([str(self.runner_file), *runner]),
             "runner_folders": _identify([str(self.folder), *folders, *actions]),

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from coven_action.adapters.sandbox.machine import find_machine, find_sudo
 from coven_action.adapters.sandbox.outside import Outside
 from coven_action.adapters.sandbox.running import RunProcess, run_confined
-from coven_action.adapters.sandbox.sandbox import Sandbox, list_sandboxes
+from coven_action.adapters.sandbox.sandbox import PROOF_PREFIX, Sandbox, list_sandboxes
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.sandbox.backends import BACKENDS, choose_best, find_obstacle
@@ -69,7 +69,7 @@ def prove(sandbox: Sandbox, run: RunProcess, base: Path, environ: Mapping[str, s
         base: A folder of ours.
         environ: The runner's environment.
     """
-    with tempfile.TemporaryDirectory(prefix="coven-probe-", dir=base, ignore_cleanup_errors=True) as top:
+    with tempfile.TemporaryDirectory(prefix=PROOF_PREFIX, dir=base, ignore_cleanup_errors=True) as top:
         Path(top).chmod(0o755)
         folder, workspace, told = (Path(top) / name for name in ("outside", "workspace", "told"))
         for path in (folder, workspace, told):
@@ -77,7 +77,7 @@ def prove(sandbox: Sandbox, run: RunProcess, base: Path, environ: Mapping[str, s
         with Outside(folder=folder, workspace=workspace, environ=environ, port=_find_free_port()) as outside:
             world = told / "world.json"
             given = {"PATH": PATH, "HOME": str(workspace)}
-            world.write_text(outside.describe(given), encoding="utf-8")
+            world.write_text(outside.describe(given, world), encoding="utf-8")
             world.chmod(0o644)
             request = SandboxRequest(
                 argv=(sandbox.machine.python, "-I", "-S", f"{sandbox.machine.programs}/probe.py", str(world)),

@@ -16,6 +16,7 @@ from coven_action.core.sandbox.backends import build_launch, choose_user, find_o
 from coven_action.core.sandbox.request import Launch, Machine, Place, SandboxRequest, build_etc, render_order
 
 PREFIX: Final = "coven-sandbox-"
+PROOF_PREFIX: Final = "coven-probe-"
 READABLE: Final = 0o644
 ENTERED: Final = 0o755
 PRIVATE: Final = 0o700
@@ -94,9 +95,14 @@ def list_sandboxes(machine: Machine) -> tuple[Sandbox, ...]:
 
 
 def sweep(base: Path) -> None:
-    """Remove what sandboxes of an interrupted run left in `base`."""
-    for path in base.glob(f"{PREFIX}*"):
-        shutil.rmtree(path)
+    """Remove what sandboxes of an interrupted run, and their proofs, left in `base`, a folder of ours.
+
+    Raises:
+        OSError: Something could not be removed.
+    """
+    for prefix in (PREFIX, PROOF_PREFIX):
+        for path in base.glob(f"{prefix}*"):
+            shutil.rmtree(path)
 
 
 def _write_place(place: Place, launch: Launch, user: tuple[int, int]) -> None:
@@ -109,6 +115,9 @@ def _write_place(place: Place, launch: Launch, user: tuple[int, int]) -> None:
         path.write_bytes(data)
         # The order is read by the user that the program runs as, whatever the umask here.
         path.chmod(READABLE)
+    # Empty, to be covered by the system's own where it has them.
+    (etc / "ld.so.cache").touch()
+    (etc / "alternatives").mkdir()
     etc.chmod(ENTERED)
     etc.parent.chmod(ENTERED)
 

@@ -46,7 +46,7 @@ class ChainHead(NamedTuple):
 EMPTY: Final = ChainHead(0, GENESIS)
 
 
-class ChainBroken(Exception):  # noqa: N818 in the words of the log's readers
+class ChainBroken(Exception):
     """Raised where a log is not what was once hashed.
 
     Args:

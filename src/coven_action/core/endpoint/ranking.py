@@ -6,7 +6,7 @@ trust, age. No count over other entries takes part, so nobody's entries move any
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,8 +15,14 @@ from coven_action.core.memory.policy_block import TrustScope
 MAX_TERM: Final = 64
 """Characters of a word; what is longer is cut."""
 
-MAX_TERMS: Final = 48
+MAX_TERMS: Final = 24
 """Words of a request that are looked for: the first ones, paths before prose."""
+
+MAX_POSTINGS: Final = 4_000
+"""Entries that are looked at for a request, each counted once for every word that leads to it."""
+
+LEAST_CANDIDATES: Final = 32
+"""Entries that are ranked however small the budget is."""
 
 BYTES_PER_TOKEN: Final = 3
 """Models differ; three bytes of UTF-8 a token is more tokens than any common one makes of prose or code."""
@@ -73,6 +79,30 @@ def extract_query(text: str, paths: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the words to look for: those of the paths and then those of the text, at most `MAX_TERMS`."""
     found = (*(term for path in paths for term in extract_terms(path)), *extract_terms(text))
     return tuple(dict.fromkeys(found))[:MAX_TERMS]
+
+
+def choose_terms(counts: Mapping[str, int], most: int = MAX_POSTINGS) -> tuple[str, ...]:
+    """Return the words to find candidates by: the rarest first, at least one, as many as lead to `most` entries together.
+
+    A word that nearly every entry holds says nothing about which one is meant. The counts are those of the entries that
+    the run may read: they decide where candidates are sought, never which candidate comes first.
+
+    Args:
+        counts: How many entries hold a word of the request.
+        most: How many entries are looked at.
+    """
+    chosen: list[str] = []
+    for term, count in sorted(counts.items(), key=lambda item: (item[1], item[0])):
+        most -= count
+        if chosen and most < 0:
+            break
+        chosen.append(term)
+    return tuple(chosen)
+
+
+def bound_candidates(budget: int) -> int:
+    """Return how many entries are ranked for a budget: twice as many as could fit if each were as short as can be."""
+    return max(LEAST_CANDIDATES, 2 * budget // estimate_tokens())
 
 
 @dataclass(frozen=True, slots=True)

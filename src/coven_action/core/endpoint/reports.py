@@ -4,12 +4,14 @@ Metadata, states, counts and links: nothing here takes a text of the issue, of t
 are the one exception, because a person is to decide about their words.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from coven_action.core.documents import Evidence, Plan, StageTime, Work
 from coven_action.core.endpoint.wire import (
+    BundleRequest,
     EndState,
     EventsRequest,
     FailureReason,
@@ -23,12 +25,17 @@ from coven_action.core.endpoint.wire import (
     UsesRequest,
 )
 from coven_action.core.memory.evidence import MemoryEvidence
-from coven_action.core.memory.policy_block import MemoryPolicy
 from coven_action.core.publication.endings import Ending
 
 AFTERWARDS_SECONDS: Final = 15 * 60
 """What a lease allows beyond the familiar's own time: the stages around it, and the runners that have to start."""
 MAX_LEASE_SECONDS: Final = 86_400
+MAX_QUESTION: Final = 20_000
+MAX_PATHS: Final = 64
+# What looks like a file of a repository: folders with slashes, or a name with an ending.
+_PATH: Final = re.compile(
+    r"(?<![\w/.@:-])(?:[\w.-]{1,60}/){1,8}[\w.-]{1,60}|(?<![\w/.@:-])[\w-]{1,60}\.[A-Za-z]{1,8}\b"
+)
 
 STATES: Final[Mapping[Ending, EndState]] = {
     Ending.PUBLISHED: "review",
@@ -64,19 +71,16 @@ FAULT_REASONS: Final[Mapping[str, FailureReason]] = {
 """Code of a fault -> why the run failed, as people filter it; any other is `internal`."""
 
 
-def build_run_report(
-    plan: Plan, work: Work, policy: MemoryPolicy, *, per_day: int | None, now: datetime, run_url: str
-) -> RunReport:
+def build_run_report(plan: Plan, work: Work, *, per_day: int | None, now: datetime) -> RunReport:
     """Return what `plan` says of its run.
 
     Args:
         plan: Names the task and the repository's address.
-        work: What would be done.
-        policy: As decided before the endpoint answered this report.
+        work: What would be done, and the memory policy as decided before the endpoint answered this report.
         per_day: The repository's own limit of tasks a day.
         now: When it was asked for.
-        run_url: The workflow run's page.
     """
+    policy = work.brief.memory_policy
     seconds = min(work.limits.time_seconds + AFTERWARDS_SECONDS, MAX_LEASE_SECONDS)
     return RunReport(
         attempt=plan.task.run_attempt,
@@ -89,8 +93,18 @@ def build_run_report(
         lease_seconds=seconds,
         per_day=per_day,
         requested_at=now,
-        links={"run": run_url, "thread": f"{plan.repository_url}/issues/{work.thread_number}"},
+        links={"run": plan.run_url, "thread": f"{plan.repository_url}/issues/{work.thread_number}"},
     )
+
+
+def build_bundle_request(work: Work) -> BundleRequest:
+    """Return the question for the entries that suit a task: the words of its text, and the paths it names.
+
+    The text is looked at and not kept; what is longer than a question may be is cut.
+    """
+    text = f"{work.text.title}\n{work.text.body}"[:MAX_QUESTION]
+    paths = tuple(dict.fromkeys(_PATH.findall(text)))[:MAX_PATHS]
+    return BundleRequest(text=text, paths=paths, branch=work.target.base_ref)
 
 
 def build_events(times: tuple[StageTime, ...], *, now: datetime) -> EventsRequest | None:

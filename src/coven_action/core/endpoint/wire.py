@@ -214,8 +214,11 @@ EventType = Literal["stage.started", "stage.finished", "attempt.started", "attem
 """What a run may say happened. The endpoint adds its own: `run.*`, `memory.*`."""
 
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _check_event_size(data: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass")) > MAX_EVENT_BYTES:
+    if len(_encode(data).encode("utf-8", "surrogatepass")) > MAX_EVENT_BYTES:
         raise ValueError(f"an event has at most {MAX_EVENT_BYTES} bytes")
     return data
 

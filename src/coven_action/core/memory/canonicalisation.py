@@ -10,6 +10,7 @@ from typing import Any, Final
 
 # Section 3.2.2.3 and appendix D: a number is an IEEE 754 double, which holds whole numbers up to here exactly.
 LARGEST_INTEGER: Final = 2**53 - 1
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def canonicalise(value: Any) -> bytes:
@@ -43,7 +44,7 @@ def _render_text(text: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError("half of a surrogate pair has no canonical form") from error
     # Section 3.2.2.2 is ECMAScript's JSON.stringify, which escapes just what Python's encoder escapes.
-    return json.dumps(text, ensure_ascii=False)
+    return _encode(text)
 
 
 def _render_integer(number: int) -> str:

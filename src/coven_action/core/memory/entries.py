@@ -10,6 +10,7 @@ from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.core.records import Record, sha256_hex
 
 EntryKind = Literal["convention", "fact", "pitfall", "command"]
+EntryScope = Literal["repo"]
 KINDS: Final[tuple[EntryKind, ...]] = ("convention", "fact", "pitfall", "command")
 
 MAX_TEXT_BYTES: Final = 2 * 1024
@@ -72,7 +73,7 @@ class MemoryEntry(Record):
 
     key: str
     kind: EntryKind
-    scope: Literal["repo"] = "repo"
+    scope: EntryScope = "repo"
     text: str
     branches: tuple[str, ...] = ()
     shareable: bool = False

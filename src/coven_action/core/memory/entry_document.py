@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -24,7 +24,15 @@ from coven_action.core.configuration.value_types import (
     build_wrong_type,
 )
 from coven_action.core.configuration.yaml_tree import Misread
-from coven_action.core.memory.entries import KINDS, MAX_CITATIONS, MAX_CITED_LINES, MAX_LINE_NUMBER, is_citable
+from coven_action.core.memory.entries import (
+    KINDS,
+    MAX_CITATIONS,
+    MAX_CITED_LINES,
+    MAX_LINE_NUMBER,
+    EntryKind,
+    EntryScope,
+    is_citable,
+)
 from coven_action.core.records import Record
 
 MAX_BRANCHES: Final = 20
@@ -98,8 +106,8 @@ class WrittenSource(Record):
 class WrittenEntry(Record):
     """The front matter."""
 
-    kind: Annotated[Literal["convention", "fact", "pitfall", "command"], Choice(KINDS)]
-    scope: Annotated[Literal["repo"], Choice(("repo",))] = "repo"
+    kind: Annotated[EntryKind, Choice(KINDS)]
+    scope: Annotated[EntryScope, Choice(("repo",))] = "repo"
     shareable: Annotated[bool, TruthValue()] = False
     branches: tuple[Annotated[str, _BRANCH], ...] = Field(default=(), min_length=1, max_length=MAX_BRANCHES)
     source: WrittenSource

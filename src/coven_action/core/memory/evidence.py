@@ -112,6 +112,22 @@ def build_memory_evidence(
     )
 
 
+def settle_proposals(evidence: MemoryEvidence, states: Sequence[str]) -> MemoryEvidence:
+    """Return the evidence with what a store said of the proposals: the state that leaves most to be done.
+
+    Args:
+        evidence: As the run judged it.
+        states: Of each proposal: pending, approved, rejected; anything else is unknown.
+    """
+    known = [state if state in _STATUSES else "unknown" for state in states]
+    status = next((each for each in _STATUSES if each in known), None)
+    return evidence.model_copy(update={"approval_status": status})
+
+
+_STATUSES: Final[tuple[ApprovalStatus, ...]] = ("unknown", "pending", "approved", "rejected")
+"""From what leaves most to be done to what leaves least."""
+
+
 def _build_proposed(proposal: JudgedProposal) -> ProposedEntry:
     return ProposedEntry(
         key=proposal.key,

@@ -132,9 +132,7 @@ def render_table(entries: Sequence[ListedEntry]) -> str:
     """Return the entries as a table for a terminal."""
     rows = [("KEY", "STATE", "KIND", "SHAREABLE", "UNTIL", "ID"), *map(_build_row, entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join("  ".join(cell.ljust(widths[column]) for column, cell in enumerate(row)).rstrip() for row in rows)
 
 
 def _build_row(listed: ListedEntry) -> tuple[str, ...]:
@@ -183,8 +181,8 @@ def render_export(entries: Sequence[ListedEntry], *, repository_id: int, exporte
         repository_id: Whose memory it is.
         exported_on: The day.
     """
-    readable = [listed for listed in entries if listed.entry is not None]
-    lines = b"".join(canonicalise(build_document(listed)) + b"\n" for listed in readable)
+    readable = [(listed, listed.entry.version) for listed in entries if listed.entry is not None]
+    lines = b"".join(canonicalise(build_document(listed)) + b"\n" for listed, _ in readable)
     manifest = {
         "kind": "coven-action/memory-export",
         "version": 1,
@@ -194,9 +192,8 @@ def render_export(entries: Sequence[ListedEntry], *, repository_id: int, exporte
         "sha256": sha256_hex(lines),
         "bytes": len(lines),
         "entries": [
-            {"id": listed.id, "key": listed.key, "state": listed.state, "version": listed.entry.version}
-            for listed in readable
-            if listed.entry is not None
+            {"id": listed.id, "key": listed.key, "state": listed.state, "version": version}
+            for listed, version in readable
         ],
         "left_out": [{"path": listed.path, "reason": listed.note} for listed in entries if listed.entry is None],
     }

@@ -210,19 +210,18 @@ def verify_claims(signed: Mapping[str, Any], expected: Expectation) -> SignedCla
     """
     if expected.now.tzinfo is None:
         raise ValueError("the time has no zone")
-    # Our own field is not one that a token may fill.
-    named = {name: value for name, value in signed.items() if name in KNOWN_CLAIMS}
     try:
-        claims = SignedClaims.model_validate({**named, "unknown_claims": find_unknown_claims(signed)})
+        # Our own field comes last: it is not one that a token may fill.
+        claims = SignedClaims.model_validate({**signed, "unknown_claims": find_unknown_claims(signed)})
     except ValidationError as error:
-        raise _build_refusal(error, named) from error
+        raise _build_refusal(error, signed) from error
     for check in CHECKED.values():
         check(claims, expected)
     return claims
 
 
-def _build_refusal(error: ValidationError, named: Mapping[str, Any]) -> TokenRefused:
+def _build_refusal(error: ValidationError, signed: Mapping[str, Any]) -> TokenRefused:
     """Name the first claim that is wrong; pydantic's own message would repeat its value."""
     claim = str(error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"][0])
-    absent = named.get(claim) in (None, "")
+    absent = signed.get(claim) in (None, "")
     return TokenRefused(TokenReason.CLAIM_MISSING if absent else TokenReason.CLAIM_MALFORMED, claim)

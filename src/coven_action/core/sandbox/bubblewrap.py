@@ -7,7 +7,7 @@ takes the user and cgroup namespaces only where it can get them, and would go on
 from pathlib import PurePosixPath
 from typing import Final
 
-from coven_action.core.sandbox.request import Launch, Machine, Place, SandboxRequest, build_order
+from coven_action.core.sandbox.request import START, Launch, Machine, Place, SandboxRequest, build_order
 from coven_action.core.sandbox.seccomp import build_filter
 
 NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup")
@@ -25,13 +25,8 @@ PROGRAMS: Final = "/run/coven/programs"
 ORDER: Final = "/run/coven/order"
 GATEWAY: Final = "/run/coven/gateway"
 # The loader's cache and Debian's links between programs: neither is a secret, and programs do not start without them.
-SYSTEM_FILES: Final = (
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/alternatives",
-    "/etc/localtime",
-)
+# They are bound over what stands for them in the sandbox's own /etc.
+SYSTEM_FILES: Final = ("/etc/ld.so.cache", "/etc/alternatives")
 # bubblewrap covers only what its own user may write; what belongs to the real root would stay open to a root that has
 # lost its capabilities. https://github.com/opencontainers/runtime-spec calls these the read-only paths.
 KERNEL_FILES: Final = (
@@ -89,9 +84,9 @@ def _build(
         *(machine.shell, "-c", OPEN_FILTER, place.filter),
         *(program, *NAMESPACES, *ENDINGS, FIRST_PROCESS, *NO_CAPABILITIES, *privilege),
         *("--seccomp", FILTER_DESCRIPTOR, "--hostname", HOSTNAME),
-        *_list_files(request, machine, place),
+        *_list_files(request, machine, place, stays_root=machine.uid == 0 and user is None),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"),
-        *(machine.python, "-I", "-S", f"{PROGRAMS}/entry.py", ORDER, "--", *request.argv),
+        *(machine.python, "-I", "-S", "-c", START, PROGRAMS, ORDER, "--", *request.argv),
     )
     inside = _with_gateway_inside(request)
     order = (*build_order(inside, user=user), ("first", ""))
@@ -110,19 +105,19 @@ def _with_gateway_inside(request: SandboxRequest) -> SandboxRequest:
     )
 
 
-def _list_files(request: SandboxRequest, machine: Machine, place: Place) -> tuple[str, ...]:
+def _list_files(request: SandboxRequest, machine: Machine, place: Place, *, stays_root: bool) -> tuple[str, ...]:
     """Return every mount: what stands later covers what stands earlier, so temporary ones come before the binds."""
     size = str(request.limits.scratch_bytes)
     words = ["--proc", "/proc", "--dev", "/dev"]
-    words += [word for path in KERNEL_FILES for word in ("--ro-bind-try", path, path)]
+    if stays_root:
+        words += [word for path in KERNEL_FILES for word in ("--ro-bind-try", path, path)]
     for folder in ("/dev/shm", "/tmp"):  # noqa: S108 - inside, these are file systems of the sandbox alone
         words += ["--perms", "1777", "--size", size, "--tmpfs", folder]
     words += [word for path in machine.folders for word in ("--ro-bind", path, path)]
     words += [word for path, target in machine.links for word in ("--symlink", target, path)]
     words += [word for path in _list_parents(request, machine) for word in ("--perms", "0755", "--dir", path)]
+    words += ["--ro-bind", place.etc, "/etc"]
     words += [word for path in SYSTEM_FILES for word in ("--ro-bind-try", path, path)]
-    for name in ("passwd", "group", "hosts", "nsswitch.conf"):
-        words += ["--ro-bind", f"{place.etc}/{name}", f"/etc/{name}"]
     if not _is_below(machine.python_home, machine.folders):
         words += ["--ro-bind", machine.python_home, machine.python_home]
     words += ["--ro-bind", machine.programs, PROGRAMS, "--ro-bind", place.order, ORDER]

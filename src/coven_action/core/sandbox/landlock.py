@@ -1,12 +1,13 @@
 """The rules of Landlock for a request. Pure: the kernel's version in, directives for the entry out.
 
 https://docs.kernel.org/userspace-api/landlock.html. Landlock limits what a process may open, connect and signal; it
-hides neither names of files nor the network's addresses, so that a sandbox of Landlock alone is weaker.
+hides neither names of files nor the network's addresses, and lets an owner change modes, so that the filter of system
+calls has to refuse more.
 """
 
 from typing import Final
 
-from coven_action.core.sandbox.request import Launch, Machine, Place, SandboxRequest, build_order
+from coven_action.core.sandbox.request import START, Launch, Machine, Place, SandboxRequest, build_order
 from coven_action.core.sandbox.seccomp import build_filter
 
 # linux/landlock.h: LANDLOCK_ACCESS_FS_*, in the order of their bits.
@@ -66,6 +67,6 @@ def build_landlock(
     if network and request.gateway:
         order.append(("port", f"{CONNECT_TCP} {request.relay_port}"))
     order.append(("restrict", ""))
-    order.append(("filter", build_filter(machine.architecture, shared=True).hex()))
-    argv = (machine.python, "-I", "-S", f"{machine.programs}/entry.py", place.order, "--", *request.argv)
+    order.append(("filter", build_filter(machine.architecture, shared=True, same_user=user is None).hex()))
+    argv = (machine.python, "-I", "-S", "-c", START, machine.programs, place.order, "--", *request.argv)
     return Launch(argv, tuple(order))

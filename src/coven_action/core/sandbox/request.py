@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MIB: Final = 1024 * 1024
+START: Final = "import sys; sys.path.insert(0, sys.argv.pop(1)); import entry; entry.main()"
+"""How Python starts the entry: as a module, which need not be compiled each time. Its folder is the first argument."""
 LAST_PORT: Final = 65535
 RELAY_PORT: Final = 8377
 """Where the relay listens inside, on loopback, in a network of its own: nothing else listens there."""

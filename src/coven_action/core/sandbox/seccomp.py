@@ -19,18 +19,38 @@ EAFNOSUPPORT: Final = 97
 ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_* of linux/audit.h
 X32_BIT: Final = 0x40000000
 
+ABSENT: Final = -1
 # Call -> its number on (x86_64, aarch64).
 CALLS: Final = {
     "ioctl": (16, 29),
     "shmget": (29, 194),
     "shmat": (30, 196),
+    "shmctl": (31, 195),
     "socket": (41, 198),
     "sendto": (44, 206),
     "sendmsg": (46, 211),
     "socketpair": (53, 199),
     "clone": (56, 220),
     "semget": (64, 190),
+    "semop": (65, 193),
+    "semctl": (66, 191),
+    "chmod": (90, ABSENT),
+    "fchmod": (91, 52),
+    "chown": (92, ABSENT),
+    "fchown": (93, 55),
+    "lchown": (94, ABSENT),
+    "syslog": (103, 116),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "fchownat": (260, 54),
+    "fchmodat": (268, 53),
+    "prlimit64": (302, 261),
     "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
+    "semtimedop": (220, 192),
     "mq_open": (240, 180),
     "add_key": (248, 217),
     "request_key": (249, 218),
@@ -45,6 +65,8 @@ CALLS: Final = {
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
     "clone3": (435, 435),
+    "fchmodat2": (452, 452),
+    "setxattrat": (463, 463),
 }
 
 CLONE_NEWUSER: Final = 0x10000000
@@ -88,6 +110,7 @@ REFUSED: Final = (
     Rule("perf_event_open", EPERM),
     Rule("userfaultfd", EPERM),
     Rule("setns", EPERM),
+    Rule("syslog", EPERM),
     # Told as absent, so that libraries take the older way: glibc falls back to clone, which can be looked into.
     Rule("io_uring_setup", ENOSYS),
     Rule("io_uring_enter", ENOSYS),
@@ -111,15 +134,29 @@ SHARED: Final = (
     Rule("sendto", EPERM, 3, bits=MSG_FASTOPEN),
     Rule("sendmsg", EPERM, 2, bits=MSG_FASTOPEN),
     Rule("sendmmsg", EPERM, 3, bits=MSG_FASTOPEN),
-    Rule("shmget", EPERM),
-    Rule("shmat", EPERM),
-    Rule("semget", EPERM),
-    Rule("msgget", EPERM),
-    Rule("mq_open", EPERM),
+    *(
+        Rule(call, EPERM)
+        for call in (
+            *("shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl"),
+            *("msgget", "msgsnd", "msgrcv", "msgctl", "mq_open"),
+        )
+    ),
+    # Landlock leaves extended attributes to whoever may write a file, wherever it lies.
+    Rule("setxattr", EPERM),
+    Rule("lsetxattr", EPERM),
+    Rule("fsetxattr", EPERM),
+    Rule("setxattrat", EPERM),
+    # Limits of another process of the same user.
+    Rule("prlimit64", EPERM, 0, unless=(0,)),
     # A pair of datagram sockets could send to any address.
     Rule("socketpair", EPERM, 1, mask=SOCK_TYPE_MASK, unless=(SOCK_STREAM,)),
 )
 """Where it shares the machine's network and memory: TCP over IPv4, whose ports Landlock limits, and nothing else."""
+
+SAME_USER: Final = tuple(
+    Rule(call, EPERM) for call in ("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat")
+)
+"""Where it runs as the runner's own user besides: Landlock lets an owner change what is not content, anywhere."""
 
 # linux/bpf_common.h and filter.h: load a word, the classes of jump, AND and return.
 _LOAD, _AND, _JUMP_EQUAL, _JUMP_SET, _JUMP_ABOVE, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x35, 0x06
@@ -130,17 +167,18 @@ _INSTRUCTION = struct.Struct("<HBBI")
 _Instruction = tuple[int, int, int, int]
 
 
-def build_filter(architecture: str, *, shared: bool = False) -> bytes:
+def build_filter(architecture: str, *, shared: bool = False, same_user: bool = False) -> bytes:
     """Return the filter of a sandbox.
 
     Args:
         architecture: A key of `ARCHITECTURES`.
         shared: Whether the sandbox shares the machine's network and memory rather than having its own.
+        same_user: Whether it then runs as the user that this process runs as.
 
     Raises:
         ValueError: Nobody knows the numbers of this architecture's calls.
     """
-    return assemble(architecture, (*REFUSED, *(SHARED if shared else OWN)))
+    return assemble(architecture, (*REFUSED, *(SHARED if shared else OWN), *(SAME_USER if same_user else ())))
 
 
 def assemble(architecture: str, rules: tuple[Rule, ...]) -> bytes:
@@ -165,7 +203,8 @@ def assemble(architecture: str, rules: tuple[Rule, ...]) -> bytes:
             (_RETURN, 0, 0, _REFUSE | ENOSYS),
         ]
     for rule in rules:
-        program += _assemble_rule(rule, CALLS[rule.call][column])
+        if CALLS[rule.call][column] != ABSENT:
+            program += _assemble_rule(rule, CALLS[rule.call][column])
     return b"".join(_INSTRUCTION.pack(*step) for step in (*program, (_RETURN, 0, 0, _ALLOW)))
 
 

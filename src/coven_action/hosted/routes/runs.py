@@ -21,7 +21,7 @@ from coven_action.core.endpoint.wire import (
     SessionRequest,
 )
 from coven_action.core.oidc.authority import Action
-from coven_action.core.oidc.tokens import TokenRefused
+from coven_action.core.oidc.tokens import TokenReason, TokenRefused
 from coven_action.hosted.http import (
     answer,
     describe,
@@ -33,7 +33,7 @@ from coven_action.hosted.http import (
     read_key,
     write,
 )
-from coven_action.hosted.problems import refuse_authentication
+from coven_action.hosted.problems import Problem, refuse_authentication
 from coven_action.hosted.services import events, runs, sessions
 from coven_action.hosted.services.relay import UNREADABLE, relay_envelopes, unseal_envelope
 from coven_action.hosted.store.commands import Command, Reading
@@ -54,9 +54,13 @@ async def open_session(request: Request) -> Response:
         verified = await endpoint.keys.tokens.verify(request.state.unverified_token)
     except TokenRefused as refused:
         endpoint.note_refusal(refused)
+        if refused.reason is TokenReason.KEYS_UNAVAILABLE:
+            # Nothing is known about the token: the issuer could not be asked, and the same token may do a little later.
+            raise Problem("issuer-unavailable", headers={"Retry-After": "10"}) from refused
         raise refuse_authentication() from refused
     document = await read_document(request, SessionRequest)
-    admitted = await endpoint.store.read(0, lambda reading: sessions.admit(reading, verified, None))
+    issuer_tenant = endpoint.keys.tokens.get_tenant(verified)
+    admitted = await endpoint.store.read(0, lambda reading: sessions.admit(reading, verified, issuer_tenant))
     now, random = endpoint.clock(), endpoint.ids.token()
     session = await endpoint.store.write(
         Command(

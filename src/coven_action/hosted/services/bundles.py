@@ -9,16 +9,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, func, insert, select, update
+from sqlalchemy import Row, and_, bindparam, insert, select, update
 
 from coven_action.core.endpoint.approval import BY_POLICY, compute_expiry
-from coven_action.core.endpoint.ranking import Candidate, Filled, estimate_tokens, extract_query, fill, rank
+from coven_action.core.endpoint.ranking import (
+    Candidate,
+    Filled,
+    bound_candidates,
+    estimate_tokens,
+    extract_query,
+    fill,
+    rank,
+)
 from coven_action.core.endpoint.wire import Bundle, BundleEntry, BundleRequest, EntryId, Line, Wire
 from coven_action.core.memory.entries import Citation
 from coven_action.hosted.principals import RunPrincipal
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.services.memory_authority import MemoryAuthority, find_authority
-from coven_action.hosted.services.memory_entries import SHARED, read_citations, read_key
+from coven_action.hosted.services.memory_entries import SHARED, find_matched, read_citations, read_key
 from coven_action.hosted.services.policies import read_policy
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
@@ -31,9 +39,6 @@ PREAMBLE: Final = (
     "the code is right. When a note influenced your work, name its id."
 )
 """Stands before the entries wherever they are read."""
-
-MAX_CANDIDATES: Final = 128
-"""Entries that are ranked: those that share the most words with the request."""
 
 FILLER: Final = 24
 """Where fewer entries share a word with the request, the newest ones are ranked behind them up to this number."""
@@ -67,20 +72,6 @@ class Selection:
     reason: str = ""
 
 
-_TERMS: Final = schema.memory_terms.c
-_MATCHED: Final = (
-    select(_TERMS.memory_id, func.count().label("matched"))
-    .where(
-        _TERMS.tenant_id == bindparam("of_tenant"),
-        _TERMS.scope_id.in_(bindparam("scopes", expanding=True)),
-        _TERMS.term.in_(bindparam("terms", expanding=True)),
-        _TERMS.branch.in_(bindparam("branches", expanding=True)),
-        _TERMS.shareable.in_(bindparam("shareable", expanding=True)),
-    )
-    .group_by(_TERMS.memory_id)
-    .order_by(func.count().desc(), _TERMS.memory_id)
-    .limit(MAX_CANDIDATES)
-)
 _MEMORY: Final = schema.memory.c
 _VERSIONS: Final = schema.memory_versions.c
 _READ: Final = (
@@ -154,20 +145,14 @@ def _list_shareable(authority: MemoryAuthority) -> list[bool]:
 
 
 def _find_matched(reading: Reading, authority: MemoryAuthority, request: BundleRequest) -> dict[str, int]:
-    terms = extract_query(request.text, request.paths)
-    if not terms:
-        return {}
-    rows = reading.fetch_all(
-        _MATCHED,
-        {
-            "of_tenant": reading.tenant_id,
-            "scopes": _list_scopes(authority),
-            "terms": list(terms),
-            "branches": list(authority.list_branches(request.branch)),
-            "shareable": _list_shareable(authority),
-        },
+    return find_matched(
+        reading,
+        extract_query(request.text, request.paths),
+        scopes=_list_scopes(authority),
+        branches=authority.list_branches(request.branch),
+        shareable=_list_shareable(authority),
+        most=bound_candidates(request.token_budget),
     )
-    return {row.memory_id: row.matched for row in rows}
 
 
 def _read_rows(reading: Reading, authority: MemoryAuthority, branch: str, matched: Iterable[str]) -> Sequence[Row[Any]]:

@@ -33,7 +33,7 @@ def append_events(transaction: Transaction, principal: RunPrincipal, request: Ev
         Problem: `not-found`: the run has not been reported; `too-many-events`: it has reported as many as a run may.
     """
     run = principal.run
-    row = transaction.find_run(run)
+    row = transaction.find_run_summary(run)
     if row is None:
         raise Problem("not-found", "The run has not been reported; PUT /v1/runs/self comes first.")
     count = row["event_count"] + len(request.events)

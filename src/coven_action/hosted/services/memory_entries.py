@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, select, update
 
 from coven_action.core.endpoint.approval import compute_expiry
 from coven_action.core.endpoint.memory_states import RULES, Decision, find_step, list_states
-from coven_action.core.endpoint.ranking import extract_terms
+from coven_action.core.endpoint.ranking import choose_terms, extract_terms
 from coven_action.core.endpoint.wire import Memory, MemoryState, MemoryUse, MemoryVersion
 from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.core.memory.entries import Citation, EntryKind
@@ -117,21 +117,23 @@ def read_citations(
 ) -> dict[tuple[str, str], tuple[Citation, ...]]:
     """Return the citations of wordings, each named by entry and version."""
     columns = schema.citations.c
-    wanted = sorted(set(versions))
+    named = frozenset(versions)
+    wanted = sorted({memory_id for memory_id, _ in named})
     found: dict[tuple[str, str], list[Citation]] = {}
     statement = (
         select(schema.citations)
         .where(
             columns.tenant_id == bindparam("of_tenant"),
-            tuple_(columns.memory_id, columns.version).in_(bindparam("wanted", expanding=True)),
+            columns.memory_id.in_(bindparam("wanted", expanding=True)),
         )
         .order_by(columns.memory_id, columns.version, columns.ordinal)
     )
     for start in range(0, len(wanted), AT_ONCE):
-        named = {"of_tenant": source.tenant_id, "wanted": wanted[start : start + AT_ONCE]}
-        for row in source.fetch_all(statement, named):
-            cited = Citation(path=row.path, start=row.start_line, end=row.end_line, sha256=row.sha256)
-            found.setdefault((row.memory_id, row.version), []).append(cited)
+        place = {"of_tenant": source.tenant_id, "wanted": wanted[start : start + AT_ONCE]}
+        for row in source.fetch_all(statement, place):
+            if (row.memory_id, row.version) in named:
+                cited = Citation(path=row.path, start=row.start_line, end=row.end_line, sha256=row.sha256)
+                found.setdefault((row.memory_id, row.version), []).append(cited)
     return {place: tuple(cited) for place, cited in found.items()}
 
 
@@ -263,6 +265,74 @@ def drop_terms(transaction: Transaction, memory_ids: Sequence[str]) -> int:
             columns.tenant_id == transaction.tenant_id, columns.memory_id.in_(list(memory_ids))
         )
     )
+
+
+_TERMS: Final = schema.memory_terms.c
+_FINDABLE: Final = (
+    _TERMS.tenant_id == bindparam("of_tenant"),
+    _TERMS.scope_id.in_(bindparam("scopes", expanding=True)),
+    _TERMS.term.in_(bindparam("terms", expanding=True)),
+    _TERMS.branch.in_(bindparam("branches", expanding=True)),
+    _TERMS.shareable.in_(bindparam("shareable", expanding=True)),
+)
+_COUNTED: Final = select(_TERMS.term, func.count().label("held")).where(*_FINDABLE).group_by(_TERMS.term)
+# Grouped by the bare column, SQLite would read the whole tenant by the index that is in that order.
+_GROUPED: Final = _TERMS.memory_id.concat("")
+_MATCHED: Final = (
+    select(_GROUPED.label("memory_id"), func.count().label("matched"))
+    .where(*_FINDABLE)
+    .group_by(_GROUPED)
+    .order_by(func.count().desc(), _GROUPED)
+    .limit(bindparam("most"))
+)
+_MATCHED_ALL: Final = (
+    select(_TERMS.memory_id, func.count().label("matched"))
+    .where(
+        _TERMS.tenant_id == bindparam("of_tenant"),
+        _TERMS.memory_id.in_(bindparam("wanted", expanding=True)),
+        _TERMS.term.in_(bindparam("terms", expanding=True)),
+        _TERMS.branch.in_(bindparam("branches", expanding=True)),
+    )
+    .group_by(_TERMS.memory_id)
+)
+
+
+def find_matched(
+    source: Reading | Transaction,
+    terms: Sequence[str],
+    *,
+    scopes: Sequence[int],
+    branches: Sequence[str],
+    shareable: Sequence[bool],
+    most: int,
+) -> dict[str, int]:
+    """Return the approved entries that hold the most of some words, and how many of them each holds.
+
+    Args:
+        source: Of the tenant.
+        terms: The words.
+        scopes: Repositories, and `SHARED`.
+        branches: Names under which entries may stand.
+        shareable: Which entries: those that are, those that are not, or both.
+        most: How many entries at most.
+    """
+    if not terms:
+        return {}
+    place = {
+        "of_tenant": source.tenant_id,
+        "scopes": list(scopes),
+        "branches": list(branches),
+        "shareable": list(shareable),
+    }
+    counts = {row.term: row.held for row in source.fetch_all(_COUNTED, {**place, "terms": list(terms)})}
+    chosen = choose_terms(counts)
+    found = source.fetch_all(_MATCHED, {**place, "terms": list(chosen), "most": most}) if chosen else ()
+    if len(chosen) == len(counts) or not found:
+        return {row.memory_id: row.matched for row in found}
+    # The words that were too frequent to look for count all the same for what was found.
+    wanted = [row.memory_id for row in found]
+    counted = source.fetch_all(_MATCHED_ALL, {**place, "terms": list(counts), "wanted": wanted})
+    return {row.memory_id: row.matched for row in counted}
 
 
 def let_hold(

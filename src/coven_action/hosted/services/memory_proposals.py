@@ -26,6 +26,7 @@ from coven_action.hosted.services.memory_checks import Refused, find_mistake, sc
 from coven_action.hosted.services.memory_entries import (
     Wording,
     find_entry,
+    find_matched,
     find_version,
     get_entry,
     insert_entry,
@@ -231,23 +232,14 @@ def _list_compared(
     transaction: Transaction, memory_id: str, wording: Wording, repository_id: int
 ) -> tuple[Compared, ...]:
     """Return the repository's other entries that could say the same: approved ones by their words, and what waits."""
-    terms, memory, versions = schema.memory_terms.c, schema.memory.c, schema.memory_versions.c
-    query = extract_query(wording.text)
-    approved = (
-        transaction.fetch_all(
-            select(terms.memory_id)
-            .where(
-                terms.tenant_id == transaction.tenant_id,
-                terms.scope_id == repository_id,
-                terms.term.in_(query),
-                terms.memory_id != memory_id,
-            )
-            .group_by(terms.memory_id)
-            .order_by(func.count(terms.term.distinct()).desc(), terms.memory_id)
-            .limit(MAX_COMPARED)
-        )
-        if query
-        else ()
+    memory, versions = schema.memory.c, schema.memory_versions.c
+    approved = find_matched(
+        transaction,
+        extract_query(wording.text),
+        scopes=[repository_id],
+        branches=wording.branches or ("",),
+        shareable=(False, True),
+        most=MAX_COMPARED,
     )
     texts = select(versions.memory_id, versions.text).join(
         schema.memory, (memory.tenant_id == versions.tenant_id) & (memory.memory_id == versions.memory_id)
@@ -261,7 +253,7 @@ def _list_compared(
         *transaction.fetch_all(
             texts.where(
                 *of_repository,
-                versions.memory_id.in_([row.memory_id for row in approved]),
+                versions.memory_id.in_(sorted(approved)),
                 versions.version == memory.version,
             )
         ),

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pysqlite3
+from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
@@ -107,6 +108,7 @@ def open_engine(path: Path, settings: Sequence[str], begin: str, **pool: Any) ->
         connect_args={"check_same_thread": False},
         # A failure is logged with its statement; the values in it may be texts of memory.
         hide_parameters=True,
+        json_deserializer=from_json,
         **pool,
     )
 

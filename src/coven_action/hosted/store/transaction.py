@@ -14,12 +14,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Executable, Row, Table, and_, bindparam, insert, select, tuple_, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    Select,
+    bindparam,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from coven_action.core.endpoint.audit_chain import AuditRow, hash_audit_row
 from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.hosted.store import schema
-from coven_action.hosted.store.upserting import add_to_counters, put_rows
+from coven_action.hosted.store.prepared import Prepared, build_counting, build_replacing
 
 
 class RunKey(NamedTuple):
@@ -95,6 +107,51 @@ _DAY: Final = 86_400_000
 _LOOKED_UP_AT_ONCE: Final = 2_000
 
 
+_READ_HEADS: Final = (
+    select(schema.heads).where(schema.heads.c.tenant_id.in_(bindparam("tenants", expanding=True))).with_for_update()
+)
+_INSERT_EVENTS: Final = Prepared(lambda _: insert(schema.run_events))
+_INSERT_AUDIT: Final = Prepared(lambda _: insert(schema.audit))
+# A key that has expired may still have its row.
+_PUT_REPLIES: Final = Prepared(lambda dialect: build_replacing(schema.idempotency, dialect))
+_COUNT: Final = Prepared(lambda dialect: build_counting(schema.meters, dialect))
+_UPDATE_COUNTS: Final = Prepared(
+    lambda _: (
+        update(schema.runs)
+        .where(
+            schema.runs.c.tenant_id == bindparam("of_tenant"),
+            schema.runs.c.repository_id == bindparam("of_repository"),
+            schema.runs.c.run_id == bindparam("of_run"),
+        )
+        .values(event_count=bindparam("new_count"), updated_at=bindparam("new_moment"))
+    )
+)
+_UPDATE_HEADS: Final = Prepared(
+    lambda _: (
+        update(schema.heads)
+        .where(schema.heads.c.tenant_id == bindparam("of_tenant"))
+        .values({name: bindparam(f"new_{name}") for name in Heads.__dataclass_fields__})
+    )
+)
+
+
+# Without the documents of a run, which would be read anew for each of its events.
+_SUMMARY: Final = tuple(column for column in schema.runs.columns if not isinstance(column.type, JSON))
+_SUMMARY_NAMES: Final = frozenset(column.name for column in _SUMMARY)
+
+
+def _build_look_up(read: Select[Any], *key: ColumnElement[Any]) -> Select[Any]:
+    return read.where(tuple_(*key).in_(bindparam("wanted", expanding=True)))
+
+
+_READ_RUNS: Final = _build_look_up(
+    select(*_SUMMARY), schema.runs.c.tenant_id, schema.runs.c.repository_id, schema.runs.c.run_id
+)
+_READ_REPLIES: Final = _build_look_up(
+    select(schema.idempotency), schema.idempotency.c.tenant_id, schema.idempotency.c.route, schema.idempotency.c.key
+)
+
+
 def to_milliseconds(moment: datetime) -> int:
     """Return a moment as the tables hold it."""
     return int(moment.timestamp() * 1000)
@@ -130,40 +187,29 @@ class Group:
         self._changed_heads: set[int] = set()
 
     def _read_heads(self, tenants: Sequence[int]) -> dict[int, Heads]:
-        columns = schema.heads.c
-        statement = (
-            select(schema.heads).where(columns.tenant_id.in_(bindparam("tenants", expanding=True))).with_for_update()
-        )
-        found = self.connection.execute(statement, {"tenants": list(tenants)})
-        return {row.tenant_id: Heads(*row[1:]) for row in found}
+        found = self.connection.execute(_READ_HEADS, {"tenants": list(tenants)})
+        return {row[0]: Heads(*row[1:]) for row in found}
 
     def read_heads_of(self, tenant_id: int) -> None:
         """Read, and hold, the heads of a tenant that this very group has enrolled."""
         self.heads |= self._read_heads([tenant_id])
 
     def _read_runs(self, runs: Iterable[tuple[int, RunKey]]) -> dict[tuple[int, int, int], Mapping[str, Any]]:
-        table = schema.runs
-        found = self._look_up(table, ("tenant_id", "repository_id", "run_id"), {(tenant, *run) for tenant, run in runs})
+        found = self._look_up(_READ_RUNS, {(tenant, *run) for tenant, run in runs})
         return {(row.tenant_id, row.repository_id, row.run_id): dict(row._mapping) for row in found}  # noqa: SLF001 SQLAlchemy's public name
 
     def _read_replies(
         self, keys: Iterable[tuple[int, IdempotencyKey]]
     ) -> dict[tuple[int, str, str], tuple[str, Reply]]:
-        wanted = {(tenant, key.route, key.key) for tenant, key in keys}
-        found = self._look_up(schema.idempotency, ("tenant_id", "route", "key"), wanted)
+        found = self._look_up(_READ_REPLIES, {(tenant, key.route, key.key) for tenant, key in keys})
         return {
             (row.tenant_id, row.route, row.key): (row.fingerprint, Reply(row.status, row.body, replayed=True))
             for row in found
             if row.expires_at > self.now
         }
 
-    def _look_up(self, table: Table, columns: tuple[str, ...], wanted: set[tuple[Any, ...]]) -> list[Row[Any]]:
+    def _look_up(self, statement: Select[Any], wanted: set[tuple[Any, ...]]) -> list[Row[Any]]:
         """Return the rows of all the wanted keys: one statement for the whole group, not one for each piece of work."""
-        if not wanted:
-            return []
-        statement = select(table).where(
-            tuple_(*(table.c[name] for name in columns)).in_(bindparam("wanted", expanding=True))
-        )
         ordered = sorted(wanted)
         return [
             row
@@ -192,53 +238,33 @@ class Group:
 
     def flush(self) -> None:
         """Write what the pieces of work have left."""
-        rows = self.rows
-        for table, gathered in ((schema.run_events, rows.events), (schema.audit, rows.audit)):
-            if gathered:
-                self.connection.execute(insert(table), gathered)
-        if rows.replies:
-            # A key that has expired may still have its row.
-            put_rows(self.connection, schema.idempotency, list(rows.replies.values()))
-        self._flush_counts()
-        metered = [(*key, amount) for key, amount in sorted(rows.meters.items()) if amount]
-        if metered:
-            add_to_counters(self.connection, schema.meters, metered)
-        self._flush_heads()
+        for statement, rows in (
+            (_INSERT_EVENTS, self.rows.events),
+            (_INSERT_AUDIT, self.rows.audit),
+            (_PUT_REPLIES, list(self.rows.replies.values())),
+            (_UPDATE_COUNTS, self._list_counts()),
+            (_COUNT, self._list_meters()),
+            (_UPDATE_HEADS, self._list_heads()),
+        ):
+            if rows:
+                statement.run(self.connection, rows)
 
-    def _flush_counts(self) -> None:
-        if self.rows.counts:
-            columns = schema.runs.c
-            statement = (
-                update(schema.runs)
-                .where(
-                    and_(
-                        columns.tenant_id == bindparam("of_tenant"),
-                        columns.repository_id == bindparam("of_repository"),
-                        columns.run_id == bindparam("of_run"),
-                    )
-                )
-                .values(event_count=bindparam("new_count"), updated_at=self.now)
-            )
-            names = ("of_tenant", "of_repository", "of_run", "new_count")
-            self.connection.execute(
-                statement, [dict(zip(names, (*place, count), strict=True)) for place, count in self.rows.counts.items()]
-            )
+    def _list_counts(self) -> list[dict[str, Any]]:
+        names = ("of_tenant", "of_repository", "of_run", "new_count", "new_moment")
+        return [dict(zip(names, (*place, count, self.now), strict=True)) for place, count in self.rows.counts.items()]
 
-    def _flush_heads(self) -> None:
-        if self._changed_heads:
-            statement = (
-                update(schema.heads)
-                .where(schema.heads.c.tenant_id == bindparam("of_tenant"))
-                .values({name: bindparam(f"new_{name}") for name in Heads.__dataclass_fields__})
-            )
-            self.connection.execute(
-                statement,
-                [
-                    {"of_tenant": tenant}
-                    | {f"new_{name}": getattr(self.heads[tenant], name) for name in Heads.__dataclass_fields__}
-                    for tenant in sorted(self._changed_heads)
-                ],
-            )
+    def _list_meters(self) -> list[dict[str, Any]]:
+        names = schema.meters.columns.keys()
+        return [
+            dict(zip(names, (*key, amount), strict=True)) for key, amount in sorted(self.rows.meters.items()) if amount
+        ]
+
+    def _list_heads(self) -> list[dict[str, Any]]:
+        return [
+            {"of_tenant": tenant}
+            | {f"new_{name}": getattr(self.heads[tenant], name) for name in Heads.__dataclass_fields__}
+            for tenant in sorted(self._changed_heads)
+        ]
 
 
 class Transaction:
@@ -293,39 +319,42 @@ class Transaction:
         if self._savepoint is None:
             self._savepoint = self._group.connection.begin_nested()
 
-    def find_run(self, run: RunKey) -> Mapping[str, Any] | None:
-        """Return the row of a run as this work sees it: with what its group has already changed."""
+    def find_run_summary(self, run: RunKey) -> Mapping[str, Any] | None:
+        """Return the row of a run without its documents, as this work sees it: with what its group has changed."""
         place = (self.tenant_id, *run)
-        if place in self.known_runs:
-            return self.known_runs[place]
-        if place in self._group.runs:
-            return self._group.runs[place]
-        columns = schema.runs.c
-        row = self.fetch_one(
-            select(schema.runs).where(
-                columns.tenant_id == self.tenant_id,
-                columns.repository_id == run.repository_id,
-                columns.run_id == run.run_id,
-            )
-        )
+        known = self.known_runs.get(place) or self._group.runs.get(place)
+        if known is not None:
+            return known
+        row = self.fetch_one(select(*_SUMMARY).where(*self._name_run(run)))
+        if row is not None:
+            self.known_runs[place] = dict(row._mapping)  # noqa: SLF001 SQLAlchemy's public name
+        return self.known_runs.get(place)
+
+    def find_run(self, run: RunKey) -> Mapping[str, Any] | None:
+        """Return the whole row of a run as this work sees it."""
+        row = self.fetch_one(select(schema.runs).where(*self._name_run(run)))
         if row is None:
             return None
-        self.known_runs[place] = dict(row._mapping)  # noqa: SLF001 SQLAlchemy's public name
-        return self.known_runs[place]
+        # What is gathered for the group, such as the number of events, is not in the table yet.
+        return {**row._mapping, **(self.find_run_summary(run) or {})}  # noqa: SLF001 SQLAlchemy's public name
 
     def update_run(self, run: RunKey, values: Mapping[str, Any]) -> None:
         """Change the row of a run, which must exist."""
+        self.execute(update(schema.runs).where(*self._name_run(run)).values(**values, updated_at=self.now))
+        changed = {name: value for name, value in values.items() if name in _SUMMARY_NAMES}
+        self.known_runs[self.tenant_id, *run] = {
+            **(self.find_run_summary(run) or {}),
+            **changed,
+            "updated_at": self.now,
+        }
+
+    def _name_run(self, run: RunKey) -> tuple[ColumnElement[bool], ...]:
         columns = schema.runs.c
-        self.execute(
-            update(schema.runs)
-            .where(
-                columns.tenant_id == self.tenant_id,
-                columns.repository_id == run.repository_id,
-                columns.run_id == run.run_id,
-            )
-            .values(**values, updated_at=self.now)
+        return (
+            columns.tenant_id == self.tenant_id,
+            columns.repository_id == run.repository_id,
+            columns.run_id == run.run_id,
         )
-        self.known_runs[self.tenant_id, *run] = {**(self.find_run(run) or {}), **values, "updated_at": self.now}
 
     def append_event(
         self, type_: str, data: Mapping[str, Any] | str, *, run: RunKey | None = None, attempt: int | None = None,
@@ -358,7 +387,7 @@ class Transaction:
 
     def count_events(self, run: RunKey, count: int) -> None:
         """Note that a run, which must exist, has so many more events of its own."""
-        row = self.find_run(run) or {}
+        row = self.find_run_summary(run) or {}
         place = (self.tenant_id, *run)
         self.rows.counts[place] = row["event_count"] + count
         self.known_runs[place] = {**row, "event_count": self.rows.counts[place], "updated_at": self.now}

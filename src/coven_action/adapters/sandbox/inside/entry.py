@@ -113,9 +113,19 @@ class Entry:
 
     def become(self, argv: list[str]) -> NoReturn:
         """Become the program, or start it and stay until it ends."""
+        reset_signals()
         if self.is_first and (program := os.fork()):
             stay_until(program)
         os.execvpe(argv[0], argv, self.environment)  # noqa: S606 - argv is a list, no shell
+
+
+def reset_signals() -> None:
+    """Undo what Python did: an ignored signal stays ignored in the program, and a first process may have no handler."""
+    # `signal` around it costs milliseconds; the stubs know that one alone.
+    import _signal  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    for number in (_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
 
 
 def stay_until(program: int) -> NoReturn:

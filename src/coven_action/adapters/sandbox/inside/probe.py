@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import pty
+import resource
 import select
 import signal
 import socket
@@ -45,6 +46,7 @@ DNS_QUESTION = b"\x2a\x2a\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x07
 CLONE_NEWUSER = 0x10000000
 PTRACE_SEIZE = 0x4206
 PR_GET_NO_NEW_PRIVS = 39
+KERNEL_LOG_READ_ALL = 3  # man 2 syslog
 KEYCTL_GET_KEYRING_ID, KEYCTL_READ = 0, 11
 KEY_SPEC_SESSION_KEYRING = -3
 # Machine -> numbers of clone and keyctl.
@@ -88,6 +90,38 @@ def reach_gateway(world: World) -> str | None:
 def read_outside(world: World) -> str | None:
     """Open files beside the sandbox."""
     return first(path for path in world["files"] if opens(path, os.O_RDONLY))
+
+
+def change_modes(world: World) -> str | None:
+    """Change mode and extended attributes of files outside, and of one that may only be read."""
+    return first(path for path in (*world["files"], world["given"]) if changes(path))
+
+
+def changes(path: str) -> bool:
+    """Say whether a file's mode, by name or by descriptor, or an attribute can be changed; the mode stays what it was."""
+
+    def by_descriptor() -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode))
+        finally:
+            os.close(descriptor)
+
+    attempts: tuple[Callable[[], None], ...] = (
+        lambda: Path(path).chmod(stat.S_IMODE(Path(path).stat().st_mode)),
+        by_descriptor,
+        lambda: os.setxattr(path, "user.coven-probe", b"x"),
+    )
+    return any(succeeds(attempt) for attempt in attempts)
+
+
+def succeeds(attempt: Callable[[], None]) -> bool:
+    """Say whether an attempt raises no OSError."""
+    try:
+        attempt()
+    except OSError:
+        return False
+    return True
 
 
 def read_home(world: World) -> str | None:
@@ -297,13 +331,12 @@ def trace(world: World) -> str | None:
 
 
 def send_signal(world: World) -> str | None:
-    """Signal the bait with nothing."""
+    """Signal the bait with nothing, and set one of its limits to what it is."""
     pid = find_bait(world)
-    try:
-        os.kill(pid or 0, 0)
-    except OSError:
+    if pid is None:
         return None
-    return None if pid is None else f"process {pid}"
+    attempts = (lambda: os.kill(pid, 0), lambda: resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0)) and None)
+    return f"process {pid}" if any(succeeds(attempt) for attempt in attempts) else None
 
 
 def connect_unix(world: World) -> str | None:
@@ -424,8 +457,10 @@ def open_user_namespace(world: World) -> str | None:
 
 
 def write_settings(world: World) -> str | None:
-    """Open every file of the kernel's in the process table for writing; nothing is written."""
+    """Open every file of the kernel's in the process table for writing, and ask for its log; nothing is written."""
     del world
+    if LIBC.klogctl(KERNEL_LOG_READ_ALL, ctypes.create_string_buffer(1), 1) >= 0:
+        return "the kernel's log"
     return first(path for path in (*SETTINGS, *list_kernel_files("/proc")) if opens(path, os.O_WRONLY | os.O_NONBLOCK))
 
 
@@ -692,6 +727,7 @@ def opens_socket(family: int, kind: int, protocol: int) -> bool:
 TRIES: dict[str, Callable[[World], str | None]] = {
     "gateway": reach_gateway,
     "file-outside": read_outside,
+    "file-modes": change_modes,
     "home-folder": read_home,
     "credential-files": read_credentials,
     "environment": find_variables,

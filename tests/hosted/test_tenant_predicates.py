@@ -1,0 +1,64 @@
+"""Every condition that names the tenant is needed: without any one of them somebody notices the neighbours."""
+
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from tests.hosted.neighbours import NUMBERS, Act, Answer, Leak, Recording, compare, open_street, play_alone, schedule_day
+from tests.hosted.predicates import Predicate, disabled, list_predicates
+
+REDUNDANT: dict[str, str] = {}
+PREDICATES = [each for each in list_predicates() if str(each) not in REDUNDANT]
+
+
+class Expected:
+    """The day as each account has it alone."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        with open_street(runner) as street:
+            recording = Recording(street)
+            self.schedule: list[tuple[int, Act, datetime]] = []
+            for number, act in schedule_day():
+                recording.now += act.after
+                self.schedule.append((number, act, recording.now))
+        self.answers: dict[int, list[list[Answer]]] = {
+            number: play_alone(number, self.schedule, runner) for number in NUMBERS
+        }
+
+
+@pytest.fixture(scope="module")
+def runner():
+    with asyncio.Runner() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def expected(runner):
+    return Expected(runner)
+
+
+def find_leak(expected, runner):
+    """Return how the neighbours were noticed in the course of the day, None where they were not."""
+    with open_street(runner) as street:
+        recording = Recording(street)
+        answers = {number: iter(all_) for number, all_ in expected.answers.items()}
+        for number, act, _ in expected.schedule:
+            try:
+                recording.act(number, act)
+                compare(number, act, recording.played[-1][3], next(answers[number]))
+            except Leak as leak:
+                return str(leak)
+            except Exception as error:  # noqa: BLE001 a service that stumbles over another's rows has noticed them as well
+                return f"{act} of account {number} ends with {type(error).__name__}"
+    return None
+
+
+def test_with_all_of_them_nobody_is_noticed(expected, runner):
+    assert find_leak(expected, runner) is None
+
+
+@pytest.mark.parametrize("predicate", PREDICATES, ids=str)
+def test_without_one_somebody_is(expected, runner, predicate):
+    with disabled(predicate):
+        assert find_leak(expected, runner) is not None

@@ -1,0 +1,107 @@
+"""No account notices another: not by a word, a number, an order, nor by what is not there."""
+
+import asyncio
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from coven_action.hosted.app import ROUTERS
+from tests.fuzzing import examples
+from tests.hosted.neighbours import (
+    ENTRIES,
+    NUMBERS,
+    OPERATIONS,
+    PREFIXES,
+    RUNS,
+    Act,
+    Recording,
+    hold_against_solitude,
+    open_street,
+    schedule_day,
+)
+
+
+@pytest.fixture(scope="module")
+def day():
+    """A day on which all three do everything, held against what each would have been answered alone."""
+    with asyncio.Runner() as runner, open_street(runner) as street:
+        recording = Recording(street)
+        for number, act in schedule_day():
+            recording.act(number, act)
+        hold_against_solitude(recording.played, runner)
+        return recording
+
+
+def test_on_a_day_on_which_everything_happens_nobody_notices_the_others(day):
+    assert {number for number, *_ in day.played} == set(NUMBERS)
+
+
+def test_every_route_has_its_rule(day):
+    routes = {
+        (method.lower(), route.path)
+        for router in ROUTERS
+        for route in router.routes
+        for method in route.methods
+        if route.path.startswith("/v1/")
+    }
+
+    assert day.street.hits == routes, "a route that no act of tests/hosted/neighbours.py reaches may tell anything"
+
+
+def test_every_kind_of_act_happens(day):
+    assert {act.name for _, act, *_ in day.played} == set(OPERATIONS)
+
+
+def test_what_is_asked_for_is_really_there(day):
+    """Each account reads its own words: the canaries are where others could find them."""
+    told = {number: b"".join(answer.body for whose, *_, all_ in day.played if whose == number for answer in all_) for number in NUMBERS}
+
+    for number, household in day.street.households.items():
+        assert told[number].count(household.who.canary.encode()) > 100
+
+
+# --- any day
+
+ARGUMENTS = {
+    **dict.fromkeys(("report", "append", "repeat", "bundle", "use", "ask_grant", "finish", "relay", "close", "forge"),
+                    st.tuples(st.sampled_from(RUNS))),
+    "propose": st.tuples(st.sampled_from(RUNS), st.sampled_from(ENTRIES)),
+    "validate": st.tuples(st.just(3), st.booleans()),
+    "open": st.tuples(st.sampled_from(RUNS)),
+    "decide": st.tuples(
+        st.sampled_from(ENTRIES),
+        st.sampled_from(("approve", "reject", "edit", "revoke", "restore", "supersede", "promote", "erase")),
+    ),
+    "decide_about_others": st.tuples(st.sampled_from(("approve", "revoke", "erase"))),
+    "put_policy": st.tuples(st.booleans()),
+    **dict.fromkeys(("revoke_prefix", "restore_prefix"), st.tuples(st.sampled_from(range(len(PREFIXES))))),
+    **dict.fromkeys(("enrol", "suspend", "release"), st.tuples(st.sampled_from((1001, 1002)))),
+}  # fmt: skip
+ACTS = st.sampled_from(sorted(OPERATIONS)).flatmap(
+    lambda name: st.builds(Act, st.just(name), ARGUMENTS.get(name, st.just(())))
+)
+
+
+class Neighbours(RuleBasedStateMachine):
+    """Three accounts do anything in any order; at the end each does its part again where it is alone."""
+
+    def __init__(self):
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._opened = open_street(self._runner)
+        self._recording = Recording(self._opened.__enter__())
+
+    @rule(number=st.sampled_from(NUMBERS), acts=st.lists(ACTS, min_size=1, max_size=3))
+    def live(self, number, acts):
+        for act in acts:
+            self._recording.act(number, act)
+
+    def teardown(self):
+        self._opened.__exit__(None, None, None)
+        hold_against_solitude(self._recording.played, self._runner)
+        self._runner.close()
+
+
+TestNeighbours = Neighbours.TestCase
+TestNeighbours.settings = examples(5, stateful_step_count=10)
