@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pysqlite3
-from sqlalchemy import case, func, insert, literal, select, text
+from sqlalchemy import case, func, insert, literal, select
 
 from coven_action.core.endpoint.ranking import (
     Candidate,
@@ -83,9 +83,11 @@ class Words:
         self.weights = [1 / (rank + 3) for rank in range(VOCABULARY)]
 
     def pick(self, count: int) -> list[str]:
+        """Return words at random, the frequent ones more often."""
         return self.chance.choices(self.words, self.weights, k=count)
 
     def make_path(self) -> str:
+        """Return the path of a file."""
         return f"src/{'/'.join(self.pick(2))}.py"
 
 
@@ -154,15 +156,11 @@ def build_database(path: Path, entries: list[Entry], tenants: int) -> None:
         for name, rows in list_rows(entries):
             connection.execute(insert(schema.metadata.tables[name]), rows)
         for name in COPIED:
-            columns = ", ".join(
-                column.name for column in schema.metadata.tables[name].columns if column.name != "tenant_id"
-            )
+            table = schema.metadata.tables[name]
+            others = [column for column in table.columns if column.name != "tenant_id"]
             for tenant in range(2, tenants + 1):
-                connection.execute(
-                    text(
-                        f"INSERT INTO {name} (tenant_id, {columns}) SELECT {tenant}, {columns} FROM {name} WHERE tenant_id = 1"
-                    )
-                )
+                first = select(literal(tenant), *others).where(table.c.tenant_id == 1)
+                connection.execute(insert(table).from_select(["tenant_id", *(column.name for column in others)], first))
     engine.dispose()
 
 

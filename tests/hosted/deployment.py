@@ -295,3 +295,24 @@ def make_policy(repository_id: int, **changes: Any) -> dict[str, Any]:
         "reason": "memory is on",
     }
     return policy | changes
+
+
+class Bridge(httpx.BaseTransport):
+    """Carries the requests of our own client to the started application.
+
+    Args:
+        client: Of the application.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.fails = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request on; a bridge that fails answers nothing."""
+        if self.fails:
+            raise httpx.ConnectError("nobody answers")
+        answer = self._client.request(
+            request.method, request.url.raw_path.decode(), content=request.read(), headers=dict(request.headers)
+        )
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)

@@ -171,7 +171,6 @@ class Siege:
         self.restarts: list[float] = []
         self.acknowledged = 0
         self.resent = 0
-        self.replayed = 0
         self._output = folder / "output.txt"
         self._issuer = issuer
         self._spawner = spawner
@@ -179,6 +178,8 @@ class Siege:
         self._most = load
         self._ledgers = {account: Ledger() for account in TENANTS}
         self._pending: list[Write] = []
+        self._goal = 0
+        self._reached = asyncio.Event()
         self._count = 0
         self._tenants: dict[int, int] = {}
 
@@ -261,9 +262,10 @@ class Siege:
     async def _load(self, port: int, pid: int) -> None:
         workers = [asyncio.create_task(self._work(port, account)) for account in TENANTS for _ in range(WORKERS // 2)]
         # A number of answers and not a time: a slow machine is to be hit amid the writes as well.
-        enough = self.acknowledged + self._random.randrange(self._most)
-        while self.acknowledged < enough and not all(worker.done() for worker in workers):
-            await asyncio.sleep(0.001)
+        self._goal, self._reached = self.acknowledged + 1 + self._random.randrange(self._most), asyncio.Event()
+        reached = asyncio.create_task(self._reached.wait())
+        await asyncio.wait([reached, *workers], return_when=asyncio.FIRST_COMPLETED)
+        reached.cancel()
         await asyncio.sleep(self._random.uniform(0, 0.003))
         os.kill(pid, signal.SIGKILL)
         for outcome in await asyncio.gather(*workers, return_exceptions=True):
@@ -322,6 +324,8 @@ class Siege:
     def _acknowledge(self, write: Write, status: int, body: bytes) -> None:
         assert status in {200, 202}, (status, body)
         self.acknowledged += 1
+        if self.acknowledged >= self._goal:
+            self._reached.set()
         ledger = self._ledgers[write.account]
         if write.texts:
             accepted = json.loads(body)

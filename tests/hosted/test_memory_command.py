@@ -3,7 +3,6 @@
 import json
 import re
 
-import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -11,25 +10,12 @@ from coven_action.cli import memory_endpoint
 from coven_action.cli.main import cli
 from coven_action.client import Client as EndpointClient
 from coven_action.errors import Error
-from tests.hosted.deployment import ADMIN_TOKEN, Client
+from tests.hosted.deployment import ADMIN_TOKEN, Bridge, Client
 from tests.hosted.memory_world import make_proposal, world
 
 __all__ = ["world"]
 URL = "http://127.0.0.1:8766"
 TEXT = "Run `make generate` after editing protocol files."
-
-
-class Bridge(httpx.BaseTransport):
-    """Carries the command's requests to the application in this process."""
-
-    def __init__(self, client):
-        self._client = client
-
-    def handle_request(self, request):
-        answer = self._client.request(
-            request.method, request.url.raw_path.decode(), content=request.read(), headers=dict(request.headers)
-        )
-        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
 
 @pytest.fixture

@@ -76,7 +76,8 @@ ARGUMENTS = {
     "decide_about_others": st.tuples(st.sampled_from(("approve", "revoke", "erase"))),
     "put_policy": st.tuples(st.booleans()),
     **dict.fromkeys(("revoke_prefix", "restore_prefix"), st.tuples(st.sampled_from(range(len(PREFIXES))))),
-    **dict.fromkeys(("enrol", "suspend", "release"), st.tuples(st.sampled_from((1001, 1002)))),
+    "enrol": st.tuples(st.sampled_from((1001, 1002)), st.sampled_from(("shop", "stall"))),
+    **dict.fromkeys(("suspend", "release"), st.tuples(st.sampled_from((1001, 1002)))),
 }  # fmt: skip
 ACTS = st.sampled_from(sorted(OPERATIONS)).flatmap(
     lambda name: st.builds(Act, st.just(name), ARGUMENTS.get(name, st.just(())))

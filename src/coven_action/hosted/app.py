@@ -75,6 +75,8 @@ def build_routes(**options: Any) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        # A path that differs by a slash is another one: a redirect would repeat whatever Host the request names.
+        redirect_slashes=False,
         generate_unique_id_function=_name_operation,
         **options,
     )

@@ -1,7 +1,7 @@
-"""Who asks: looked up before anything else is done with a request under `/v1/`.
+"""Who asks: looked up before anything else is done with a request.
 
-A pure ASGI layer, so that a path that does not exist and a method that is not offered answer an unauthenticated request
-like any other: 401, and the same body.
+A pure ASGI layer, so that a path that does not exist, one that is spelled oddly and a method that is not offered answer an
+unauthenticated request like any other: 401, and the same body. What needs nobody's token is a list; everything else does.
 """
 
 import hmac
@@ -23,7 +23,8 @@ from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading, StoreUnavailable
 from coven_action.hosted.times import from_milliseconds
 
-PROTECTED: Final = "/v1/"
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+"""What anybody may ask for: nothing of any tenant."""
 SESSION_PATH: Final = "/v1/session"
 TENANT_HEADER: Final = "Coven-Tenant"
 MAX_CACHED_SESSIONS: Final = 10_000
@@ -48,7 +49,7 @@ def read_bearer(connection: HTTPConnection) -> str | None:
 
 
 class Authentication:
-    """Lets a request under `/v1/` pass once it is known who asks; puts the principal into the request's state.
+    """Lets a request pass once it is known who asks; puts the principal into the request's state.
 
     `POST /v1/session` passes with whatever token it carries: opening the session is what verifies it.
 
@@ -63,7 +64,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, or go on."""
-        if scope["type"] != "http" or not scope["path"].startswith(PROTECTED):
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
@@ -106,19 +107,32 @@ async def find_principal(endpoint: Endpoint, connection: HTTPConnection) -> Prin
 
 
 async def _find_session(endpoint: Endpoint, tenant_id: int, token_sha256: str) -> RunPrincipal:
-    known = endpoint.sessions.get(token_sha256)
-    if known is None:
-        known = await endpoint.store.read(tenant_id, lambda reading: _read_session(reading, token_sha256))
-        if known is None:
+    if token_sha256 not in endpoint.sessions:
+        found = await endpoint.store.read(tenant_id, lambda reading: _read_session(reading, token_sha256))
+        if found is None:
             raise refuse_authentication()
-        while len(endpoint.sessions) >= MAX_CACHED_SESSIONS:
-            endpoint.sessions.pop(next(iter(endpoint.sessions)))
-        endpoint.sessions[token_sha256] = known
+        # Where it was closed while it was read, that it is closed stands there now.
+        if token_sha256 not in endpoint.sessions:
+            _remember(endpoint, token_sha256, found)
+    known = endpoint.sessions[token_sha256]
+    if known is None:
+        raise refuse_authentication()
     # A session that lasts longer than one may was opened before the clock was set back.
     if not timedelta(0) < known.expires_at - endpoint.clock() <= SESSION_TIME + _LEEWAY:
         endpoint.sessions.pop(token_sha256, None)
         raise refuse_authentication()
     return known
+
+
+def forget_session(endpoint: Endpoint, principal: RunPrincipal) -> None:
+    """Let a closed session be worth nothing, also to a request that has just read it as open."""
+    _remember(endpoint, principal.token_sha256, None)
+
+
+def _remember(endpoint: Endpoint, token_sha256: str, principal: RunPrincipal | None) -> None:
+    while len(endpoint.sessions) >= MAX_CACHED_SESSIONS:
+        endpoint.sessions.pop(next(iter(endpoint.sessions)))
+    endpoint.sessions[token_sha256] = principal
 
 
 def _read_session(reading: Reading, token_sha256: str) -> RunPrincipal | None:

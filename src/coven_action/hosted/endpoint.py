@@ -40,7 +40,7 @@ class Endpoint:
         clock: Tells the time.
         ids: Makes tokens and ids.
         admin_token_sha256: Of the local administrator's token; empty where there is none.
-        sessions: Open sessions by the hash of their token, as far as they were asked for lately.
+        sessions: Sessions by the hash of their token, as far as they were asked for lately; None where one was closed.
         draining: Whether it is being stopped.
         metrics: What it counts about itself.
     """
@@ -51,7 +51,7 @@ class Endpoint:
     clock: Clock
     ids: Ids
     admin_token_sha256: str = ""
-    sessions: dict[str, RunPrincipal] = field(default_factory=dict)
+    sessions: dict[str, RunPrincipal | None] = field(default_factory=dict)
     draining: bool = False
     metrics: Metrics = field(default_factory=Metrics)
 

@@ -16,3 +16,16 @@ def build_fingerprint(path: str, precondition: str, document: Record) -> str:
     """
     asked = [path, precondition, document.model_dump(mode="json")]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def name_keys(route: str, actor: str) -> str:
+    """Return the name under which a route's idempotency keys are kept: they are one run's, or one person's.
+
+    The keys of a run can be guessed. Another run of the account that sent one first would else be told that run's answer,
+    or keep it from being heard.
+
+    Args:
+        route: Its name.
+        actor: Who asks, as the audit log names them.
+    """
+    return f"{route} {actor}"

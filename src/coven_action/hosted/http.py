@@ -14,7 +14,7 @@ from coven_action.core.endpoint.wire import MAX_BODY_BYTES
 from coven_action.core.oidc.authority import Action, Role, may_act
 from coven_action.core.records import Record
 from coven_action.hosted.endpoint import Endpoint
-from coven_action.hosted.fingerprints import build_fingerprint
+from coven_action.hosted.fingerprints import build_fingerprint, name_keys
 from coven_action.hosted.principals import PersonPrincipal, RunPrincipal
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.store.commands import Command, IdempotencyKey, Reading, Reply, Transaction
@@ -136,7 +136,8 @@ def read_key(request: Request, document: Record, route: str) -> IdempotencyKey:
     if not _KEY.fullmatch(key):
         raise Problem("idempotency-key-missing")
     precondition = request.headers.get("if-match", "")
-    return IdempotencyKey(route, key, build_fingerprint(request.scope["path"], precondition, document))
+    fingerprint = build_fingerprint(request.scope["path"], precondition, document)
+    return IdempotencyKey(name_keys(route, request.state.principal.actor), key, fingerprint)
 
 
 def answer(document: Record, *, status: int = _OK, headers: dict[str, str] | None = None) -> Response:

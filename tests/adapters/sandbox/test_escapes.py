@@ -204,7 +204,6 @@ NEEDED = {
     "host-socket": (has_host_socket, "this machine is no virtual machine with a line to its host"),
     "terminal-input": (can_type, "this kernel lets nobody type into a terminal"),
     "ptrace": (can_trace, "this kernel lets nobody trace a process that is not its own"),
-    "kernel-settings": (lambda: ROOT, "only root's files stay open where nothing covers them"),
 }
 
 

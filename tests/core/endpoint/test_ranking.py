@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.core.endpoint.ranking import (
+    MAX_POSTINGS,
     MAX_TERM,
     MAX_TERMS,
     STOP_WORDS,
     TRUST_ORDER,
     Candidate,
+    bound_candidates,
+    choose_terms,
     estimate_tokens,
+    extract_path_terms,
     extract_query,
     extract_terms,
     fill,
@@ -69,9 +73,55 @@ def test_a_request_is_bounded_and_its_paths_come_first():
     text = " ".join(f"word{number}x" for number in range(500))
     query = extract_query(text, ["src/ledger.py"])
 
-    assert query[:3] == ("src", "ledger", "py")
+    assert query[:4] == ("/src/ledger.py", "/src/", "ledger", "word0x")
     assert len(query) == MAX_TERMS
-    assert extract_query("ledger", ["ledger"]) == ("ledger",)
+    assert extract_query("ledger", ["ledger"]) == ("/ledger", "//", "ledger")
+
+
+@pytest.mark.parametrize(
+    ("path", "terms"),
+    [
+        ("src/billing/money_utils.test.py", ("/src/billing/money_utils.test.py", "/src/billing/", "money", "util")),
+        ("Makefile", ("/Makefile", "//", "makefil")),
+        (".env", ("/.env", "//")),
+        (
+            "a/" * 60 + "ledger.py",
+            (("/" + "a/" * 60 + "ledger.py")[-MAX_TERM:], ("/" + "a/" * 60)[-MAX_TERM:], "ledger"),
+        ),
+    ],
+)
+def test_a_file_is_found_by_itself_by_its_folder_and_by_its_name(path, terms):
+    assert extract_path_terms(path) == terms
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "chosen"),
+    [
+        ({}, 10, ()),
+        ({"common": 900}, 10, ("common",)),
+        ({"common": 900, "rare": 1}, 10, ("rare",)),
+        ({"b": 5, "a": 5, "c": 1}, 10, ("c", "a")),
+        ({"b": 5, "a": 5}, 10, ("a", "b")),
+        ({"b": 5, "a": 5, "rest": 1_000_000}, MAX_POSTINGS, ("a", "b")),
+    ],
+)
+def test_the_rarest_words_lead_to_candidates(counts, most, chosen):
+    assert choose_terms(counts, most) == chosen
+
+
+@given(counts=st.dictionaries(st.text(max_size=3), st.integers(1, 50)), most=st.integers(0, 200))
+def test_the_entries_that_are_looked_at_are_bounded(counts, most):
+    chosen = choose_terms(counts, most)
+
+    assert bool(chosen) == bool(counts)
+    assert len(chosen) <= 1 or sum(counts[term] for term in chosen) <= most
+    assert all(counts[term] <= counts[other] for term in chosen for other in counts.keys() - set(chosen))
+
+
+@pytest.mark.parametrize(("budget", "candidates"), [(100, 32), (1_500, 37), (20_000, 500)])
+def test_more_candidates_are_ranked_than_fit(budget, candidates):
+    assert bound_candidates(budget) == candidates
+    assert budget // estimate_tokens() <= candidates
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,15 @@ def test_work_of_no_tenant_has_no_sequence(deployment):
         deployment.write(99, append)
 
 
+def test_the_writer_outlives_a_fault_of_its_own(deployment, tenant, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(deployment.store, "_commit", lambda _: 1 / 0)
+        with pytest.raises(StoreUnavailable, match="internal-error"):
+            deployment.write(tenant, append)
+
+    assert deployment.write(tenant, append) == 1
+
+
 # --- groups
 
 

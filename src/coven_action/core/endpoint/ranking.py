@@ -15,10 +15,10 @@ from coven_action.core.memory.policy_block import TrustScope
 MAX_TERM: Final = 64
 """Characters of a word; what is longer is cut."""
 
-MAX_TERMS: Final = 24
+MAX_TERMS: Final = 20
 """Words of a request that are looked for: the first ones, paths before prose."""
 
-MAX_POSTINGS: Final = 4_000
+MAX_POSTINGS: Final = 2_500
 """Entries that are looked at for a request, each counted once for every word that leads to it."""
 
 LEAST_CANDIDATES: Final = 32
@@ -75,9 +75,19 @@ def _stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > _SHORTEST_STEM else word
 
 
+def extract_path_terms(path: str) -> tuple[str, ...]:
+    """Return by what a file is found: itself, its folder, and the words of its name without the ending.
+
+    The words of its folders are not among them: half of a repository lies below the same few.
+    """
+    folder, _, name = path.rpartition("/")
+    itself = (f"/{path}"[-MAX_TERM:], f"/{folder}/"[-MAX_TERM:])
+    return tuple(dict.fromkeys((*itself, *extract_terms(name.partition(".")[0]))))
+
+
 def extract_query(text: str, paths: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the words to look for: those of the paths and then those of the text, at most `MAX_TERMS`."""
-    found = (*(term for path in paths for term in extract_terms(path)), *extract_terms(text))
+    found = (*(term for path in paths for term in extract_path_terms(path)), *extract_terms(text))
     return tuple(dict.fromkeys(found))[:MAX_TERMS]
 
 

@@ -27,19 +27,9 @@ GATEWAY: Final = "/run/coven/gateway"
 # The loader's cache and Debian's links between programs: neither is a secret, and programs do not start without them.
 # They are bound over what stands for them in the sandbox's own /etc.
 SYSTEM_FILES: Final = ("/etc/ld.so.cache", "/etc/alternatives")
-# bubblewrap covers only what its own user may write; what belongs to the real root would stay open to a root that has
-# lost its capabilities. https://github.com/opencontainers/runtime-spec calls these the read-only paths.
-KERNEL_FILES: Final = (
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-    "/proc/bus",
-    "/proc/irq",
-    "/proc/fs",
-    "/proc/acpi",
-    "/proc/scsi",
-    "/proc/mtrr",
-    "/proc/pressure",
-)
+# Some of the kernel's files are open to everybody, and more of them to a root that has lost its capabilities, up to a check
+# when they are written. bubblewrap covers what its own user may write of the others.
+KERNEL_FILES: Final = ("/proc/sys", "/proc/pressure")
 # `$0` is the filter; sudo closes what it inherits, so the shell that opens it stands behind sudo.
 OPEN_FILTER: Final = 'exec "$@" 9<"$0"'
 FILTER_DESCRIPTOR: Final = "9"
@@ -84,7 +74,7 @@ def _build(
         *(machine.shell, "-c", OPEN_FILTER, place.filter),
         *(program, *NAMESPACES, *ENDINGS, FIRST_PROCESS, *NO_CAPABILITIES, *privilege),
         *("--seccomp", FILTER_DESCRIPTOR, "--hostname", HOSTNAME),
-        *_list_files(request, machine, place, stays_root=machine.uid == 0 and user is None),
+        *_list_files(request, machine, place),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"),
         *(machine.python, "-I", "-S", "-c", START, PROGRAMS, ORDER, "--", *request.argv),
     )
@@ -105,12 +95,11 @@ def _with_gateway_inside(request: SandboxRequest) -> SandboxRequest:
     )
 
 
-def _list_files(request: SandboxRequest, machine: Machine, place: Place, *, stays_root: bool) -> tuple[str, ...]:
+def _list_files(request: SandboxRequest, machine: Machine, place: Place) -> tuple[str, ...]:
     """Return every mount: what stands later covers what stands earlier, so temporary ones come before the binds."""
     size = str(request.limits.scratch_bytes)
     words = ["--proc", "/proc", "--dev", "/dev"]
-    if stays_root:
-        words += [word for path in KERNEL_FILES for word in ("--ro-bind-try", path, path)]
+    words += [word for path in KERNEL_FILES for word in ("--ro-bind-try", path, path)]
     for folder in ("/dev/shm", "/tmp"):  # noqa: S108 - inside, these are file systems of the sandbox alone
         words += ["--perms", "1777", "--size", size, "--tmpfs", folder]
     words += [word for path in machine.folders for word in ("--ro-bind", path, path)]

@@ -22,6 +22,7 @@ from coven_action.core.endpoint.wire import (
 )
 from coven_action.core.oidc.authority import Action
 from coven_action.core.oidc.tokens import TokenReason, TokenRefused
+from coven_action.hosted.authentication import forget_session
 from coven_action.hosted.http import (
     answer,
     describe,
@@ -52,6 +53,7 @@ async def open_session(request: Request) -> Response:
     endpoint = get_endpoint(request)
     try:
         verified = await endpoint.keys.tokens.verify(request.state.unverified_token)
+        issuer_tenant = endpoint.keys.tokens.get_tenant(verified)
     except TokenRefused as refused:
         endpoint.note_refusal(refused)
         if refused.reason is TokenReason.KEYS_UNAVAILABLE:
@@ -59,7 +61,6 @@ async def open_session(request: Request) -> Response:
             raise Problem("issuer-unavailable", headers={"Retry-After": "10"}) from refused
         raise refuse_authentication() from refused
     document = await read_document(request, SessionRequest)
-    issuer_tenant = endpoint.keys.tokens.get_tenant(verified)
     admitted = await endpoint.store.read(0, lambda reading: sessions.admit(reading, verified, issuer_tenant))
     now, random = endpoint.clock(), endpoint.ids.token()
     session = await endpoint.store.write(
@@ -81,7 +82,7 @@ async def close_session(request: Request) -> Response:
     await endpoint.store.write(
         Command(principal.tenant_id, lambda transaction: sessions.close_session(transaction, principal))
     )
-    endpoint.sessions.pop(principal.token_sha256, None)
+    forget_session(endpoint, principal)
     return Response(status_code=_NO_CONTENT)
 
 

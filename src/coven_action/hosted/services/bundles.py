@@ -23,11 +23,18 @@ from coven_action.core.endpoint.ranking import (
 )
 from coven_action.core.endpoint.wire import Bundle, BundleEntry, BundleRequest, EntryId, Line, Wire
 from coven_action.core.memory.entries import Citation
+from coven_action.core.memory.policy_block import RetentionPolicy
 from coven_action.hosted.principals import RunPrincipal
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.services.memory_authority import MemoryAuthority, find_authority
-from coven_action.hosted.services.memory_entries import SHARED, find_matched, read_citations, read_key
-from coven_action.hosted.services.policies import read_policy
+from coven_action.hosted.services.memory_entries import (
+    SHARED,
+    build_citations,
+    find_matched,
+    read_citations,
+    read_cited,
+    read_key,
+)
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
 from coven_action.hosted.store.transaction import Transaction
@@ -126,12 +133,18 @@ def select_bundle(reading: Reading, principal: RunPrincipal, request: BundleRequ
         return Selection(authority, Filled((), 0, 0), {}, reason)
     matched = _find_matched(reading, authority, request)
     rows = _read_rows(reading, authority, request.branch, matched)
-    cited = read_citations(reading, ((row.memory_id, row.version) for row in rows))
-    citations = {row.memory_id: cited.get((row.memory_id, row.version), ()) for row in rows}
-    candidates = [_build_candidate(row, matched.get(row.memory_id, 0), citations[row.memory_id]) for row in rows]
+    cited = read_cited(reading, ((row.memory_id, row.version) for row in rows))
+    paths = {place: tuple(each.path for each in listed) for place, listed in cited.items()}
+    candidates = [
+        _build_candidate(row, matched.get(row.memory_id, 0), paths[row.memory_id, row.version]) for row in rows
+    ]
     filled = fill(rank(candidates, request.paths), request.token_budget)
     chosen = frozenset(candidate.id for candidate in filled.chosen)
-    entries = {row.memory_id: _build_entry(row, citations[row.memory_id]) for row in rows if row.memory_id in chosen}
+    entries = {
+        row.memory_id: _build_entry(row, build_citations(cited[row.memory_id, row.version]))
+        for row in rows
+        if row.memory_id in chosen
+    }
     return Selection(authority, filled, entries)
 
 
@@ -182,15 +195,15 @@ def _fetch_named(reading: Reading, ids: Sequence[str]) -> Sequence[Row[Any]]:
     return reading.fetch_all(_NAMED, {"of_tenant": reading.tenant_id, "wanted": list(ids)}) if ids else ()
 
 
-def _build_candidate(row: Row[Any], matched: int, citations: tuple[Citation, ...]) -> Candidate:
+def _build_candidate(row: Row[Any], matched: int, cited_paths: tuple[str, ...]) -> Candidate:
     return Candidate(
         id=row.memory_id,
         matched=matched,
-        cited_paths=tuple(citation.path for citation in citations),
+        cited_paths=cited_paths,
         trust_scope=row.trust_scope,
         by_person=row.approved_by != BY_POLICY,
         approved_at=row.approved_at,
-        tokens=estimate_tokens(row.canonical_key, row.text, *(citation.path for citation in citations)),
+        tokens=estimate_tokens(row.canonical_key, row.text, *cited_paths),
     )
 
 
@@ -212,6 +225,28 @@ def _build_entry(row: Row[Any], citations: tuple[Citation, ...]) -> BundleEntry:
     )
 
 
+_HOLDING: Final = select(
+    _MEMORY.memory_id, _MEMORY.version, _MEMORY.used_at, _MEMORY.approved_at, _MEMORY.approved_by
+).where(
+    _MEMORY.tenant_id == bindparam("of_tenant"),
+    _MEMORY.memory_id.in_(bindparam("wanted", expanding=True)),
+    _MEMORY.state == "approved",
+)
+_USES: Final = schema.uses.c
+_KNOWN_USES: Final = select(_USES.memory_id, _USES.version).where(
+    _USES.tenant_id == bindparam("of_tenant"),
+    _USES.repository_id == bindparam("of_repository"),
+    _USES.run_id == bindparam("of_run"),
+    _USES.kind == bindparam("of_kind"),
+)
+_ADD_USE: Final = insert(schema.uses)
+_TOUCH: Final = (
+    update(schema.memory)
+    .where(_MEMORY.tenant_id == bindparam("of_tenant"), _MEMORY.memory_id == bindparam("of_entry"))
+    .values(used_at=bindparam("at"), expires_at=bindparam("until"))
+)
+
+
 def record_offer(transaction: Transaction, principal: RunPrincipal, selection: Selection) -> BundleChoice:
     """Record what is offered of a selection: what still holds, word for word.
 
@@ -226,7 +261,7 @@ def record_offer(transaction: Transaction, principal: RunPrincipal, selection: S
     tokens = sum(each.tokens for each in offered)
     versions = {each.id: selection.entries[each.id].version for each in offered}
     add_uses(transaction, principal, "offered", [(id_, version, "") for id_, version in versions.items()])
-    touch_entries(transaction, [holding[each.id] for each in offered])
+    touch_entries(transaction, [holding[each.id] for each in offered], authority.retention)
     transaction.append_event(
         "memory.offered",
         {"entries": len(offered), "tokens": tokens, "reason": selection.reason},
@@ -247,14 +282,8 @@ def record_offer(transaction: Transaction, principal: RunPrincipal, selection: S
 
 
 def _find_holding(transaction: Transaction, selection: Selection) -> dict[str, Row[Any]]:
-    columns = schema.memory.c
-    rows = transaction.fetch_all(
-        select(schema.memory).where(
-            columns.tenant_id == transaction.tenant_id,
-            columns.memory_id.in_([each.id for each in selection.filled.chosen]),
-            columns.state == "approved",
-        )
-    )
+    ids = [each.id for each in selection.filled.chosen]
+    rows = transaction.fetch_all(_HOLDING, {"of_tenant": transaction.tenant_id, "wanted": ids}) if ids else ()
     return {row.memory_id: row for row in rows if row.version == selection.entries[row.memory_id].version}
 
 
@@ -262,16 +291,14 @@ def add_uses(
     transaction: Transaction, principal: RunPrincipal, kind: str, uses: Iterable[tuple[str, str, str]]
 ) -> None:
     """Record uses of a run, each of an entry's id, its version, and where it shows; what is recorded already stays."""
-    columns = schema.uses.c
     run = {"tenant_id": transaction.tenant_id, **principal.run._asdict()}
-    known = {
-        (row.memory_id, row.version): row.reference
-        for row in transaction.fetch_all(
-            select(columns.memory_id, columns.version, columns.reference).where(
-                *(columns[name] == value for name, value in run.items()), columns.kind == kind
-            )
-        )
+    place = {
+        "of_tenant": transaction.tenant_id,
+        "of_repository": principal.run.repository_id,
+        "of_run": principal.run.run_id,
+        "of_kind": kind,
     }
+    known = {(row.memory_id, row.version) for row in transaction.fetch_all(_KNOWN_USES, place)}
     named = {(id_, version): reference for id_, version, reference in uses}
     rows = [
         {**run, "memory_id": id_, "version": version, "kind": kind, "reference": reference, "at": transaction.now}
@@ -279,22 +306,19 @@ def add_uses(
         if (id_, version) not in known
     ]
     if rows:
-        transaction.execute(insert(schema.uses), rows)
+        transaction.execute(_ADD_USE, rows)
 
 
-def touch_entries(transaction: Transaction, entries: Sequence[Row[Any]]) -> None:
+def touch_entries(transaction: Transaction, entries: Sequence[Row[Any]], retention: RetentionPolicy) -> None:
     """Note that approved entries are in use; that postpones their expiry."""
     aged = [row for row in entries if row.used_at is None or row.used_at <= transaction.now - USED_STEP]
     if not aged:
         return
-    retention = read_policy(transaction).retention
-    columns = schema.memory.c
     transaction.execute(
-        update(schema.memory)
-        .where(columns.tenant_id == bindparam("of_tenant"), columns.memory_id == bindparam("of_entry"))
-        .values(used_at=transaction.now, expires_at=bindparam("until")),
+        _TOUCH,
         [
             {
+                "at": transaction.now,
                 "of_tenant": transaction.tenant_id,
                 "of_entry": row.memory_id,
                 "until": compute_expiry(

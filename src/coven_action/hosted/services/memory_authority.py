@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 
 from coven_action.core.memory.grants import MEMORY_GRANTS, MemoryGrant, intersect_grants, intersect_scopes
 from coven_action.core.memory.keys import is_denied
-from coven_action.core.memory.policy_block import MemoryPolicy, MemoryScope, TrustScope, Visibility
+from coven_action.core.memory.policy_block import MemoryPolicy, MemoryScope, RetentionPolicy, TrustScope, Visibility
 from coven_action.hosted.principals import RunPrincipal
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.services.policies import build_grant
@@ -66,6 +66,7 @@ class MemoryAuthority:
         reported_approval_required: Whether its report, or its trust, does.
         visibilities: What token and enrolment say of the repository.
         denied: Revoked canonical keys and prefixes, the endpoint's and the reported ones.
+        retention: The account's.
         familiar: Who works.
         task_kind: What for.
         reason: Why it reads nothing, where it does not.
@@ -84,6 +85,7 @@ class MemoryAuthority:
     reported_approval_required: bool
     visibilities: tuple[Visibility, ...]
     denied: tuple[str, ...]
+    retention: RetentionPolicy
     familiar: str
     task_kind: str
     reason: str
@@ -155,6 +157,7 @@ def find_authority(source: Reading | Transaction, principal: RunPrincipal) -> Me
         reported_approval_required=reported.approval_required or trust.approval_forced,
         visibilities=visibilities,
         denied=tuple(sorted({*grant.denied, *reported.denied})),
+        retention=grant.retention,
         familiar=row.familiar,
         task_kind=row.task_kind,
         reason=obstacle,

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, sele
 
 from coven_action.core.endpoint.approval import compute_expiry
 from coven_action.core.endpoint.memory_states import RULES, Decision, find_step, list_states
-from coven_action.core.endpoint.ranking import choose_terms, extract_terms
+from coven_action.core.endpoint.ranking import choose_terms, extract_path_terms, extract_terms
 from coven_action.core.endpoint.wire import Memory, MemoryState, MemoryUse, MemoryVersion
 from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.core.memory.entries import Citation, EntryKind
@@ -58,7 +58,10 @@ class Wording:
 
     def list_terms(self) -> tuple[str, ...]:
         """Return the words by which it is found: of its key, its text, and the files it cites."""
-        return extract_terms(" ".join((self.key, self.text, *(citation.path for citation in self.citations))))
+        said = extract_terms(f"{self.key} {self.text}")
+        return tuple(
+            dict.fromkeys((*said, *(term for each in self.citations for term in extract_path_terms(each.path))))
+        )
 
 
 def find_entry(source: Reading | Transaction, memory_id: str) -> Row[Any] | None:
@@ -112,29 +115,42 @@ def find_version(source: Reading | Transaction, memory_id: str, version: str) ->
     )
 
 
+_CITATIONS: Final = (
+    select(schema.citations)
+    .where(
+        schema.citations.c.tenant_id == bindparam("of_tenant"),
+        schema.citations.c.memory_id.in_(bindparam("wanted", expanding=True)),
+    )
+    .order_by(schema.citations.c.memory_id, schema.citations.c.version, schema.citations.c.ordinal)
+)
+
+
+def read_cited(
+    source: Reading | Transaction, versions: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], list[Row[Any]]]:
+    """Return the rows of the citations of wordings, each named by entry and version."""
+    named = frozenset(versions)
+    wanted = sorted({memory_id for memory_id, _ in named})
+    found: dict[tuple[str, str], list[Row[Any]]] = {place: [] for place in named}
+    for start in range(0, len(wanted), AT_ONCE):
+        for row in source.fetch_all(
+            _CITATIONS, {"of_tenant": source.tenant_id, "wanted": wanted[start : start + AT_ONCE]}
+        ):
+            if (row.memory_id, row.version) in named:
+                found[row.memory_id, row.version].append(row)
+    return found
+
+
+def build_citations(rows: Iterable[Row[Any]]) -> tuple[Citation, ...]:
+    """Return citations as values."""
+    return tuple(Citation(path=row.path, start=row.start_line, end=row.end_line, sha256=row.sha256) for row in rows)
+
+
 def read_citations(
     source: Reading | Transaction, versions: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[Citation, ...]]:
     """Return the citations of wordings, each named by entry and version."""
-    columns = schema.citations.c
-    named = frozenset(versions)
-    wanted = sorted({memory_id for memory_id, _ in named})
-    found: dict[tuple[str, str], list[Citation]] = {}
-    statement = (
-        select(schema.citations)
-        .where(
-            columns.tenant_id == bindparam("of_tenant"),
-            columns.memory_id.in_(bindparam("wanted", expanding=True)),
-        )
-        .order_by(columns.memory_id, columns.version, columns.ordinal)
-    )
-    for start in range(0, len(wanted), AT_ONCE):
-        place = {"of_tenant": source.tenant_id, "wanted": wanted[start : start + AT_ONCE]}
-        for row in source.fetch_all(statement, place):
-            if (row.memory_id, row.version) in named:
-                cited = Citation(path=row.path, start=row.start_line, end=row.end_line, sha256=row.sha256)
-                found.setdefault((row.memory_id, row.version), []).append(cited)
-    return {place: tuple(cited) for place, cited in found.items()}
+    return {place: build_citations(rows) for place, rows in read_cited(source, versions).items()}
 
 
 def build_wording(source: Reading | Transaction, entry: Row[Any], version: Row[Any]) -> Wording:

@@ -32,6 +32,7 @@ from coven_action.hosted.services.memory_entries import (
     update_entry,
     update_version,
 )
+from coven_action.hosted.services.policies import read_policy
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.transaction import Transaction
 
@@ -57,7 +58,8 @@ def record_uses(transaction: Transaction, principal: RunPrincipal, request: Uses
             transaction, principal, kind, [(use.id, use.version, use.reference) for use in recorded if use.kind == kind]
         )
     used = {use.id: entries[use.id] for use in recorded if use.id in entries}
-    touch_entries(transaction, [row for row in used.values() if row.state == "approved"])
+    retention = read_policy(transaction).retention
+    touch_entries(transaction, [row for row in used.values() if row.state == "approved"], retention)
     transaction.append_event(
         "memory.used",
         {"recorded": len(recorded), "rejected": len(rejected)},

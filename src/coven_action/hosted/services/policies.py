@@ -1,8 +1,8 @@
 """What an account's administrators have set, and what of it is granted to a run."""
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from coven_action.core.endpoint.caps import TIERS, Caps
 from coven_action.core.endpoint.wire import Wire
@@ -34,15 +34,26 @@ class AccountPolicy(Wire):
     retention: RetentionPolicy = RetentionPolicy()
 
 
+# Statements that every bundle needs are built once: building one takes longer than SQLite takes to answer it.
+_NEWEST: Final = (
+    select(schema.policies.c.document)
+    .where(schema.policies.c.tenant_id == bindparam("of_tenant"), schema.policies.c.kind == bindparam("of_kind"))
+    .order_by(schema.policies.c.version.desc())
+    .limit(1)
+)
+_REVOKED: Final = (
+    select(schema.revocations.c.prefix)
+    .where(schema.revocations.c.tenant_id == bindparam("of_tenant"))
+    .order_by(schema.revocations.c.prefix)
+)
+_INSTALLATION: Final = select(schema.tenants.c.installation_id).where(
+    schema.tenants.c.tenant_id == bindparam("of_tenant")
+)
+
+
 def read_document(source: Reading | Transaction, kind: str) -> dict[str, Any] | None:
     """Return the newest version of what was set of one kind: memory, retention, caps or issuers."""
-    columns = schema.policies.c
-    row = source.fetch_one(
-        select(columns.document)
-        .where(columns.tenant_id == source.tenant_id, columns.kind == kind)
-        .order_by(columns.version.desc())
-        .limit(1)
-    )
+    row = source.fetch_one(_NEWEST, {"of_tenant": source.tenant_id, "of_kind": kind})
     return None if row is None else dict(row.document)
 
 
@@ -61,19 +72,13 @@ def read_caps(source: Reading | Transaction) -> Caps:
 
 def list_revoked(source: Reading | Transaction) -> tuple[str, ...]:
     """Return the revoked canonical keys and prefixes."""
-    columns = schema.revocations.c
-    rows = source.fetch_all(
-        select(columns.prefix).where(columns.tenant_id == source.tenant_id).order_by(columns.prefix)
-    )
-    return tuple(row.prefix for row in rows)
+    return tuple(row.prefix for row in source.fetch_all(_REVOKED, {"of_tenant": source.tenant_id}))
 
 
 def build_grant(source: Reading | Transaction, principal: RunPrincipal) -> EndpointGrant:
     """Return what the endpoint grants a run of memory: the account's policy, cut down to what its claims allow."""
     policy, scopes = read_policy(source), principal.session.scopes
-    installation = source.fetch_one(
-        select(schema.tenants.c.installation_id).where(schema.tenants.c.tenant_id == source.tenant_id)
-    )
+    installation = source.fetch_one(_INSTALLATION, {"of_tenant": source.tenant_id})
     allowed = {"repo"} if scopes.read != "none" else set()
     if scopes.tenant_shared:
         allowed.add("tenant_shared")

@@ -27,7 +27,7 @@ from coven_action.core.endpoint.wire import (
     Wire,
 )
 from coven_action.core.records import Record
-from coven_action.hosted.fingerprints import build_fingerprint
+from coven_action.hosted.fingerprints import build_fingerprint, name_keys
 from coven_action.hosted.principals import RunPrincipal
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.services import events, memory_proposals, memory_uses, runs
@@ -107,7 +107,8 @@ async def _deliver(store: Store, principal: RunPrincipal, envelope: Envelope) ->
             result = result.model_copy(update={"verdicts": bare})
         return Reply(route.status, result.model_dump_json().encode())
 
-    key = IdempotencyKey(route.name, envelope.key, build_fingerprint(route.path, "", document))
+    fingerprint = build_fingerprint(route.path, "", document)
+    key = IdempotencyKey(name_keys(route.name, author.actor), envelope.key, fingerprint)
     try:
         await store.write(Command(principal.tenant_id, work, key, author.run))
     except Problem as problem:

@@ -232,7 +232,15 @@ class SQLiteStore:
             # Whom nobody waits for any more has not begun, and does not begin.
             wanted = [waiting for waiting in group if not waiting.future.cancelled()]
             if wanted:
-                self._tell(self._commit(wanted))
+                self._serve(wanted)
+
+    def _serve(self, wanted: Sequence[_Waiting]) -> None:
+        try:
+            self._tell(self._commit(wanted))
+        except Exception:
+            # Without the writer nobody would ever be answered again, so it outlives what nobody foresaw.
+            log.exception("The writer met a fault.")
+            deliver([(each, None, StoreUnavailable("internal-error")) for each in wanted])
 
     def _tell(self, outcomes: Sequence[_Outcome]) -> None:
         """Tell everybody; those who asked for a scrub once that is done."""
@@ -352,7 +360,7 @@ def deliver(outcomes: Sequence[_Outcome]) -> None:
 
 def _resolve(outcomes: Sequence[_Outcome]) -> None:
     for waiting, result, error in outcomes:
-        if waiting.future.cancelled():
+        if waiting.future.done():
             continue
         if error is not None:
             waiting.future.set_exception(error)
