@@ -3,7 +3,6 @@
 import ctypes
 import os
 import platform
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -169,12 +168,3 @@ def has_route() -> bool:
     """Whether a packet could leave this machine."""
     lines = Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]
     return any(line.split()[1] == "00000000" for line in lines)
-
-
-def find_program(name: str) -> str:
-    """A program that a test needs."""
-    found = shutil.which(name)
-    if found is None:
-        missing(f"{name} is not installed")
-        raise AssertionError
-    return found

@@ -42,6 +42,7 @@ from coven_action.adapters.github_api import GitHubAPI
 from coven_action.adapters.runtime_process import run_process
 from coven_action.adapters.templates import MarkdownTemplates
 from coven_action.cli.boundary import build_redactor
+from coven_action.cli.endpoint_ports import find_outboxes
 from coven_action.cli.stage import run_stages
 from coven_action.core.contract.platforms import describe_platform
 from coven_action.core.contract.process_output import ProcessLimits
@@ -470,6 +471,7 @@ class Run:
             redactor=self.redactor,
             connect=self.connect_for_publish,
             witness=repositories.open_witness(self.documents),
+            open_outboxes=find_outboxes(self.context, self.environment[TOKEN]),
         )
         with self._recorded("publish"):
             return publish(self.context.task, digests=Digests(**self.digests), ports=self.wrap("publish", ports))

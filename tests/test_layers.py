@@ -50,6 +50,7 @@ ADAPTERS = {
     "actions": {"actions_toolkit"},
     "gateway": {"certifi", "h11"},
     "github_api": {"github", "requests", "urllib3"},
+    "github_artifacts": {"httpx"},
     "hosted_endpoint": {"httpx"},
     "outbox": {"nacl"},
     "id_token": {"httpx"},
@@ -78,6 +79,7 @@ PURE = {
 # Modules that also reach outside, and the names in them that do not.
 PARTLY_PURE = {
     "datetime": {"UTC", "date", "datetime", "timedelta", "timezone"},
+    "io": {"BytesIO"},
     "pathlib": {"PurePath", "PurePosixPath", "PureWindowsPath"},
     "signal": {"Signals"},
 }

@@ -734,4 +734,18 @@ CODES: Final[Mapping[str, Code]] = {
     "address-in-use": Code(
         "The address cannot be listened on.", "Stop what listens there, or choose another with --host and --port."
     ),
+    # what travels between jobs and runs
+    "outbox-refused": Code(
+        "What an earlier run has kept for the endpoint is damaged, too large, or none of ours. It is not handed over.",
+        "Look at that run: something else than `publish` may have written its artifact.",
+    ),
+    "endpoint-in-one-job": Code(
+        "The configuration names an endpoint, and the workflow runs every stage in one job.",
+        "Take workflows-templates/isolated.yml, in which each stage is a job of its own: "
+        "`coven-action init --template isolated`. Or remove `hosted` from .github/coven.yml.",
+    ),
+    "id-token-missing": Code(
+        "The configuration names an endpoint, and a job that talks to it may not ask for an ID token.",
+        "Write `id-token: write` into the permissions of the jobs that run `plan` and `publish`.",
+    ),
 }

@@ -176,12 +176,12 @@ class Siege:
         self._spawner = spawner
         self._random = random.Random(seed)
         self._most = load
-        self._ledgers = {account: Ledger() for account in TENANTS}
+        self.ledgers = {account: Ledger() for account in TENANTS}
         self._pending: list[Write] = []
         self._goal = 0
         self._reached = asyncio.Event()
         self._count = 0
-        self._tenants: dict[int, int] = {}
+        self.tenants: dict[int, int] = {}
 
     def run(self, cycles: int) -> None:
         """Go through the cycles, and end with a server that is stopped in order."""
@@ -206,7 +206,7 @@ class Siege:
             await store.write(
                 Command(made.tenant_id, lambda transaction, it=repository: enrol_repository(transaction, "admin", it))
             )
-            self._tenants[account] = made.tenant_id
+            self.tenants[account] = made.tenant_id
         await store.close()
 
     async def _run(self, cycles: int) -> None:
@@ -326,7 +326,7 @@ class Siege:
         self.acknowledged += 1
         if self.acknowledged >= self._goal:
             self._reached.set()
-        ledger = self._ledgers[write.account]
+        ledger = self.ledgers[write.account]
         if write.texts:
             accepted = json.loads(body)
             numbers = range(accepted["first"], accepted["last"] + 1)
@@ -338,10 +338,10 @@ class Siege:
         """Hold the database against the ledger: since the last time, or the whole of it."""
         connection = pysqlite3.connect(str(self.data))
         try:
-            for account, ledger in self._ledgers.items():
+            for account, ledger in self.ledgers.items():
                 if whole:
                     ledger.head, ledger.floor = EMPTY, 0
-                compare_account(connection, self._tenants[account], ledger)
+                compare_account(connection, self.tenants[account], ledger)
             if whole:
                 assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
                 assert connection.execute("PRAGMA foreign_key_check").fetchone() is None

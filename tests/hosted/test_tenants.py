@@ -99,9 +99,11 @@ class Neighbours(RuleBasedStateMachine):
             self._recording.act(number, act)
 
     def teardown(self):
-        self._opened.__exit__(None, None, None)
-        hold_against_solitude(self._recording.played, self._runner)
-        self._runner.close()
+        try:
+            self._opened.__exit__(None, None, None)
+            hold_against_solitude(self._recording.played, self._runner)
+        finally:
+            self._runner.close()
 
 
 TestNeighbours = Neighbours.TestCase

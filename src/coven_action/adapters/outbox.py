@@ -6,26 +6,19 @@ written at all. A token is in none of them: who delivers an envelope later does 
 """
 
 import base64
-import contextlib
 import os
 import stat
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from nacl.exceptions import CryptoError
 from nacl.public import PublicKey, SealedBox
-from pydantic import ValidationError
 
-from coven_action.core.endpoint.outbox import keep_envelopes
-from coven_action.core.endpoint.wire import MAX_BODY_BYTES, Envelope, RelayRequest
+from coven_action.core.endpoint.outbox import ORDER
+from coven_action.core.endpoint.relaying import MAX_FILE_BYTES, MAX_FILES, OPEN_SUFFIX, SEALED_SUFFIX, parse_files
+from coven_action.core.endpoint.wire import Envelope, RelayRequest
 from coven_action.core.records import sha256_hex
 from coven_action.errors import DocumentError
-
-OPEN_SUFFIX: Final = ".json"
-SEALED_SUFFIX: Final = ".sealed"
-MAX_FILES: Final = 400
-_MAX_FILE_BYTES: Final = 2 * MAX_BODY_BYTES
 
 
 class Outbox:
@@ -50,27 +43,19 @@ class Outbox:
         """
         data = envelope.model_dump_json().encode()
         if not self._public:
-            self._write(f"{sha256_hex(envelope.key.encode())}{OPEN_SUFFIX}", data)
+            self._write(f"{_name(envelope)}{OPEN_SUFFIX}", data)
             return True
         try:
             box = SealedBox(PublicKey(base64.b64decode(self._seal_key, validate=True)))
         except (CryptoError, ValueError, TypeError):
             return False
-        self._write(f"{sha256_hex(envelope.key.encode())}{SEALED_SUFFIX}", base64.b64encode(box.encrypt(data)))
+        self._write(f"{_name(envelope)}{SEALED_SUFFIX}", base64.b64encode(box.encrypt(data)))
         return True
 
     def collect(self, now: datetime) -> RelayRequest:
         """Return everything that is to be relayed. What is no envelope is passed over: the folder may be another run's."""
-        opened: list[Envelope] = []
-        sealed: list[str] = []
-        for path in sorted(self._folder.glob("*"))[:MAX_FILES]:
-            data = _read_plain(path)
-            if path.suffix == OPEN_SUFFIX:
-                with contextlib.suppress(ValidationError):
-                    opened.append(Envelope.model_validate_json(data))
-            elif path.suffix == SEALED_SUFFIX and data.isascii():
-                sealed.append(data.decode())
-        return RelayRequest(envelopes=keep_envelopes(opened, now=now).envelopes, sealed=tuple(sealed))
+        paths = sorted(self._folder.glob("*"))[:MAX_FILES]
+        return parse_files(((path.name, _read_plain(path)) for path in paths), now)
 
     def _write(self, name: str, data: bytes) -> None:
         path = self._folder / name
@@ -88,6 +73,11 @@ class Outbox:
             _sync_folder(self._folder)
         except OSError as error:
             raise DocumentError("io-failed", f"The outbox cannot be written: {error.strerror}.") from error
+
+
+def _name(envelope: Envelope) -> str:
+    """Return a name in whose order the envelopes are delivered, since a sealed one says its kind to nobody else."""
+    return f"{ORDER.index(envelope.kind)}-{sha256_hex(envelope.key.encode())}"
 
 
 def _sync_folder(folder: Path) -> None:
@@ -109,5 +99,5 @@ def _read_plain(path: Path) -> bytes:
         os.close(handle)
         return b""
     with os.fdopen(handle, "rb") as stream:
-        data = stream.read(_MAX_FILE_BYTES + 1)
-    return data if len(data) <= _MAX_FILE_BYTES else b""
+        data = stream.read(MAX_FILE_BYTES + 1)
+    return data if len(data) <= MAX_FILE_BYTES else b""

@@ -14,7 +14,9 @@ from coven_action.core.redaction.redactor import Redactor
 if TYPE_CHECKING:
     from coven_action.core.endpoint.wire import EnvelopeKind
     from coven_action.core.records import Record
+    from coven_action.core.trust.context import JobContext
     from coven_action.stages.history import History
+    from coven_action.stages.ports import KeptOutboxes
 
 OUTBOX_FOLDER: Final = "outbox"
 
@@ -61,6 +63,17 @@ def connect_for_publish(
         return _connect(planned.url, environment, redactor, keep)
 
     return connect
+
+
+def find_outboxes(context: "JobContext", token: str) -> Callable[[], "KeptOutboxes"]:
+    """Return what gives `publish` the outboxes of earlier runs."""
+
+    def find() -> "KeptOutboxes":
+        from coven_action.adapters.github_artifacts import GitHubArtifacts  # noqa: PLC0415 - as in the module's promise
+
+        return GitHubArtifacts(context.repository, token=token, api_url=context.server.api_url)
+
+    return find
 
 
 def _connect(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from coven_action.cli.boundary import build_redactor
-from coven_action.cli.endpoint_ports import connect_for_plan, connect_for_publish
+from coven_action.cli.endpoint_ports import connect_for_plan, connect_for_publish, find_outboxes
 from coven_action.core.contract.platforms import describe_platform
 from coven_action.core.documents import MAXIMUM_DOCUMENT_BYTES, parse_plan
 from coven_action.core.isolation import LEVELS, IsolationLevel
@@ -27,6 +27,7 @@ from coven_action.core.stage_environment import (
     MODEL_KEY,
     OUTCOME_SHA256,
     PLAN_SHA256,
+    RECEIVED,
     RUNTIME_PATH,
     STAGE,
     TOKEN,
@@ -34,15 +35,28 @@ from coven_action.core.stage_environment import (
 )
 from coven_action.core.trust.context import JobContext, parse_job_context
 from coven_action.errors import DocumentError, EnvironmentFault, EventError
-from coven_action.stages.documents import OUTCOME_DOCUMENT, PLAN_DOCUMENT
+from coven_action.stages.documents import BUNDLE_FILE, OUTCOME_DOCUMENT, PATCH_FILE, PLAN_DOCUMENT
 
 if TYPE_CHECKING:
     from coven_action.adapters.git.publication import GitPublicationRepositories
+    from coven_action.core.redaction.redactor import Redactor
+    from coven_action.stages.ports import Job
 
 LARGEST_ID: Final = 2**63 - 1
 MAXIMUM_EVENT_BYTES: Final = 25 * 1024 * 1024
 # Until a sandbox exists, nothing stronger than this is reached; `core.isolation` refuses what demands more.
 REACHED_ISOLATION: Final[IsolationLevel] = "none"
+MAXIMUM_BUNDLE_BYTES: Final = 128 * 1024 * 1024
+HANDED_OVER: Final[Mapping[str, tuple[tuple[str, str, int], ...]]] = {
+    "run": (("plan", PLAN_DOCUMENT, MAXIMUM_DOCUMENT_BYTES),),
+    "publish": (
+        ("plan", PLAN_DOCUMENT, MAXIMUM_DOCUMENT_BYTES),
+        ("run", OUTCOME_DOCUMENT, MAXIMUM_DOCUMENT_BYTES),
+        ("run", BUNDLE_FILE, MAXIMUM_BUNDLE_BYTES),
+        ("run", PATCH_FILE, MAXIMUM_BUNDLE_BYTES),
+    ),
+}
+"""What a stage in a job of its own takes over: the stage that wrote it, the file, and the bytes it may have."""
 
 
 class SystemClock:
@@ -117,7 +131,12 @@ def run(checkout: Path | None) -> None:
     from coven_action.stages.runtimes import RuntimePorts  # noqa: PLC0415
 
     context, environment = parse_job_context(os.environ), os.environ
-    documents = DocumentFolder(find_folder(environment, context))
+    documents, job, redactor = (
+        DocumentFolder(find_folder(environment, context)),
+        ActionsJob(),
+        build_redactor(environment),
+    )
+    _take_over("run", environment, documents.folder, job, redactor)
     search_path = environment.get("PATH", os.defpath)
     ports = RunPorts(
         clock=SystemClock(),
@@ -130,8 +149,8 @@ def run(checkout: Path | None) -> None:
             search_path=search_path,
             model_key=environment.get(MODEL_KEY) or None,
         ),
-        job=ActionsJob(),
-        redactor=build_redactor(environment),
+        job=job,
+        redactor=redactor,
     )
     run_stage(
         context.task,
@@ -156,16 +175,19 @@ def publish() -> None:
     context, environment = parse_job_context(os.environ), os.environ
     documents = DocumentFolder(find_folder(environment, context))
     redactor, repositories = build_redactor(environment), _build_repositories(context, documents.folder, environment)
+    job = ActionsJob()
+    _take_over("publish", environment, documents.folder, job, redactor)
     ports = PublishPorts(
         clock=SystemClock(),
         documents=documents,
         repositories=repositories,
         writer=_LazyGitHub(context, environment),
         renderer=MarkdownTemplates(),
-        job=ActionsJob(),
+        job=job,
         redactor=redactor,
         connect=connect_for_publish(environment, redactor, folder=documents.folder, task=context.task),
         witness=repositories.open_witness(documents.folder),
+        open_outboxes=find_outboxes(context, get_token(environment)),
     )
     digests = Digests(plan=environment.get(PLAN_SHA256) or None, outcome=environment.get(OUTCOME_SHA256) or None)
     sys.exit(publish_stage(context.task, digests=digests, ports=ports))
@@ -227,6 +249,19 @@ def find_folder(environment: Mapping[str, str], context: JobContext) -> Path:
     if not temporary:
         raise EnvironmentFault("missing-environment", "Neither RUNNER_TEMP nor the input folder is set.")
     return Path(temporary).resolve() / "coven-action" / context.task.external_id
+
+
+def _take_over(stage: str, environment: Mapping[str, str], folder: Path, job: "Job", redactor: "Redactor") -> None:
+    """Take what earlier jobs handed over, where the workflow says that it has downloaded something."""
+    received = environment.get(RECEIVED)
+    if not received:
+        return
+    from coven_action.adapters.received import take_file  # noqa: PLC0415 - only a job of its own pays for it
+
+    for source, name, limit in HANDED_OVER[stage]:
+        wrong = take_file(Path(received).resolve() / source, name, limit, folder)
+        if wrong is not None:
+            job.warning(redactor.redact(wrong))
 
 
 def get_token(environment: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from coven_action.emulator.answers import ApiError
+from coven_action.emulator.blobs import build_blob_routes
 from coven_action.emulator.exchanges import ExchangeLayer, RequestTooLargeError
 from coven_action.emulator.faults import Faults
 from coven_action.emulator.git_http import build_git_endpoint
@@ -32,6 +33,7 @@ def build_app(
         Route("/api/graphql", graphql, methods=["POST"]),
         *build_rest_routes(world),
         *issuer.build_routes(),
+        *build_blob_routes(world),
         Route("/_emulator/faults", _build_fault_endpoint(faults, admin_key), methods=["POST", "DELETE"]),
         Route("/{owner}/{repo}.git/{service:path}", git, methods=["GET", "POST"]),
         *build_page_routes(world),

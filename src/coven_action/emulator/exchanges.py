@@ -49,7 +49,7 @@ class Exchange:
         if ".git/" in self.path:
             return "git"
         prefix = self.path.split("/")[1]
-        return {"api": "rest", "_emulator": "emulator", "oidc": "emulator"}.get(prefix, "page")
+        return {"api": "rest", "_emulator": "emulator", "_blobs": "emulator", "oidc": "emulator"}.get(prefix, "page")
 
     @property
     def content_type(self) -> str:

@@ -13,7 +13,7 @@ from coven_action.emulator.answers import Answer, ApiError, build_not_found
 from coven_action.emulator.auth import check_permitted, find_token
 from coven_action.emulator.call import Call, Operation
 from coven_action.emulator.limits import build_rate_headers, count_request
-from coven_action.emulator.routes import checks, issues, people, pulls, repository
+from coven_action.emulator.routes import artifacts, checks, issues, people, pulls, repository
 from coven_action.emulator.state import Token
 from coven_action.emulator.world import World
 
@@ -22,6 +22,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *checks.OPERATIONS,  # before the repository's: `commits/{ref}/check-runs` is longer than `commits/{ref}`
     *issues.OPERATIONS,
     *pulls.OPERATIONS,
+    *artifacts.OPERATIONS,
     *repository.OPERATIONS,
 )
 

@@ -171,6 +171,20 @@ class WorkflowRun:
     created_at: datetime
     status: str = "in_progress"
     conclusion: str | None = None
+    workflow_id: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a run has uploaded: a zip file, the branch of whose run may be of another repository."""
+
+    id: int
+    name: str
+    content: bytes
+    run: WorkflowRun
+    head_repository_id: int
+    created_at: datetime
+    expires_at: datetime
 
 
 @dataclass(slots=True)
@@ -195,6 +209,7 @@ class Repository:
     comments: dict[int, Comment] = field(default_factory=dict)
     check_runs: dict[int, CheckRun] = field(default_factory=dict)
     workflow_runs: dict[int, WorkflowRun] = field(default_factory=dict)
+    artifacts: dict[int, Artifact] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:

@@ -9,7 +9,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from coven_action.emulator import git_store
 from coven_action.emulator.state import (
     ACTIONS_BOT_ID,
     ROLES,
+    Artifact,
     Comment,
     Edit,
     Issue,
@@ -63,6 +64,7 @@ class World:
         self.users: dict[int, User] = {}
         self.repositories: dict[int, Repository] = {}
         self.tokens: dict[str, Token] = {}
+        self.downloads: dict[str, tuple[Artifact, datetime]] = {}
         self._ids = itertools.count(1001)
         self.actions_bot = self._keep_user(User(ACTIONS_BOT_ID, "github-actions[bot]", clock(), "Bot"))
 
@@ -303,3 +305,21 @@ class World:
         )
         repository.workflow_runs[run.id] = run
         return run
+
+    def add_artifact(
+        self,
+        repository: Repository,
+        run: WorkflowRun,
+        name: str,
+        content: bytes,
+        *,
+        lifetime: timedelta = timedelta(days=14),
+        head_repository_id: int | None = None,
+    ) -> Artifact:
+        """Keep what a run has uploaded, a zip file; `head_repository_id` where its branch is a fork's."""
+        now = self.clock()
+        artifact = Artifact(
+            self.next_id(), name, content, run, head_repository_id or repository.id, now, now + lifetime
+        )
+        repository.artifacts[artifact.id] = artifact
+        return artifact

@@ -9,11 +9,11 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from sqlalchemy import select
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from coven_action import __version__
+from coven_action.hosted.admin_token import find_admin_token_sha256
 from coven_action.hosted.authentication import Authentication
 from coven_action.hosted.description import describe_api
 from coven_action.hosted.endpoint import Clock, Endpoint, Keys
@@ -24,7 +24,6 @@ from coven_action.hosted.problems import Problem, explain_store
 from coven_action.hosted.routes import accounts, health, memory, runs
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.shortcuts import Shortcuts
-from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import KeyReused, Store, StoreUnavailable
 from coven_action.hosted.sweeper import keep_sweeping
 
@@ -46,7 +45,7 @@ def create_app(settings: Settings, *, store: Store, keys: Keys, clock: Clock, id
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
-        endpoint.admin_token_sha256 = await store.read(0, _read_admin)
+        endpoint.admin_token_sha256 = await store.read(0, find_admin_token_sha256)
         sweeping = asyncio.create_task(keep_sweeping(endpoint))
         yield
         sweeping.cancel()
@@ -85,11 +84,6 @@ def build_routes(**options: Any) -> FastAPI:
         app.include_router(router)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign] # FastAPI's own way to replace it
     return app
-
-
-def _read_admin(reading: Any) -> str:
-    row = reading.fetch_one(select(schema.deployment.c.value).where(schema.deployment.c.name == "admin_token_sha256"))
-    return row.value if row is not None else ""
 
 
 async def _tell_problem(request: Request, error: Exception) -> Response:

@@ -27,7 +27,7 @@ class Shortcuts(BaseRoute):
             (method, route.path): route
             for route in routes
             if isinstance(route, APIRoute) and takes_request_alone(route)
-            for method in route.methods
+            for method in route.methods or ()
         }
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

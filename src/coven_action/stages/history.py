@@ -15,7 +15,7 @@ from coven_action.core.configuration.document import Hosted
 from coven_action.core.configuration.endpoint_urls import render_oversight_url
 from coven_action.core.documents import TaskIdentity
 from coven_action.core.endpoint.outbox import build_key
-from coven_action.core.endpoint.planned import PlannedHistory, parse_witness
+from coven_action.core.endpoint.planned import KeptWitness, PlannedHistory, parse_witness
 from coven_action.core.endpoint.wire import (
     Admission,
     AuditHead,
@@ -23,6 +23,8 @@ from coven_action.core.endpoint.wire import (
     BundleEntry,
     BundleRequest,
     EnvelopeKind,
+    RelayRequest,
+    RelayVerdicts,
     RunReport,
     Session,
 )
@@ -65,6 +67,10 @@ class History(Protocol):
 
     def deliver(self, kind: EnvelopeKind, document: Record, key: str) -> Record | None:
         """Deliver a write of the run; None where it was kept for a later run."""
+        ...
+
+    def relay(self, request: RelayRequest, key: str) -> RelayVerdicts:
+        """Hand over what earlier runs could not deliver."""
         ...
 
     def wait(self, seconds: int) -> None:
@@ -110,15 +116,15 @@ def open_conversation(config: Config, task: TaskIdentity, *, ports: Conversation
         yield NoConversation()
         return
     try:
-        witness = parse_witness(ports.witness.read(), hosted.url)
+        kept = parse_witness(ports.witness.read(), hosted.url)
     except Error:
-        witness = None  # the log is compared by the next run that can read what was kept
+        kept = None  # the log is compared by the next run that can read what was kept
     conversation = EndpointConversation(
         hosted,
         per_day=config.limits.per_day,
         task=(task.repository_id, task.run_id, task.run_attempt),
         history=ports.connect(hosted),
-        witness=witness,
+        kept=kept,
     )
     try:
         yield conversation
@@ -181,7 +187,7 @@ class EndpointConversation:
         per_day: The repository's own limit of tasks a day.
         task: Repository id, run id and attempt, for the keys.
         history: The endpoint.
-        witness: The newest head of the audit log that earlier runs have kept.
+        kept: What earlier runs have kept about the endpoint: the newest head of its audit log above all.
     """
 
     def __init__(
@@ -191,13 +197,14 @@ class EndpointConversation:
         per_day: int | None,
         task: tuple[int, int, int],
         history: History,
-        witness: AuditHead | None,
+        kept: KeptWitness | None,
     ) -> None:
         self._hosted = hosted
         self.per_day = per_day
         self._task = task
         self._history = history
-        self._witness = witness
+        self._witness = kept.head if kept else None
+        self._relayed = kept.relayed if kept else ()
         self._session: Session | None = None
         self._admission: Admission | None = None
         self._trouble: Error | None = None
@@ -283,6 +290,7 @@ class EndpointConversation:
             kept=self._witness,
             witness=session.witness if session else self._witness,
             witnessed=session.witnessed if session else None,
+            relayed=self._relayed,
         )
 
     def _ask(self, question: Callable[[], T]) -> T | None:
@@ -326,6 +334,7 @@ class PublishConversation:
         self._task = task
         self._history = history
         self._opened = False
+        self._answered = False
         self.witness = planned.witness
         self.warnings: list[str] = []
         self.deliveries: list[Delivery] = []
@@ -353,9 +362,23 @@ class PublishConversation:
         except Error as error:
             self.warnings.append(f"The endpoint gave no session: {error.message}")
             return
+        self._answered = True
         self.witness = session.witness
         if session.witnessed == "diverged":
             self.warnings.append(DIVERGED)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the endpoint has answered, and nothing had to be kept: then it may be asked for more."""
+        return self._answered and all(each.outcome != "kept" for each in self.deliveries)
+
+    def relay(self, request: RelayRequest, part: str) -> RelayVerdicts:
+        """Hand over what an earlier run could not deliver.
+
+        Raises:
+            Error: The endpoint gave no answer, or refused the request.
+        """
+        return self._history.relay(request, ":".join((*map(str, self._task), "relay", part)))
 
     def close(self) -> None:
         """End the session."""

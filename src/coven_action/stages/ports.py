@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.documents import Measure, Target
+from coven_action.core.endpoint.relaying import OutboxArtifact, RunFacts
 from coven_action.core.publication.publication import Annotation
 from coven_action.core.publication.status_marker import ThreadComment
 from coven_action.core.publication.targets import Head, PullRequest
@@ -171,6 +172,22 @@ class Witness(Protocol):
 
     def write(self, document: Redacted) -> None:
         """Keep a document in place of the last one."""
+        ...
+
+
+class KeptOutboxes(Protocol):
+    """What earlier runs of the repository have left for the endpoint, at GitHub."""
+
+    def find(self, name: str) -> tuple[OutboxArtifact, ...]:
+        """Return the newest artifacts of exactly this name."""
+        ...
+
+    def get_run(self, run_id: int) -> RunFacts:
+        """Return what GitHub says of a run."""
+        ...
+
+    def download(self, artifact_id: int, limit: int) -> bytes:
+        """Return an artifact's zip file. Raises `GitHubError` where it is not to be had, or larger than `limit`."""
         ...
 
 

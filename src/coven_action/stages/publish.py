@@ -110,6 +110,7 @@ class _Session:
             work.history,
             connect=ports.connect,
             witness=ports.witness,
+            open_outboxes=ports.open_outboxes,
             clock=ports.clock,
             job=ports.job,
             redactor=ports.redactor,

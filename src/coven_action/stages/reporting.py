@@ -14,13 +14,15 @@ from coven_action.core.endpoint.planned import (
     is_newer,
     render_witness,
 )
+from coven_action.core.endpoint.relaying import remember
 from coven_action.core.endpoint.reports import build_events, build_finish, build_proposals, build_run_report, build_uses
 from coven_action.core.endpoint.wire import ProposalVerdicts, Usage
 from coven_action.core.memory.evidence import MemoryEvidence
 from coven_action.core.redaction.redactor import Redactor
 from coven_action.errors import Error
 from coven_action.stages.history import History, PublishConversation, describe_deliveries
-from coven_action.stages.ports import Clock, Job, Witness
+from coven_action.stages.ports import Clock, Job, KeptOutboxes, Witness
+from coven_action.stages.relaying import relay_outboxes
 
 PART: Final = "publish"
 _MICRO: Final = 1_000_000
@@ -34,6 +36,7 @@ class Reporting:
         planned: What `plan` learned of the endpoint; None where none is configured: then nothing is said to anybody.
         connect: Returns the endpoint.
         witness: Where the runs keep the newest head of the audit log.
+        open_outboxes: Returns what earlier runs could not deliver.
         clock: Tells the time.
         job: Is told what was kept or lost.
         redactor: Covers secrets.
@@ -46,6 +49,7 @@ class Reporting:
         *,
         connect: Callable[[PlannedHistory], History],
         witness: Witness,
+        open_outboxes: Callable[[], KeptOutboxes],
         clock: Clock,
         job: Job,
         redactor: Redactor,
@@ -53,6 +57,7 @@ class Reporting:
         self._plan = plan
         self._planned = planned
         self._witness = witness
+        self._open_outboxes = open_outboxes
         self._clock = clock
         self._job = job
         self._redactor = redactor
@@ -119,18 +124,37 @@ class Reporting:
         usage = _build_usage(evidence, outcome)
         finish = build_finish(evidence, evidence_sha256=evidence_sha256, usage=usage, comment_url=thread_url)
         conversation.deliver("finish", PART, finish)
+        handled = self._relay(conversation)
         conversation.close()
-        self._keep_witness(conversation)
+        self._keep_witness(conversation, handled)
         for said in (*conversation.warnings, describe_deliveries(conversation.deliveries)):
             if said:
                 self._job.warning(self._redactor.redact(f"endpoint: {said}"))
 
-    def _keep_witness(self, conversation: PublishConversation) -> None:
+    def _relay(self, conversation: PublishConversation) -> tuple[int, ...]:
+        """Hand over what earlier runs could not deliver, where the endpoint is well; return what is not to be tried again."""
+        planned, work = self._planned, self._plan.work
+        if planned is None or work is None or not conversation.is_well:
+            return ()
+        relayed = relay_outboxes(
+            self._plan.task,
+            default_branch=work.repository.default_branch,
+            relayed=planned.relayed,
+            now=self._clock.now(),
+            relay=conversation.relay,
+            outboxes=self._open_outboxes(),
+        )
+        if relayed.said:
+            self._job.notice(self._redactor.redact(f"endpoint: {relayed.said}"))
+        return relayed.handled
+
+    def _keep_witness(self, conversation: PublishConversation, handled: tuple[int, ...]) -> None:
         head, planned = conversation.witness, self._planned
-        if planned is None or head is None or not is_newer(head, planned.kept):
+        if planned is None or head is None or not (handled or is_newer(head, planned.kept)):
             return
         try:
-            self._witness.write(self._redactor.redact(render_witness(planned.url, head)))
+            relayed = remember(planned.relayed, handled)
+            self._witness.write(self._redactor.redact(render_witness(planned.url, head, relayed)))
         except Error as error:
             # Another run may have kept a newer one at the same moment; the next run compares with that.
             self._job.notice(self._redactor.redact(f"the newest audit head was not kept: {error.message}"))

@@ -22,7 +22,16 @@ from coven_action.core.verification.verification import find_refusal
 from coven_action.errors import GitHubError
 from coven_action.stages.documents import EVIDENCE_DOCUMENT
 from coven_action.stages.history import History
-from coven_action.stages.ports import Clock, Documents, GitHubWriter, Job, PublicationRepositories, Renderer, Witness
+from coven_action.stages.ports import (
+    Clock,
+    Documents,
+    GitHubWriter,
+    Job,
+    KeptOutboxes,
+    PublicationRepositories,
+    Renderer,
+    Witness,
+)
 
 CUT_NOTE: Final = "\n\n*Cut here: GitHub shows no more. The rest is in the run's artifacts.*\n"
 # Room for our own last lines when a text has to be cut.
@@ -43,6 +52,7 @@ class PublishPorts:
     redactor: Redactor
     connect: Callable[[PlannedHistory], History]
     witness: Witness
+    open_outboxes: Callable[[], KeptOutboxes]
 
 
 @dataclass(slots=True)

@@ -12,7 +12,10 @@ HEAD = AuditHead(seq=3, head="a" * 64, signature="sig", key_id="key")
 
 
 def test_what_was_kept_is_read():
-    assert parse_witness(render_witness(URL, HEAD).encode(), URL) == HEAD
+    kept = parse_witness(render_witness(URL, HEAD, (4, 7)).encode(), URL)
+
+    assert kept is not None
+    assert (kept.head, kept.relayed) == (HEAD, (4, 7))
 
 
 @pytest.mark.parametrize(

@@ -258,17 +258,32 @@ def test_duplicates_and_contradictions_are_told_and_wait_for_a_person(world):
     assert (free["state"], free["flags"]) == ("approved", [])
 
 
-def test_caps_refuse_proposals_and_nothing_else(world, deployment, tenant):
+def set_cap(deployment, entries, version):
+    row = {
+        "tenant_id": 1,
+        "kind": "caps",
+        "version": version,
+        "document": {"memory_entries": entries},
+        "actor": "admin",
+    }
+    deployment.write(1, lambda transaction: transaction.execute(schema.policies.insert().values(**row, at=0)))
+
+
+def test_a_cap_is_told_of_before_it_is_reached(world, deployment):
+    warnings = []
+    for version, entries in enumerate((100, 2, 3), 1):
+        set_cap(deployment, entries, version)
+        document = {"proposals": [make_proposal(f"facts/n{version}", f"Logs are JSON {version}.")]}
+        warnings.append(
+            world.start(trust="collaborator").send("POST", "/v1/memory/proposals", document).json()["warnings"]
+        )
+
+    assert warnings == [[], ["2 of 2 entries of memory are used"], ["3 of 3 entries of memory are used"]]
+
+
+def test_caps_refuse_proposals_and_nothing_else(world, deployment):
     memory_id = world.remember()
-    caps = {"memory_entries": 1}
-    deployment.write(
-        tenant,
-        lambda transaction: transaction.execute(
-            schema.policies.insert().values(
-                tenant_id=tenant, kind="caps", version=1, document=caps, actor="admin", at=transaction.now
-            )
-        ),
-    )
+    set_cap(deployment, 1, 1)
     session = world.start()
 
     refused = session.send("POST", "/v1/memory/proposals", {"proposals": [make_proposal("facts/b", "Logs are JSON.")]})
@@ -639,6 +654,46 @@ def test_only_another_approved_entry_stands_for_a_superseded_one(world, named):
     answer = world.decide(memory_id, "supersede", **({"replaced_by": other} if other else {}))
 
     assert answer.json()["code"] == "malformed-request"
+
+
+def test_an_entry_of_another_repository_stands_for_none(world, deployment):
+    deployment.enrol(501, "acme", 1002, "ledger")
+    memory_id = world.remember()
+    other = {"repository_id": "1002", "repository": "acme/ledger"}
+    scope = {
+        "repository_id": 1002,
+        "owner": "acme",
+        "name": "ledger",
+        "visibility": "private",
+        "default_branch": "main",
+    }
+    (foreign,) = world.propose(
+        world.start(claims=other, repo_scope=scope), make_proposal("facts/x", "Logs are JSON lines.")
+    )
+    assert foreign["state"] == "approved"
+
+    answer = world.decide(memory_id, "supersede", replaced_by=foreign["id"])
+
+    assert answer.json()["detail"] == "replaced_by names an entry that other runs read."
+
+
+def test_a_wording_is_restored_by_its_name(world):
+    memory_id = world.remember()
+    first = world.read(memory_id)["version"]
+    (second,) = world.propose(world.start(trust="collaborator"), make_proposal(text="Rounding is for ledgers."))
+    world.decide(memory_id, "revoke")
+
+    assert world.decide(memory_id, "restore", version="0" * 64).json()["code"] == "wrong-state"
+    restored = world.decide(memory_id, "restore", version=second["version"]).json()
+    assert (restored["state"], [each["version"] for each in restored["waiting"]]) == ("pending", [second["version"]])
+    assert restored["version"] == first
+
+
+def test_a_prefix_is_revoked_once_however_often_it_is_asked_for(world, deployment):
+    for _ in range(2):
+        assert world.ask("POST", "/v1/memory:revoke", {"prefix": "repo/1001"}).json()["entries"] == 0
+
+    assert len(deployment.read(1, lambda reading: reading.fetch_all(select(schema.revocations)))) == 1
 
 
 def test_a_superseded_entry_names_what_stands_for_it_and_takes_what_waited(world):

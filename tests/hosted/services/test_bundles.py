@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from coven_action.core.endpoint.ranking import bound_candidates
+from coven_action.core.endpoint.ranking import bound_candidates, choose_terms
 from coven_action.core.endpoint.wire import BundleRequest
 from coven_action.hosted.problems import Problem
-from coven_action.hosted.services import bundles
+from coven_action.hosted.services import bundles, memory_entries
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
@@ -242,4 +242,26 @@ def test_among_many_the_ones_that_share_the_most_words_are_found(deployment, ten
     )
 
     assert selection.filled.chosen[0].id == best
+    assert selection.filled.chosen[0].matched == 2
     assert len(selection.filled.chosen) + selection.filled.left_out == bound_candidates(1_500)
+
+
+def test_frequent_words_lead_to_nobody_and_count_all_the_same(deployment, tenant, monkeypatch):
+    monkeypatch.setattr(memory_entries, "choose_terms", lambda counts: choose_terms(counts, 2))
+    deployment.write(tenant, turn_on)
+    run = make_run(tenant)
+    deployment.write(tenant, lambda transaction: report(transaction, run))
+
+    def write(transaction):
+        for number in range(5):
+            put_entry(transaction, f"facts/n{number}", "The ledger is here.")
+        return put_entry(transaction, "facts/zz", "The ledger is rounded.")
+
+    best = deployment.write(tenant, write)
+    selection = deployment.read(
+        tenant, lambda reading: bundles.select_bundle(reading, run, BundleRequest(text="rounded ledger", branch="main"))
+    )
+
+    # The one that was found holds both words; the others are the newest, behind it.
+    assert (selection.filled.chosen[0].id, selection.filled.chosen[0].matched) == (best, 2)
+    assert {each.matched for each in selection.filled.chosen[1:]} == {0}

@@ -25,6 +25,7 @@ class PlannedHistory(Record):
         kept: The head of the audit log that earlier runs had kept.
         witness: The newest head that this run knows.
         witnessed: What the head that an earlier run had kept was worth.
+        relayed: Ids of the outboxes that earlier runs have handed over.
     """
 
     url: str
@@ -38,6 +39,7 @@ class PlannedHistory(Record):
     kept: AuditHead | None = None
     witness: AuditHead | None = None
     witnessed: WitnessVerdict | None = None
+    relayed: tuple[int, ...] = ()
 
 
 class ProposalStatus(Record):
@@ -79,27 +81,29 @@ class KeptWitness(Record):
     Args:
         url: Whose audit log it is about; a head of another endpoint proves nothing about this one.
         head: The newest head any of them has seen.
+        relayed: Ids of the outboxes that were handed over to that endpoint.
     """
 
     kind: Literal["coven-action/witness"] = "coven-action/witness"
     url: str
     head: AuditHead
+    relayed: tuple[int, ...] = ()
 
 
-def parse_witness(data: bytes | None, url: str) -> AuditHead | None:
-    """Return the head that earlier runs have kept of this endpoint's log; None where there is none that can be read."""
+def parse_witness(data: bytes | None, url: str) -> KeptWitness | None:
+    """Return what earlier runs have kept about this endpoint; None where there is nothing that can be read."""
     if data is None or len(data) > MAX_WITNESS_BYTES:
         return None
     try:
         kept = KeptWitness.model_validate_json(data)
     except ValidationError:
         return None
-    return kept.head if kept.url == url else None
+    return kept if kept.url == url else None
 
 
-def render_witness(url: str, head: AuditHead) -> str:
+def render_witness(url: str, head: AuditHead, relayed: tuple[int, ...] = ()) -> str:
     """Return the document for the runs that follow."""
-    return canonical_json(KeptWitness(url=url, head=head).model_dump(mode="json"))
+    return canonical_json(KeptWitness(url=url, head=head, relayed=relayed).model_dump(mode="json"))
 
 
 def is_newer(head: AuditHead | None, known: AuditHead | None) -> bool:

@@ -305,9 +305,7 @@ def _promote(work: _Work) -> Decided:
         raise Problem("wrong-state", "Only an entry of a repository is promoted.")
     _check_approver(work, source)
     tenants = schema.tenants.c
-    account = transaction.fetch_one(select(tenants.account_id).where(tenants.tenant_id == transaction.tenant_id))
-    if account is None:
-        raise Problem("not-found")
+    (account,) = transaction.fetch_all(select(tenants.account_id).where(tenants.tenant_id == transaction.tenant_id))
     base = build_wording(transaction, entry, source)
     wording = Wording(
         key=base.key,

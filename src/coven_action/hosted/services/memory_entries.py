@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, literal_column, select, update
 
 from coven_action.core.endpoint.approval import compute_expiry
 from coven_action.core.endpoint.memory_states import RULES, Decision, find_step, list_states
@@ -293,7 +293,7 @@ _FINDABLE: Final = (
 )
 _COUNTED: Final = select(_TERMS.term, func.count().label("held")).where(*_FINDABLE).group_by(_TERMS.term)
 # Grouped by the bare column, SQLite would read the whole tenant by the index that is in that order.
-_GROUPED: Final = _TERMS.memory_id.concat("")
+_GROUPED: Final = _TERMS.memory_id.concat(literal_column("''"))
 _MATCHED: Final = (
     select(_GROUPED.label("memory_id"), func.count().label("matched"))
     .where(*_FINDABLE)

@@ -14,7 +14,7 @@ from coven_action.core.endpoint.memory_states import find_step, settle
 from coven_action.hosted.services.memory_entries import (
     AT_ONCE,
     end_entries,
-    find_entry,
+    get_entry,
     list_entries,
     list_versions,
     record_decision,
@@ -87,9 +87,8 @@ def _expire_pending(transaction: Transaction, batch: int) -> int:
             transaction, row.memory_id, row.version, state="expired", reason="expired", decided_at=transaction.now
         )
     for memory_id in dict.fromkeys(row.memory_id for row in rows):
-        entry = find_entry(transaction, memory_id)
-        if entry is not None:
-            _leave_pending(transaction, entry, [row.version for row in rows if row.memory_id == memory_id])
+        entry = get_entry(transaction, memory_id)
+        _leave_pending(transaction, entry, [row.version for row in rows if row.memory_id == memory_id])
     return len(rows)
 
 
