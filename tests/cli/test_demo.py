@@ -69,6 +69,19 @@ def test_a_labelled_issue_becomes_a_draft_pull_request():
     assert done.stderr == ""
 
 
+def test_what_the_first_run_proposes_reaches_the_second_and_not_the_third():
+    done = demo()
+
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.split("plan      ")[1:]
+    assert "memory: proposed conventions/rounding, pending" in first
+    assert "memory: reads conventions/rounding" in second
+    assert "memory: cited conventions/rounding" in second
+    assert all(f"trace     {kind:<8} run 2" in second for kind in ("offered", "read", "cited"))
+    assert "reads conventions" not in third
+    assert "history   run 3" in third
+
+
 def test_another_issue_may_change_several_files(tmp_path):
     issue = tmp_path / "issue.md"
     issue.write_text(SEVERAL_FILES)

@@ -458,3 +458,22 @@ def test_any_bytes_give_an_entry_or_its_mistakes(data):
     parsed = _parse(b"---\n" + data)
 
     assert (parsed.entry is None) == bool(parsed.mistakes)
+
+
+@pytest.mark.parametrize(
+    ("head", "places"),
+    [
+        ("shareable: 7\nkind: rule\nsource: {person: ada}", ["2:12", "3:7"]),
+        (
+            "kind: fact\nsource: {person: ada}\n"
+            "citations: [{path: a, start: 5, end: 1, sha256: x}, {path: 3, start: 1, end: 1, sha256: x}]",
+            ["4:38", "4:49", "4:60", "4:89"],
+        ),
+    ],
+    ids=["lines before columns", "columns within a line"],
+)
+def test_mistakes_are_told_in_the_order_of_the_file(head, places):
+    citations = "" if "citations" in head else f"\ncitations:\n  - {cite()}"
+    told = _tell(f"---\n{head}{citations}\n---\n\nText.\n".encode())
+
+    assert [line.split()[0] for line in told] == places

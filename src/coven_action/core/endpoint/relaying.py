@@ -217,20 +217,24 @@ def keep_own(request: RelayRequest, artifact: OutboxArtifact, repository_id: int
 
 def split_request(request: RelayRequest) -> Iterator[RelayRequest]:
     """Yield requests that the endpoint's limit lets pass, in the same order; what is larger alone is left out."""
-    envelopes: list[Envelope] = []
-    sealed: list[str] = []
+    parts: tuple[Envelope | str, ...] = (*request.envelopes, *request.sealed)
+    group: list[Envelope | str] = []
     size = 0
-    for part in (*request.envelopes, *request.sealed):
+    for part in parts:
         weight = len(part) + 3 if isinstance(part, str) else len(part.model_dump_json().encode()) + 1
         if weight > _BODY_ROOM:
             continue
         if size + weight > _BODY_ROOM:
-            yield RelayRequest(envelopes=tuple(envelopes), sealed=tuple(sealed))
-            envelopes, sealed, size = [], [], 0
+            yield _build_request(group)
+            group, size = [], 0
+        group.append(part)
         size += weight
-        if isinstance(part, str):
-            sealed.append(part)
-        else:
-            envelopes.append(part)
-    if size:
-        yield RelayRequest(envelopes=tuple(envelopes), sealed=tuple(sealed))
+    if group:
+        yield _build_request(group)
+
+
+def _build_request(parts: Sequence[Envelope | str]) -> RelayRequest:
+    return RelayRequest(
+        envelopes=tuple(part for part in parts if isinstance(part, Envelope)),
+        sealed=tuple(part for part in parts if isinstance(part, str)),
+    )

@@ -104,7 +104,7 @@ def _validate(tree: YAMLDocument) -> tuple[WrittenEntry | None, list[Finding]]:
     try:
         return WrittenEntry.model_validate(value), rules
     except ValidationError as error:
-        return None, build_findings(error.errors(include_url=False), tree.root, _VOCABULARY) + rules
+        return None, build_findings(error.errors(), tree.root, _VOCABULARY) + rules
 
 
 def _check_body(body: str, first_line: int, redactor: Redactor) -> list[Mistake]:
@@ -129,7 +129,6 @@ def _build_entry(key: str, written: WrittenEntry, text: str) -> MemoryEntry:
     return MemoryEntry(
         key=key,
         kind=written.kind,
-        scope=written.scope,
         text=text,
         branches=tuple(dict.fromkeys(written.branches)),
         shareable=written.shareable,
