@@ -23,6 +23,7 @@ from typing import Any
 
 import pysqlite3
 from sqlalchemy import case, func, insert, literal, select
+from sqlalchemy.pool import StaticPool
 
 from coven_action.core.endpoint.ranking import (
     Candidate,
@@ -53,7 +54,7 @@ from coven_action.hosted.services.runs import report_run
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Command, Reading
 from coven_action.hosted.store.migrations import upgrade
-from coven_action.hosted.store.sqlite import SQLiteStore, open_writer
+from coven_action.hosted.store.sqlite import SQLiteStore, open_engine, open_writer
 from coven_action.hosted.store.transaction import Group, Transaction
 
 REPOSITORY = 1001
@@ -147,8 +148,13 @@ def list_rows(entries: list[Entry]) -> Iterator[tuple[str, list[dict[str, Any]]]
 
 def build_database(path: Path, entries: list[Entry], tenants: int) -> None:
     """Write every tenant's entries: the same ids and texts for each, so that a leak would change an answer's length."""
-    engine = open_writer(path)
-    upgrade(engine)
+    made = open_writer(path)
+    upgrade(made)
+    made.dispose()
+    # As the file is written for the first time, nothing of it has to survive anything.
+    engine = open_engine(
+        path, ("journal_mode=OFF", "synchronous=OFF", "cache_size=-1000000"), "BEGIN", poolclass=StaticPool
+    )
     with engine.begin() as connection:
         store = _Enrolling(connection)
         for tenant in range(1, tenants + 1):

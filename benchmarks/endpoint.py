@@ -47,7 +47,7 @@ from tests.hosted.raw_http import RawConnection, open_raw
 
 SECONDS = 6.0
 BATCH = 100
-CONNECTIONS = 64
+CONNECTIONS = 128
 RUNS = 10_000
 """Runs that report in turn, whatever the number of tenants: a run may report 5,000 events, so that few are not enough."""
 SIZES = (10, 10_000)

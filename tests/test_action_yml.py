@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from coven_action.cli.stage import HANDED_OVER
 from coven_action.core import stage_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +47,12 @@ def test_every_input_variable_that_a_stage_reads_is_given_to_it():
     for stage, step in STAGE_STEPS.items():
         wanted = {name for name in stage_environment.STAGE_VARIABLES[stage] if name.startswith("COVEN_INPUT_")}
         assert wanted == {name for name in step["env"] if name.startswith("COVEN_INPUT_")}
+
+
+def test_only_a_stage_that_follows_another_takes_over_what_was_handed_over():
+    given = {step["id"] for step in STEPS if stage_environment.RECEIVED in step["env"]}
+
+    assert given == set(HANDED_OVER) == {"run", "publish"}
 
 
 @pytest.mark.parametrize(

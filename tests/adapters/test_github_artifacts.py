@@ -136,7 +136,7 @@ REDIRECTED = "/repos/acme/billing/actions/artifacts/7/zip"
 def test_an_address_that_is_not_https_elsewhere_is_not_asked(lie, location):
     liar = lie({REDIRECTED: (302, {"Location": location}, b"")})
 
-    with pytest.raises(GitHubError, match="the address of the file|no answer"):
+    with pytest.raises(GitHubError, match=r"the address of the file|no answer"):
         liar.connect().download(7, 100)
     assert [path for path, _ in liar.asked] == [REDIRECTED]
 

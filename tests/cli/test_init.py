@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from coven_action.cli import init
@@ -220,3 +221,24 @@ def test_the_template_is_found_in_a_wheel_and_in_a_checkout(tmp_path):
     assert "OpenCoven/coven-action@" in load_template("quickstart.yml")
     with pytest.raises(EnvironmentFault, match="templates-missing"):
         load_template("x.yml", (Path("/absent"),))
+
+
+def test_each_stage_can_have_a_job_of_its_own(call, repository):
+    done = call("--action-ref", SHA, "--template=isolated")
+
+    assert done.exit_code == 0, done.output
+    workflow = yaml.safe_load(read(repository, WORKFLOW))
+    assert list(workflow["jobs"]) == ["plan", "run", "publish"]
+
+
+def test_an_endpoint_in_the_configuration_decides_the_workflow(call, repository):
+    (repository / ".github").mkdir()
+    (repository / CONFIG).write_text(
+        "version: 1\nfamiliars: {cody: {runtime: patch}}\nhosted: {url: https://coven.example.com}\n"
+    )
+
+    assert "endpoint: take isolated" in call("--action-ref", SHA, "--template=quickstart").output
+    done = call("--action-ref", SHA)
+    assert done.exit_code == 0, done.output
+    assert "received:" in read(repository, WORKFLOW)
+    assert "coven-action enrol" in done.output

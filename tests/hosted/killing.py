@@ -164,9 +164,7 @@ class Siege:
         load: How many writes a server acknowledges at most before it is killed.
     """
 
-    def __init__(
-        self, folder: Path, issuer: str, spawner: Zygote | Launcher, *, seed: int = 0, load: int = 60
-    ) -> None:
+    def __init__(self, folder: Path, issuer: str, spawner: Zygote | Launcher, *, seed: int = 0, load: int = 60) -> None:
         self.data = folder / "coven.db"
         self.restarts: list[float] = []
         self.acknowledged = 0
@@ -179,6 +177,7 @@ class Siege:
         self.ledgers = {account: Ledger() for account in TENANTS}
         self._pending: list[Write] = []
         self._goal = 0
+        self._living: int | None = None
         self._reached = asyncio.Event()
         self._count = 0
         self.tenants: dict[int, int] = {}
@@ -192,6 +191,9 @@ class Siege:
         except AssertionError as error:
             error.add_note(self._output.read_text()[-5000:])
             raise
+        finally:
+            if self._living is not None:
+                os.kill(self._living, signal.SIGKILL)
 
     async def _enrol(self) -> None:
         store = SQLiteStore(self.data, lambda: datetime.now(UTC))
@@ -220,17 +222,22 @@ class Siege:
                 await self._resend(port)
                 self.compare()
                 await self._load(port, pid)
-            await end_process(pid, signal.SIGKILL)
+            await self._end(pid, signal.SIGKILL)
         pid = self._spawn()
         await self._resend(await self._await_start(pid))
-        await end_process(pid, signal.SIGTERM)
+        await self._end(pid, signal.SIGTERM)
         self.compare(whole=True)
+
+    async def _end(self, pid: int, sent: signal.Signals) -> None:
+        await end_process(pid, sent)
+        self._living = None
 
     def _spawn(self) -> int:
         self._output.write_text("")
         argv = ["serve", "--data", str(self.data), "--port", "0", "--public-url", AUDIENCE, "--issuer", self._issuer]
         self._began = time.perf_counter()
-        return self._spawner.spawn(argv, self._output)
+        self._living = self._spawner.spawn(argv, self._output)
+        return self._living
 
     async def _await_start(self, pid: int) -> int:
         while time.perf_counter() - self._began < START_SECONDS:

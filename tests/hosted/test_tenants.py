@@ -1,6 +1,7 @@
 """No account notices another: not by a word, a number, an order, nor by what is not there."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from hypothesis import strategies as st
@@ -79,8 +80,9 @@ ARGUMENTS = {
     "enrol": st.tuples(st.sampled_from((1001, 1002)), st.sampled_from(("shop", "stall"))),
     **dict.fromkeys(("suspend", "release"), st.tuples(st.sampled_from((1001, 1002)))),
 }  # fmt: skip
+PAUSES = st.sampled_from((timedelta(seconds=1), timedelta(0), timedelta(minutes=16), timedelta(days=20)))
 ACTS = st.sampled_from(sorted(OPERATIONS)).flatmap(
-    lambda name: st.builds(Act, st.just(name), ARGUMENTS.get(name, st.just(())))
+    lambda name: st.tuples(ARGUMENTS.get(name, st.just(())), PAUSES).map(lambda drawn: Act(name, *drawn))
 )
 
 

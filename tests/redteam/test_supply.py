@@ -105,9 +105,11 @@ def test_s23_check_finds_what_is_given_away(siege, attack):
 def test_s23_templates_lend_nothing(siege, attack):
     document = yaml.safe_load(TEMPLATES[attack])
     triggers = set(document[True])  # YAML 1.1 reads the key `on` as a truth value
-    granted = [job.get("permissions", {}) for job in document["jobs"].values()]
+    working = [job for job in document["jobs"].values() if "secrets." in str(job)]
+    granted = [job.get("permissions", {}) for job in working]
     return {
         "a fork": bool(triggers & {"pull_request_target", "pull_request", "workflow_run"}),
+        "nobody looked at": not working,
         "an identity": any("id-token" in grant for grant in granted),
         "more than nothing by default": document["permissions"] != {},
         "credentials in the checkout": TEMPLATES[attack].count("actions/checkout@")

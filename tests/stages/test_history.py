@@ -6,13 +6,15 @@ import pytest
 
 from coven_action.client import EndpointRefused, EndpointUnreachable
 from coven_action.core.configuration.document import Hosted
-from coven_action.core.endpoint.planned import PlannedHistory
+from coven_action.core.endpoint.planned import KeptWitness, PlannedHistory
 from coven_action.core.endpoint.wire import (
     Admission,
     AuditHead,
     Bundle,
     BundleRequest,
     FinishRequest,
+    RelayRequest,
+    RelayVerdicts,
     RunReport,
     Session,
     SessionScopes,
@@ -35,6 +37,7 @@ GRANT = EndpointGrant(enabled=True, read_scopes=("repo",))
 UNREACHABLE = EndpointUnreachable("endpoint-unreachable", "GET /: no answer (ConnectError).")
 REFUSED = EndpointRefused(401, "not-authenticated", "no", None)
 FINISH = FinishRequest(state="done")
+KEPT = KeptWitness(url=URL, head=HEAD, relayed=(4,))
 
 
 def report():
@@ -102,6 +105,9 @@ class FakeEndpoint:
     def deliver(self, kind, document, key):
         return self._answer("deliver", kind, key)
 
+    def relay(self, request, key):
+        return self._answer("relay", key)
+
     def wait(self, seconds):
         self.waited.append(seconds)
 
@@ -111,7 +117,7 @@ class FakeEndpoint:
 
 def converse(endpoint, *, per_day=None, **written):
     hosted = Hosted(url=URL, **written)
-    return EndpointConversation(hosted, per_day=per_day, task=TASK, history=endpoint, witness=HEAD)
+    return EndpointConversation(hosted, per_day=per_day, task=TASK, history=endpoint, kept=KEPT)
 
 
 def ask_everything(conversation):
@@ -133,6 +139,7 @@ def test_plan_asks_for_the_grant_the_admission_and_the_entries():
     assert planned.state == "admitted"
     assert planned.page == f"{URL}/runs/5"
     assert (planned.seal_key, planned.witness, planned.witnessed) == ("key", HEAD, "consistent")
+    assert (planned.kept, planned.relayed) == (HEAD, (4,))
     assert [asked[0] for asked in endpoint.asked] == ["open", "get_grant", "report", "fetch_bundle"]
     assert endpoint.closed == 1
 
@@ -272,3 +279,30 @@ def test_publish_says_that_the_log_was_rewritten():
 
     assert conversation.warnings == [DIVERGED]
     assert conversation.witness == HEAD
+
+
+@pytest.mark.parametrize(
+    ("answers", "well"),
+    [
+        ({"deliver": FINISH}, True),
+        ({"deliver": REFUSED}, True),
+        ({"deliver": None}, False),
+        ({"open": UNREACHABLE, "deliver": FINISH}, False),
+    ],
+    ids=["delivered", "refused", "kept", "no session"],
+)
+def test_an_endpoint_that_answers_may_be_asked_for_more(answers, well):
+    conversation = publish_with(FakeEndpoint(**answers))
+    assert not conversation.is_well, "nothing was asked yet"
+
+    conversation.deliver("finish", "publish", FINISH)
+
+    assert conversation.is_well is well
+
+
+def test_what_is_relayed_has_a_key_of_its_own():
+    verdicts = RelayVerdicts(verdicts=())
+    endpoint = FakeEndpoint(relay=verdicts)
+
+    assert publish_with(endpoint).relay(RelayRequest(), "55-0") == verdicts
+    assert endpoint.asked == [("relay", "9:7:1:relay:55-0")]

@@ -39,13 +39,14 @@ def take_file(source: Path, name: str, limit: int, folder: Path) -> str | None:
         return None
     except OSError as error:
         return f"{name} was handed over as something else than an ordinary file ({error.strerror}), and is left."
-    with os.fdopen(handle, "rb") as stream:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return f"{name} was handed over as something else than an ordinary file, and is left."
-        try:
-            size = _copy(stream.fileno(), folder / name, limit + 1)
-        except OSError as error:
-            raise DocumentError("io-failed", f"{name} cannot be taken over: {error.strerror}.", place=name) from error
+        size = _copy(handle, folder / name, limit + 1)
+    except OSError as error:
+        raise DocumentError("io-failed", f"{name} cannot be taken over: {error.strerror}.", place=name) from error
+    finally:
+        os.close(handle)
     return f"{name} was handed over with more than {limit} bytes, and is refused." if size > limit else None
 
 

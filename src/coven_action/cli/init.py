@@ -1,4 +1,4 @@
-"""`coven-action init`: write the configuration and the quickstart workflow into a repository, and say what is left to do."""
+"""`coven-action init`: write the configuration and a workflow into a repository, and say what is left to do."""
 
 import re
 import sys
@@ -15,11 +15,18 @@ from coven_action.core.configuration.parsing import parse_config
 from coven_action.core.configuration.value_types import WrittenValue
 from coven_action.core.patches.file_difference import render_difference
 from coven_action.core.workflows.check import PLACEHOLDER
-from coven_action.core.workflows.quickstart import Answers, find_pin, render_config, render_next_steps, render_workflow
+from coven_action.core.workflows.quickstart import (
+    TEMPLATES,
+    Answers,
+    choose_template,
+    find_pin,
+    render_config,
+    render_next_steps,
+    render_workflow,
+)
 from coven_action.errors import EnvironmentFault
 
 WORKFLOW_PATH: Final = ".github/workflows/coven.yml"
-TEMPLATE: Final = "quickstart.yml"
 DEFAULT_FAMILIAR: Final = "cody"
 RUNTIMES: Final = ("patch", "coven-code")
 
@@ -34,6 +41,12 @@ RUNTIMES: Final = ("patch", "coven-code")
     help="patch applies the diff found in an issue, without model and secret; coven-code asks a model.  [patch]",
 )
 @click.option("--model", metavar="PROVIDER/NAME", help="The model of coven-code, such as anthropic/claude-sonnet-4-6.")
+@click.option(
+    "--template",
+    type=click.Choice(TEMPLATES),
+    help="quickstart runs every stage in one job; isolated gives each a job of its own, as an endpoint demands.  "
+    "[quickstart; isolated where the configuration names an endpoint]",
+)
 @click.option("--action-ref", metavar="SHA", help="The commit of the action, 40 hexadecimal digits.  [the release's]")
 @click.option("--yes", is_flag=True, help="Ask nothing; what is not given has its default.")
 @click.option("--force", is_flag=True, help="Write over files that say something else.")
@@ -45,6 +58,7 @@ def command(
     display_name: str | None,
     runtime: str | None,
     model: str | None,
+    template: str | None,
     action_ref: str | None,
     yes: bool,
     force: bool,
@@ -59,13 +73,12 @@ def command(
     Example, the familiar that needs no model and no secret:
       coven-action init --runtime patch --action-ref SHA
     Example, everything given:
-      coven-action init ~/src/billing --familiar cody --runtime coven-code \\
+      coven-action init ~/src/billing --template isolated --familiar cody --runtime coven-code \\
         --model anthropic/claude-sonnet-4-6 --action-ref SHA --yes
     """  # noqa: D301 - the backslash is click's mark for lines that stay as they are
     files = find_repository(directory)
     if files is None:
         raise EnvironmentFault("no-repository", f"{directory} is in no git repository.")
-    template = load_template(TEMPLATE)
     asks = not yes and is_terminal()
     existing = _find_text(files, DEFAULT_PATH)
     given: dict[str, str | None] = {
@@ -80,8 +93,14 @@ def command(
     else:
         config_text = render_config(_complete(given, asks=asks))
     config = parse_config(config_text)
-    ref = _decide_ref(action_ref, template, asks=asks)
-    wanted = {DEFAULT_PATH: config_text, WORKFLOW_PATH: render_workflow(template, config, action_ref=ref)}
+    chosen = choose_template(template, config)
+    if chosen is None:
+        raise click.UsageError(
+            f"--template {template} runs every stage in one job, and {DEFAULT_PATH} names an endpoint: take isolated."
+        )
+    text = load_template(f"{chosen}.yml")
+    ref = _decide_ref(action_ref, text, asks=asks)
+    wanted = {DEFAULT_PATH: config_text, WORKFLOW_PATH: render_workflow(text, config, action_ref=ref)}
     _write(files, wanted, force=force, dry_run=dry_run)
     if not dry_run:
         click.echo(f"\nNext:\n{render_next_steps(config)}\n\n`coven-action check` looks over both files at any time.")

@@ -43,6 +43,7 @@ class Endpoint:
         sessions: Sessions by the hash of their token, as far as they were asked for lately; None where one was closed.
         draining: Whether it is being stopped.
         metrics: What it counts about itself.
+        recounted: By account, the last day whose use was counted again.
     """
 
     settings: Settings
@@ -54,6 +55,7 @@ class Endpoint:
     sessions: dict[str, RunPrincipal | None] = field(default_factory=dict)
     draining: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    recounted: dict[int, str] = field(default_factory=dict)
 
     def note_refusal(self, refused: TokenRefused) -> None:
         """Count a refused token by its reason, which is told to nobody else."""

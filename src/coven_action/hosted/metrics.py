@@ -27,6 +27,9 @@ class Metrics:
         self.refusals = Counter(
             "coven_tokens_refused", "ID tokens that opened no session, by reason.", ("reason",), registry=self.registry
         )
+        self.meter_differences = Counter(
+            "coven_meter_differences", "Counters of use that differ from the audit log.", registry=self.registry
+        )
         self.sessions = Gauge("coven_sessions_cached", "Open sessions at hand.", registry=self.registry)
 
     def render(self) -> bytes:

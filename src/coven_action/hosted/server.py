@@ -116,12 +116,17 @@ def hold_database(path: Path) -> Iterator[None]:
     except OSError as error:
         raise Error("database-unusable", f"The folder of {path} cannot be written: {error.strerror}.") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(lock, path)
         yield
-    except BlockingIOError as error:
-        raise Error("database-in-use", f"Another process serves {path}.") from error
     finally:
         os.close(lock)
+
+
+def _lock(lock: int, path: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Error("database-in-use", f"Another process serves {path}.") from error
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -1,10 +1,12 @@
-"""Sweep every tenant from time to time, as long as the endpoint lives."""
+"""Sweep every tenant from time to time, and count yesterday's use again once a day, as long as the endpoint lives."""
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import Final
 
 from coven_action.hosted.endpoint import Endpoint
+from coven_action.hosted.services.metering import find_differences
 from coven_action.hosted.services.retention import Swept, list_tenants, sweep
 from coven_action.hosted.store.commands import Command, StoreUnavailable
 
@@ -25,7 +27,26 @@ async def sweep_tenant(endpoint: Endpoint, tenant_id: int) -> list[Swept]:
 async def sweep_all(endpoint: Endpoint) -> dict[int, list[Swept]]:
     """Sweep every tenant once."""
     tenants = await endpoint.store.read(0, list_tenants)
-    return {tenant_id: await sweep_tenant(endpoint, tenant_id) for tenant_id in tenants}
+    swept = {tenant_id: await sweep_tenant(endpoint, tenant_id) for tenant_id in tenants}
+    for tenant_id in tenants:
+        await check_meters(endpoint, tenant_id)
+    return swept
+
+
+async def check_meters(endpoint: Endpoint, tenant_id: int) -> int:
+    """Count yesterday's use again, once, and return how many counters differ from the audit log; each is logged."""
+    yesterday = (endpoint.clock() - timedelta(days=1)).strftime("%Y-%m-%d")
+    if endpoint.recounted.get(tenant_id) == yesterday:
+        return 0
+    differences = await endpoint.store.read(tenant_id, lambda reading: find_differences(reading, yesterday))
+    for each in differences:
+        log.error(
+            "The counter %s of account %s on %s says %s, and its audit log %s.",
+            each.measure, tenant_id, yesterday, each.counted, each.logged,
+        )  # fmt: skip
+    endpoint.metrics.meter_differences.inc(len(differences))
+    endpoint.recounted[tenant_id] = yesterday
+    return len(differences)
 
 
 async def keep_sweeping(endpoint: Endpoint, interval: float = SWEEP_SECONDS) -> None:

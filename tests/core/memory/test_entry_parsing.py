@@ -156,11 +156,7 @@ def test_text_of_exactly_the_largest_size_is_kept():
     [
         ("kind: rule", '2:7 invalid-value kind is "rule" / allowed: convention, fact, pitfall, command'),
         ("kind:", "2:6 wrong-type kind is empty; write text"),
-        (
-            "kind: fact\nscope: tenant_shared",
-            ('3:8 not-yet scope is "tenant_shared", which this version does not act on / '
-            "planned: entries shared by an account's repositories, kept by the endpoint"),
-        ),
+        ("kind: fact\nscope: tenant_shared", '3:8 invalid-value scope is "tenant_shared" / allowed: repo'),
         ("kind: fact\nscope: global", '3:8 invalid-value scope is "global" / allowed: repo'),
         ("kind: fact\nshareable: yes", '3:12 wrong-type shareable is "yes"; write true or false'),
         ('kind: fact\nshareable: "true"', '3:12 wrong-type shareable is "true"; write true or false'),

@@ -323,3 +323,48 @@ def test_the_quickstart_grants_what_its_stages_need_and_nothing_else():
             needed[name] = max(level, needed.get(name, "none"), key=("none", "read", "write").index)
 
     assert granted == needed | HARMLESS
+
+
+ISOLATED = (
+    (ROOT / "workflows-templates/isolated.yml").read_text().replace("0" * 40 + " # set at release", f"{SHA} # v1.0.0")
+)
+HOSTED = PATCH + "hosted: {url: https://coven.example.com}\n"
+
+
+def test_the_isolated_template_has_nothing_to_say_with_and_without_an_endpoint():
+    assert check(ISOLATED) == ()
+    assert check(ISOLATED, HOSTED) == ()
+    assert check(ISOLATED, CODE, reached="enforced") == ()
+
+
+def test_an_endpoint_needs_jobs_of_their_own():
+    (finding,) = check(config=HOSTED)
+
+    assert (finding.code, finding.severity) == ("endpoint-in-one-job", "error")
+    assert "isolated.yml" in finding.remedy
+
+
+def test_a_stage_that_shares_the_familiar_s_job_is_one_job_too():
+    both = edit("stage: run", 'stage: "${{ matrix.stage }}"', ISOLATED)
+
+    assert "endpoint-in-one-job" in [finding.code for finding in check(both, HOSTED)]
+
+
+GRANT = "      id-token: write # asks the endpoint; needed only where .github/coven.yml says `hosted`\n"
+
+
+def test_a_job_that_may_not_ask_for_an_id_token_is_warned_of():
+    workflow = edit(GRANT, "", ISOLATED)
+
+    (finding,) = check(workflow, HOSTED)
+    assert (finding.code, finding.severity) == ("id-token-missing", "warning")
+    assert '"plan"' in finding.message
+    assert check(workflow) == ()
+
+
+def test_the_familiar_s_job_may_not_ask_for_one():
+    workflow = edit(
+        "      contents: read # the checkout", "      id-token: write # why\n      contents: read # the", ISOLATED
+    )
+
+    assert said(check(workflow, HOSTED)) == [("id-token-beside-agent", "error")]

@@ -13,7 +13,11 @@ from coven_action.core.configuration.mistakes import InvalidConfigError
 from coven_action.core.configuration.parsing import parse_config
 from coven_action.core.workflows.check import check_workflows
 from coven_action.core.workflows.quickstart import (
+    ISOLATED,
+    QUICKSTART,
+    TEMPLATES,
     Answers,
+    choose_template,
     find_pin,
     needs_key,
     render_config,
@@ -175,3 +179,63 @@ def test_labels_with_blanks_can_be_pasted_and_no_label_needs_no_step():
 
     assert "gh label create 'fix me; rm'" in render_next_steps(quoted)
     assert "gh label" not in render_next_steps(none)
+
+
+SEPARATE = (ROOT / "workflows-templates/isolated.yml").read_text()
+HOSTED = parse_config(render_config(PATCH) + "hosted: {url: https://coven.example.com}\n")
+
+
+def test_every_template_that_can_be_chosen_is_there():
+    assert all((ROOT / f"workflows-templates/{name}.yml").is_file() for name in TEMPLATES)
+
+
+@pytest.mark.parametrize("answers", [PATCH, CODE], ids=["patch", "coven-code"])
+def test_separate_jobs_pass_our_own_check_and_every_use_is_pinned(answers):
+    text = render_workflow(SEPARATE, config(answers), action_ref=SHA)
+    findings = check_workflows([read_workflow(text, path="w.yml")], config(answers), reached="enforced", own=False)
+
+    assert findings == ()
+    assert text.count(f"OpenCoven/coven-action@{SHA} # before the first release") == 3
+    assert "0" * 40 not in text
+    assert ("secrets." in text) is (answers is CODE)
+    assert ("environment:" in text) is (answers is CODE)
+
+
+@pytest.mark.parametrize("answers", [PATCH, CODE], ids=["patch", "coven-code"])
+def test_other_people_s_linters_accept_separate_jobs(answers, tmp_path):
+    path = tmp_path / ".github/workflows/coven.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(render_workflow(SEPARATE, config(answers), action_ref=SHA))
+    programs = Path(sys.executable).parent
+
+    for argv in (("actionlint",), ("zizmor", "--offline", "--quiet", "--persona=pedantic")):
+        done = subprocess.run((programs / argv[0], *argv[1:], path), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_two_pins_of_the_action_are_a_bug():
+    torn = SEPARATE.replace("0" * 40, SHA, 1)
+
+    with pytest.raises(ValueError, match="same commit"):
+        render_workflow(torn, config(PATCH), action_ref="a" * 40)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "chosen"),
+    [
+        (None, config(PATCH), QUICKSTART),
+        (QUICKSTART, config(PATCH), QUICKSTART),
+        (ISOLATED, config(PATCH), ISOLATED),
+        (None, HOSTED, ISOLATED),
+        (ISOLATED, HOSTED, ISOLATED),
+        (QUICKSTART, HOSTED, None),
+    ],
+    ids=["default", "quickstart", "isolated", "endpoint", "endpoint and isolated", "endpoint and quickstart"],
+)
+def test_an_endpoint_decides_the_template(wanted, known, chosen):
+    assert choose_template(wanted, known) == chosen
+
+
+def test_the_next_steps_say_that_the_endpoint_has_to_know_the_repository():
+    assert "coven-action enrol" in render_next_steps(HOSTED)
+    assert "enrol" not in render_next_steps(config(PATCH))

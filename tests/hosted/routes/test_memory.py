@@ -958,7 +958,7 @@ def test_every_change_is_audited_and_no_text_stands_there(world, deployment):
 
     actions = [row.action for row in rows["audit"]]
     assert [each for each in actions if each.startswith("memory.")] == [
-        "memory.propose", "memory.approve", "memory.bundle", "memory.edit", "memory.revoke",
+        "memory.proposals", "memory.propose", "memory.approve", "memory.bundle", "memory.edit", "memory.revoke",
     ]  # fmt: skip
     for name, listed in rows.items():
         assert canary not in repr(listed), name

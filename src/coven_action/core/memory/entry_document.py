@@ -122,12 +122,6 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Record]]] = {
 }
 """Every mapping of the front matter that has keys of ours."""
 
-NOT_YET: Final[Mapping[tuple[str, ...], str]] = {
-    ("scope", "=tenant_shared"): "entries shared by an account's repositories, kept by the endpoint",
-}
-"""Values, after `=`, that a later version acts on."""
-
-
 def find_rule_mistakes(document: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what the keys of the front matter say against one another; tolerant of what has another shape."""
     source = document.get("source")

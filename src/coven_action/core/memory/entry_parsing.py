@@ -14,7 +14,7 @@ from coven_action.core.configuration.mistakes import Mistake
 from coven_action.core.configuration.rules import Finding
 from coven_action.core.configuration.yaml_reading import YAMLDocument, read_yaml
 from coven_action.core.memory.entries import MAX_TEXT_BYTES, Citation, MemoryEntry, Source
-from coven_action.core.memory.entry_document import NOT_YET, SECTIONS, WrittenEntry, find_rule_mistakes
+from coven_action.core.memory.entry_document import SECTIONS, WrittenEntry, find_rule_mistakes
 from coven_action.core.memory.keys import MEMORY_FOLDER, SEGMENT_ADVICE, parse_entry_path
 from coven_action.core.memory.screens import Objection, screen_entry
 from coven_action.core.redaction.redactor import Redactor
@@ -23,7 +23,7 @@ MAX_FILE_BYTES: Final = 16 * 1024
 """Of a whole file: a text of 2 KiB and ten citations take less than half of it."""
 
 DELIMITER: Final = "---"
-_VOCABULARY: Final = Vocabulary(SECTIONS, NOT_YET)
+_VOCABULARY: Final = Vocabulary(SECTIONS, {})
 _OBJECTION_CODES: Final = {"invisible_text": "memory-hidden-text", "secret": "memory-secret"}
 
 

@@ -72,8 +72,9 @@ class SignedClaims(Payload):
     @property
     def replay_until(self) -> datetime:
         """Until when `(iss, jti)` must be remembered: from then on this token is refused for its age alone."""
-        issued, expires = (datetime.fromtimestamp(moment, UTC) for moment in (self.iat, self.exp))
-        return min(expires, issued + FRESHNESS) + LEEWAY
+        # The expiry may be further away than a date can say.
+        last = min(self.exp, self.iat + int(FRESHNESS.total_seconds()))
+        return datetime.fromtimestamp(last, UTC) + LEEWAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,13 @@ from coven_action.error_codes import CODES
 
 INPUTS: Final = (
     "stage",
+    "installation-id",
     "isolation",
     "github-token",
     "model-api-key",
     "runtime-path",
     "folder",
+    "received",
     "plan-sha256",
     "outcome-sha256",
     "python",
@@ -80,7 +82,8 @@ def check_workflows(
         case = _Case(use, config, reached)
         findings.extend(found for check in CHECKS for found in check(case))
     for job in _group_by_job(uses):
-        findings.extend(check_permissions(job))
+        findings.extend(check_permissions(job, hosted=_has_endpoint(config)))
+        findings.extend(_check_separation(job, config))
     findings.extend(check_triggers(uses, config))
     return sort_findings(findings)
 
@@ -107,6 +110,18 @@ def _group_by_job(uses: Sequence[Use]) -> list[tuple[Use, ...]]:
     for use in uses:
         groups.setdefault((use.workflow.path, use.job_id), []).append(use)
     return [tuple(group) for group in groups.values()]
+
+
+def _check_separation(uses: tuple[Use, ...], config: Config | None) -> Iterator[WorkflowFinding]:
+    """Whoever may ask for ID tokens speaks in the job's name, so `plan` refuses an endpoint where a familiar works too."""
+    stages = {stage for use in uses for stage in use.stages}
+    if _has_endpoint(config) and "run" in stages and stages - {"run"}:
+        message = f"The configuration names an endpoint, and the job {quote(uses[0].job_id)} runs the familiar too."
+        yield build_finding(uses[0], "endpoint-in-one-job", "error", uses[0].uses.place, message)
+
+
+def _has_endpoint(config: Config | None) -> bool:
+    return config is not None and config.hosted is not None
 
 
 def _check_pins(case: _Case) -> Iterator[WorkflowFinding]:

@@ -21,16 +21,17 @@ NEEDED: Final[Mapping[str, Mapping[str, str]]] = {
 """What each stage needs of the job's token."""
 
 HARMLESS: Final[Mapping[str, str]] = {"actions": "read"}
-"""What the quickstart workflow grants beyond that: who triggered a re-run is readable with it."""
+"""What our workflows grant beyond that: who triggered a re-run, and what earlier runs left, are readable with it."""
 
 ID_TOKEN: Final = "id-token"  # noqa: S105 - the name of a permission
 
 
-def check_permissions(uses: tuple[Use, ...]) -> Iterator[WorkflowFinding]:
+def check_permissions(uses: tuple[Use, ...], *, hosted: bool = False) -> Iterator[WorkflowFinding]:
     """Yield what is wrong with the permissions of a job.
 
     Args:
         uses: All steps of one job that use the action; never empty.
+        hosted: Whether the configuration names an endpoint.
     """
     use = uses[0]
     place, granted = _find_granted(use)
@@ -38,9 +39,14 @@ def check_permissions(uses: tuple[Use, ...]) -> Iterator[WorkflowFinding]:
         message = f"The job {quote(use.job_id)} does not write its permissions: a setting of the repository decides."
         yield build_finding(use, "permissions-missing", "error", place, message, _build_remedy(_sum_needed(uses)))
         return
-    if any(use.runs_agent for use in uses) and _get_level(granted, ID_TOKEN) == "write":
-        message = f"The job {quote(use.job_id)} runs the agent and may mint OIDC tokens, which open other doors."
-        yield build_finding(use, "id-token-beside-agent", "error", _find_place(granted, ID_TOKEN, place), message)
+    may_mint = _get_level(granted, ID_TOKEN) == "write"
+    if any(use.runs_agent for use in uses):
+        if may_mint:
+            message = f"The job {quote(use.job_id)} runs the agent and may mint OIDC tokens, which open other doors."
+            yield build_finding(use, "id-token-beside-agent", "error", _find_place(granted, ID_TOKEN, place), message)
+    elif hosted and not may_mint:
+        message = f"The job {quote(use.job_id)} may not ask for an ID token: it goes without memory and history."
+        yield build_finding(use, "id-token-missing", "warning", place, message)
     yield from _check_missing(use, granted, _sum_needed(uses), place)
     yield from _check_excessive(use, granted, _sum_needed(uses), place)
 

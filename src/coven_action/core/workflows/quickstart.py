@@ -1,4 +1,4 @@
-"""What `init` writes: the smallest configuration, and the quickstart workflow for this repository.
+"""What `init` writes: the smallest configuration, and a workflow for this repository.
 
 Pure: answers and the template's text in, file texts out. The workflow is the template with single lines replaced; a
 template that lacks one of them is a bug, which a test meets before anybody else.
@@ -23,6 +23,11 @@ _ENVIRONMENT: Final = (
 )
 _WITH_KEY: Final = 'with: {model-api-key: "${{ secrets.MODEL_API_KEY }}", isolation: enforced}'
 _WITHOUT_KEY: Final = "with: {isolation: enforced}"
+_KEY_LINE: Final = "          model-api-key: ${{ secrets.MODEL_API_KEY }}\n"
+QUICKSTART: Final = "quickstart"
+ISOLATED: Final = "isolated"
+TEMPLATES: Final = (QUICKSTART, ISOLATED)
+"""The workflows that `init` can write: all stages in one job, or each in a job of its own."""
 
 
 class Answers(Record):
@@ -93,7 +98,7 @@ def render_workflow(template: str, config: Config, *, action_ref: str | None) ->
     """Return the text of `.github/workflows/coven.yml`.
 
     Args:
-        template: The text of workflows-templates/quickstart.yml.
+        template: The text of one of the workflow templates.
         config: What was written beside it; without a familiar that needs a model, environment and key are left out.
         action_ref: The commit of the action, 40 hexadecimal digits; None for the one that the template pins.
 
@@ -105,17 +110,31 @@ def render_workflow(template: str, config: Config, *, action_ref: str | None) ->
         raise ValueError("no commit of the action is named")
     text = template
     if action_ref not in (None, pinned):
-        text = _replace(text, _get_pin(text)[0], f"OpenCoven/coven-action@{action_ref} # {BEFORE_RELEASE}")
+        text = text.replace(_get_pin(text)[0], f"OpenCoven/coven-action@{action_ref} # {BEFORE_RELEASE}")
     if not needs_key(config):
-        text = _replace(_replace(text, _ENVIRONMENT, ""), _WITH_KEY, _WITHOUT_KEY)
+        key, without = (_KEY_LINE, "") if _KEY_LINE in text else (_WITH_KEY, _WITHOUT_KEY)
+        text = _replace(_replace(text, _ENVIRONMENT, ""), key, without)
     return text
 
 
+def choose_template(wanted: str | None, config: Config) -> str | None:
+    """Return which of `TEMPLATES` is written; None where the one that is wanted cannot work.
+
+    Args:
+        wanted: What a person asked for, None where nobody did.
+        config: With an endpoint, whoever asks for ID tokens and the familiar need jobs of their own.
+    """
+    if config.hosted is None:
+        return wanted or QUICKSTART
+    return None if wanted == QUICKSTART else ISOLATED
+
+
 def _get_pin(template: str) -> re.Match[str]:
-    match = _PIN.search(template)
-    if match is None:
-        raise ValueError("the template does not pin the action")
-    return match
+    """Return the pin of the action, which is the same wherever the template uses it."""
+    matches = list(_PIN.finditer(template))
+    if len({match[0] for match in matches}) != 1:
+        raise ValueError("the template does not pin the action, or not always to the same commit")
+    return matches[0]
 
 
 def _replace(text: str, old: str, new: str) -> str:
@@ -145,6 +164,11 @@ _LABELS: Final = """\
 Create the label. Issues → Labels → New label, or
 {commands}
 """
+_ENDPOINT: Final = """\
+Let the endpoint know the repository. On the machine it runs on: `coven-action enrol`, with the ids that
+  gh api repos/OWNER/NAME --jq '.id, .owner.id'
+prints. docs/hosted.md has the lines.
+"""
 _CODE: Final = """\
 Know what starts today. The pinned release of coven-code, {version}, needs an enforced sandbox, which a later version
 of the action brings, so it does not start yet. A newer coven-code whose help lists --hosted-repair starts where the
@@ -166,6 +190,7 @@ def render_next_steps(config: Config) -> str:
         *((_KEY,) if needs_key(config) else ()),
         _PULL_REQUESTS,
         *((_LABELS.format(commands=commands),) if labels else ()),
+        *((_ENDPOINT,) if config.hosted is not None else ()),
         _CODE.format(version=PINNED_VERSION) if needs_key(config) else _PATCH,
     ]
     return "\n".join(_number(number, step) for number, step in enumerate(steps, 1))

@@ -273,14 +273,14 @@ def record_offer(transaction: Transaction, principal: RunPrincipal, selection: S
         run=principal.run,
         attempt=principal.session.run_attempt,
     )
+    transaction.meter(authority.meter_key, "bundles")
+    transaction.meter(authority.meter_key, "tokens_offered", tokens)
     transaction.append_audit(
         actor=principal.actor,
         action="memory.bundle",
         subject=f"run:{authority.number}",
         detail={"entries": [[id_, version] for id_, version in versions.items()], "tokens": tokens},
     )
-    transaction.meter(authority.meter_key, "bundles")
-    transaction.meter(authority.meter_key, "tokens_offered", tokens)
     return BundleChoice(
         entries=tuple(versions.items()), tokens=tokens, left_out=selection.filled.left_out, reason=selection.reason
     )

@@ -47,15 +47,15 @@ def append_events(transaction: Transaction, principal: RunPrincipal, request: Ev
         for event, data in zip(request.events, written, strict=True)
     ]
     transaction.count_events(run, len(numbers))
+    key = MeterKey(0, run.repository_id, row["familiar"], row["task_kind"])
+    transaction.meter(key, "events", len(numbers))
+    transaction.meter(key, "bytes", sum(map(len, written)))
     transaction.append_audit(
         actor=principal.actor,
         action="events.append",
         subject=f"run:{row['number']}",
         detail={"first": numbers[0], "count": len(numbers), "sha256": sha256_hex("\n".join(written).encode())},
     )
-    key = MeterKey(0, run.repository_id, row["familiar"], row["task_kind"])
-    transaction.meter(key, "events", len(numbers))
-    transaction.meter(key, "bytes", sum(map(len, written)))
     left = MAX_EVENTS_OF_RUN - count if count >= EARLY_WARNING_EVENTS else None
     return EventsAccepted(first=numbers[0], last=numbers[-1], left=left)
 

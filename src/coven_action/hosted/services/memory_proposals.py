@@ -78,6 +78,13 @@ def propose_entries(transaction: Transaction, principal: RunPrincipal, request: 
         reason = authority.reason or f"trust ({authority.trust_scope}), policy and report leave nothing to propose into"
         raise Problem("not-permitted", f"The run may propose nothing: {reason}.")
     warnings = _check_cap(transaction)
+    transaction.meter(authority.meter_key, "proposals", len(request.proposals))
+    transaction.append_audit(
+        actor=principal.actor,
+        action="memory.proposals",
+        subject=f"run:{authority.number}",
+        detail={"count": len(request.proposals)},
+    )
     verdicts: list[ProposalVerdict] = []
     proposed = _count_proposed(transaction, principal)
     for each in request.proposals:
@@ -85,7 +92,6 @@ def propose_entries(transaction: Transaction, principal: RunPrincipal, request: 
         verdict, is_kept = _judge(each, situation)
         proposed += is_kept
         verdicts.append(verdict)
-    transaction.meter(authority.meter_key, "proposals", len(verdicts))
     return ProposalVerdicts(verdicts=tuple(verdicts), warnings=warnings)
 
 

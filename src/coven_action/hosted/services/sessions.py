@@ -98,6 +98,7 @@ def open_session(
             expires_at=to_milliseconds(expires_at),
         )
     )
+    transaction.meter(MeterKey(repository_id=document.repository_id), "sessions")
     transaction.append_audit(
         actor=f"run:{document.repository_id}/{document.run_id}",
         action="session.open",
@@ -110,7 +111,6 @@ def open_session(
             "witnessed": witnessed,
         },
     )
-    transaction.meter(MeterKey(repository_id=document.repository_id), "sessions")
     return Session(
         token=token,
         expires_at=expires_at,

@@ -249,7 +249,7 @@ memory: Final = Table(
     _moment("updated_at"),
     PrimaryKeyConstraint("tenant_id", "memory_id"),
     UniqueConstraint("tenant_id", "canonical_key"),
-    Index(None, "tenant_id", "repository_id", "state", "approved_at", "memory_id", "shareable"),
+    Index("ix_memory_newest", "tenant_id", "repository_id", "state", "approved_at", "memory_id", "shareable"),
     Index(None, "tenant_id", "expires_at"),
     Index(None, "tenant_id", "created_at", "memory_id"),
     Index(None, "tenant_id", "promoted_from"),

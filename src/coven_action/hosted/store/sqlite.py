@@ -334,6 +334,9 @@ def run_command(group: Group, command: Command[T]) -> T:
     transaction = Transaction(group, command.tenant_id)
     try:
         result = command.work(transaction)
+        if key is not None and isinstance(result, Reply):
+            transaction.store_reply(key, result)
+        transaction.finish()
     except DBAPIError as error:
         # The whole transaction may be gone, and with it the savepoint; the group ends in any case.
         if not is_shared(error):
@@ -342,9 +345,6 @@ def run_command(group: Group, command: Command[T]) -> T:
     except BaseException:
         transaction.abandon()
         raise
-    if key is not None and isinstance(result, Reply):
-        transaction.store_reply(key, result)
-    transaction.finish()
     return result
 
 

@@ -101,6 +101,8 @@ class _Rows:
     meters: "Counter[tuple[Any, ...]]" = field(default_factory=Counter)
 
 
+METERED: Final = "metered"
+"""Where an audit row names what was counted: lists of a key of `meters` and the measures with their amounts."""
 IDEMPOTENCY_DAYS: Final = 30
 _DAY: Final = 86_400_000
 # SQLite takes 32,766 parameters in a statement.
@@ -280,6 +282,7 @@ class Transaction:
         self.now = group.now
         self.rows = _Rows()
         self._group = group
+        self._unaudited: dict[MeterKey, dict[str, int]] = {}
         self._savepoint: Any = None
         self.known_runs: dict[tuple[int, int, int], Mapping[str, Any]] = {}
         held = group.heads.get(tenant_id)
@@ -399,8 +402,13 @@ class Transaction:
             actor: Who did it: `run:<repository id>/<run id>`, `person:<id>`, `admin` or `policy`.
             action: What was done.
             subject: To what.
-            detail: Ids, digests, counts and reasons; never a text of memory.
+            detail: Ids, digests, counts and reasons; never a text of memory. What was counted since the last row of
+                this work is added as `metered`, so that usage can be counted again from the log alone.
         """
+        if self._unaudited:
+            metered = [[*key, measures] for key, measures in sorted(self._unaudited.items())]
+            detail = {**detail, METERED: metered}
+            self._unaudited = {}
         row = AuditRow(
             sequence=self.heads.audit_sequence + 1,
             at=self.now,
@@ -416,8 +424,10 @@ class Transaction:
         return row.sequence
 
     def meter(self, key: MeterKey, measure: str, amount: int = 1) -> None:
-        """Count a use on the day of the group."""
+        """Count a use on the day of the group. An audit row that says what it was has to follow."""
         self.rows.meters[self.tenant_id, self.day, *key, measure] += amount
+        measures = self._unaudited.setdefault(key, {})
+        measures[measure] = measures.get(measure, 0) + amount
 
     def store_reply(self, key: IdempotencyKey, reply: Reply) -> None:
         """Keep an answer for a repetition of its request."""
@@ -433,6 +443,8 @@ class Transaction:
 
     def finish(self) -> None:
         """Keep what the work did, as part of its group."""
+        if self._unaudited:
+            raise AssertionError("a use was counted that no audit row names")
         if self._savepoint is not None:
             self._savepoint.commit()
         self._group.absorb(self)

@@ -170,9 +170,9 @@ def upgrade() -> None:
     op.create_index(op.f("ix_memory_tenant_id_expires_at"), "memory", ["tenant_id", "expires_at"], unique=False)
     op.create_index(op.f("ix_memory_tenant_id_promoted_from"), "memory", ["tenant_id", "promoted_from"], unique=False)
     op.create_index(
-        op.f("ix_memory_tenant_id_repository_id_state_shareable_approved_at"),
+        "ix_memory_newest",
         "memory",
-        ["tenant_id", "repository_id", "state", "shareable", "approved_at"],
+        ["tenant_id", "repository_id", "state", "approved_at", "memory_id", "shareable"],
         unique=False,
     )
     op.create_table(

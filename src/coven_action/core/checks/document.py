@@ -1,0 +1,34 @@
+"""`checks.json`: what `verify` observed. It is written by the stage that runs the repository's code and read by `publish`. Pure."""
+
+from typing import Final, Literal
+
+from pydantic import Field
+
+from coven_action.core.checks.results import CheckResult
+from coven_action.core.documents import Isolation, Sha, TaskIdentity
+from coven_action.core.records import Record
+
+MAX_CHECKS: Final = 16
+"""Checks of one document: so many keep it under what a document may have, whatever they print."""
+
+
+class Checks(Record):
+    """`checks.json`: the repository's checks on the base and on the result.
+
+    Attributes:
+        task: Whose.
+        base_sha: The commit before the change.
+        tip_sha: The commit that would be published.
+        observed_on: Whether the runner was another than that of the agent, which an escape there could not have touched.
+        isolation: What was in force while the checks ran.
+        results: One for each check, in the configuration's order.
+    """
+
+    kind: Literal["coven-action/checks"] = "coven-action/checks"
+    version: Literal[1] = 1
+    task: TaskIdentity
+    base_sha: Sha
+    tip_sha: Sha
+    observed_on: Literal["separate_runner", "same_runner"]
+    isolation: Isolation
+    results: tuple[CheckResult, ...] = Field(max_length=MAX_CHECKS)
