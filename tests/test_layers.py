@@ -65,7 +65,18 @@ LIBRARIES = {
     "runtimes": VALUES,
     "emulator": {"cryptography", "jwt", "starlette", "uvicorn", "jinja2", "markupsafe", "markdown_it"},
     "hosted": VALUES
-    | {"alembic", "cryptography", "fastapi", "httpx", "jinja2", "jwt", "markupsafe", "nacl", "prometheus_client", "pysqlite3"}
+    | {
+        "alembic",
+        "cryptography",
+        "fastapi",
+        "httpx",
+        "jinja2",
+        "jwt",
+        "markupsafe",
+        "nacl",
+        "prometheus_client",
+        "pysqlite3",
+    }
     | {"sqlalchemy", "starlette", "uvicorn", "uvloop"},
     "client": VALUES | {"httpx"},
     "cli": VALUES | {"click", "rich", "yaml"},

@@ -538,7 +538,7 @@ CODES: Final[Mapping[str, Code]] = {
         "Ask an administrator of the account to release it.",
         status=403,
     ),
-    "not-found": Code(
+    "no-such-resource": Code(
         "There is no such thing, or it is another tenant's; the answer is the same.",
         "Look at the id, and at the account the token was issued for.",
         status=404,

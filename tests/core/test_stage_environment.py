@@ -27,7 +27,9 @@ EVERYTHING = {name: f"value of {name}" for names in STAGE_VARIABLES.values() for
 )
 
 
-@pytest.mark.parametrize(("stage", "secrets"), [("plan", {TOKEN, ID_TOKEN}), ("run", {MODEL_KEY}), ("publish", {TOKEN, ID_TOKEN})])
+@pytest.mark.parametrize(
+    ("stage", "secrets"), [("plan", {TOKEN, ID_TOKEN}), ("run", {MODEL_KEY}), ("publish", {TOKEN, ID_TOKEN})]
+)
 def test_each_stage_sees_exactly_its_own_secret(stage, secrets):
     seen = filter_environment(stage, EVERYTHING)
 

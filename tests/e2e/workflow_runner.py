@@ -1,4 +1,4 @@
-"""A job on a real workflow runner: `act` in host mode, an empty environment, the quickstart workflow, the composite action.
+"""A run on a real workflow runner: `act` in host mode, an empty environment, a workflow template, the composite action.
 
 What act does not know is removed from a copy of the workflow, and nothing else: the linters look at the original. What it
 does not do as GitHub does (event types, permissions, environments) is held by tests of our own code.
@@ -55,7 +55,7 @@ class WorkflowRunner:
         self.scene = scene
         self.folder = folder
         self.action = copy_action(folder / "action")
-        self.upload = _write_stand_in(folder / "upload")
+        self.stand_ins = {UPLOAD: _write_stand_in(folder / "upload")}
         self.path = _build_path(folder / "bin", with_uv=with_uv)
 
     def run(self, event: Event, *, run_id: int, attempt: int = 1, python: str = "python3") -> Job:
@@ -71,7 +71,7 @@ class WorkflowRunner:
         )
         workflow = checkout / ".github/workflows/coven.yml"
         workflow.parent.mkdir(parents=True, exist_ok=True)
-        workflow.write_text(prepare_workflow(python))
+        workflow.write_text(self.prepare(run_id, python))
         (job / "event.json").write_text(json.dumps(event.payload))
         (job / "home").mkdir()
         done = subprocess.run(
@@ -85,6 +85,11 @@ class WorkflowRunner:
         )
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         return Job(done.returncode, lines, _find_outputs(lines))
+
+    def prepare(self, run_id: int, python: str) -> str:
+        """Return the workflow's text for a run."""
+        del run_id
+        return prepare_workflow(python)
 
     def _argv(self, event: Event, job: Path, run_id: int, attempt: int) -> list[str]:
         variables = {
@@ -104,7 +109,7 @@ class WorkflowRunner:
             *("-s", f"GITHUB_TOKEN={self.scene.github.token}"),
             *("-s", "MODEL_API_KEY=canary-model-key-0123456789"),
             *("--local-repository", f"{ACTION}={self.action}"),
-            *("--local-repository", f"{UPLOAD}={self.upload}"),
+            *(part for name, path in self.stand_ins.items() for part in ("--local-repository", f"{name}={path}")),
             "--no-cache-server",
             "--json",
             *(argument for name, value in variables.items() for argument in ("--env", f"{name}={value}")),

@@ -82,7 +82,7 @@ def test_wrong_usage_is_told(run, arguments):
 
 
 def test_an_entry_that_is_not_there_is_told(run):
-    with pytest.raises(Error, match="not-found"):
+    with pytest.raises(Error, match="no-such-resource"):
         run("show", "mem_" + "0" * 16)
 
 

@@ -203,7 +203,9 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s3_no_secret_leaves_in_the_log": (NO_COVERING,),
     "test_s3_what_processes_hold_does_not_leave": (NO_FINDING, NO_COVERING),
     "test_s26_outputs_hold_no_secret": (NO_COVERING,),
-    "test_s28_a_failing_scanner_stops_the_push": (("coven_action.stages.examining.find_kinds", lambda *_: frozenset()),),
+    "test_s28_a_failing_scanner_stops_the_push": (
+        ("coven_action.stages.examining.find_kinds", lambda *_: frozenset()),
+    ),
     "test_s2_outsiders_stop_in_plan": ALL_TRUSTED,
     "test_s2_allow_lists_hold_ids": (
         # The document's model holds the method itself, so its body is what is replaced.
@@ -314,7 +316,7 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s23_templates_lend_nothing": OUR_FILES,
     "test_s23_check_finds_what_is_given_away": (
         ("coven_action.core.workflows.check.CHECKS", ()),
-        ("coven_action.core.workflows.check.check_permissions", lambda uses: ()),
+        ("coven_action.core.workflows.check.check_permissions", lambda uses, *, hosted: ()),
         ("coven_action.core.workflows.check.check_triggers", lambda uses, config: ()),
     ),
     "test_s24_only_the_pinned_archive_is_installed": (

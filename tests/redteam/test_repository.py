@@ -238,7 +238,9 @@ def test_s19_a_moving_base_changes_nothing_else(siege, attack):
     return {"reverted": changed != ["src/tax.py"]}
 
 
-@redteam("S19", "a base that moves to something else in the same place is not published over", attacks=["text", "removal"])
+@redteam(
+    "S19", "a base that moves to something else in the same place is not published over", attacks=["text", "removal"]
+)
 def test_s19_a_base_in_the_way_stops_the_push(siege, attack):
     theirs = {"text": "def total(net, rate):\n    return net\n", "removal": None}[attack]
     aftermath = siege.attack(MEND, before_publish=advance({"src/tax.py": theirs}))

@@ -1,4 +1,4 @@
-"""`coven-action doctor`: what is missing on this machine and at GitHub, each a fact and a remedy."""
+"""`coven-action doctor`: what is missing on this machine, at GitHub or at an endpoint, each a fact and a remedy."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -33,12 +34,23 @@ from coven_action.core.workflows.doctor import (
     describe_repository,
     has_error,
 )
+from coven_action.core.workflows.endpoint_doctor import (
+    check_access,
+    check_alive,
+    check_certificate,
+    check_clock,
+    check_ready,
+    check_url,
+    check_version,
+    describe_unreachable,
+)
 from coven_action.errors import EnvironmentFault, GitHubError
 
 if TYPE_CHECKING:
     from coven_action.adapters.github_api import GitHubAPI
 
 TOKEN_NAMES: Final = (TOKEN, "GITHUB_TOKEN")
+ENDPOINT_TOKEN: Final = "COVEN_TOKEN"  # noqa: S105 - the name of a variable
 PUBLIC_API: Final = "https://api.github.com"
 TIMEOUT: Final = 10
 ANY_BRANCH: Final = "coven/doctor"
@@ -48,20 +60,30 @@ SUBJECT_WIDTH: Final = 14
 
 @click.command(name="doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for programs.")
-def command(*, as_json: bool) -> None:
+@click.option("--endpoint", metavar="URL", help="Look at this endpoint instead.")
+@click.option("--tenant", envvar="COVEN_TENANT", help="With --endpoint: the account there, where it has several.")
+def command(*, as_json: bool, endpoint: str | None, tenant: str | None) -> None:
     """Say what is missing here, and how to mend it.
 
     Looks at Python, git, the platform and the isolation that is reached. With a token and GITHUB_REPOSITORY in the
     environment, as in a job, it also asks GitHub: does the token work, what can it read, is the configuration on the
     default branch valid? It changes nothing. Exit code 1 when something keeps the action from working.
 
+    With --endpoint it looks at an endpoint: whether it answers and takes work, how long its certificate holds, whether its
+    clock and its version agree with this machine's, and with COVEN_TOKEN whether that is accepted.
+
     \b
-    Example, as a step of a workflow:
+    Examples, the first as a step of a workflow:
       - run: coven-action doctor
         env: {GITHUB_TOKEN: "${{ github.token }}"}
+      coven-action doctor --endpoint https://coven.example.com
     """  # noqa: D301 - the backslash is click's mark for lines that stay as they are
-    report = (*_examine_machine(), *_examine_github(os.environ))
-    redactor = Redactor.build(os.environ[name] for name in (*TOKEN_NAMES, MODEL_KEY) if os.environ.get(name))
+    if endpoint is None:
+        report = (*_examine_machine(), *_examine_github(os.environ))
+    else:
+        report = tuple(_examine_endpoint(endpoint, os.environ.get(ENDPOINT_TOKEN, ""), tenant))
+    names = (*TOKEN_NAMES, MODEL_KEY, ENDPOINT_TOKEN)
+    redactor = Redactor.build(os.environ[name] for name in names if os.environ.get(name))
     text = _render_json(report) if as_json else _render(report)
     # click keeps colours for a terminal alone; https://no-color.org asks for none even there.
     click.echo(redactor.redact(text), color=False if os.environ.get("NO_COLOR") else None)
@@ -127,6 +149,31 @@ def _read_configuration(api: "GitHubAPI") -> tuple[Diagnosis, ...]:
     data = api.find_file(DEFAULT_PATH, "HEAD")
     mistakes = None if data is None else len(find_mistakes(data.decode("utf-8", "surrogateescape")))
     return (check_default_configuration(DEFAULT_PATH, mistakes),)
+
+
+def _examine_endpoint(url: str, token: str, tenant: str | None) -> Iterator[Diagnosis]:
+    from coven_action.adapters.endpoint_probe import EndpointProbe  # noqa: PLC0415 - only who looks at one pays for it
+
+    mistake = check_url(url)
+    if mistake is not None:
+        yield mistake
+        return
+    probe = EndpointProbe(url, timeout=TIMEOUT)
+    try:
+        alive = check_alive(probe.ask("/healthz"))
+        yield alive
+        # What is no endpoint is sent no token.
+        if alive.level == "error":
+            return
+        yield check_certificate(probe.certificate_ends, datetime.now(UTC))
+        ready = probe.ask("/readyz")
+        yield check_clock(ready.date, datetime.now(UTC))
+        yield check_ready(ready)
+        yield check_version(probe.ask("/openapi.json"), __version__)
+        headers = {"Authorization": f"Bearer {token}"} | ({"Coven-Tenant": tenant} if tenant else {})
+        yield from check_access(probe.ask("/v1/audit/head", headers) if token else None)
+    except EnvironmentFault as error:
+        yield describe_unreachable(error.message)
 
 
 def _render(report: tuple[Diagnosis, ...]) -> str:

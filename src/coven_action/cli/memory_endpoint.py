@@ -93,7 +93,9 @@ def show_command(context: click.Context, entry_id: str, *, as_json: bool) -> Non
         for wording in wordings:
             cited = ", ".join(f"{_say(each.path)}:{each.start}-{each.end}" for each in wording.citations)
             flags = f" [{', '.join(wording.flags)}]" if wording.flags else ""
-            click.echo(f"\n{name} {wording.version[:12]} ({wording.kind}, shown by {cited}){flags}\n  {_say(wording.text)}")
+            click.echo(
+                f"\n{name} {wording.version[:12]} ({wording.kind}, shown by {cited}){flags}\n  {_say(wording.text)}"
+            )
 
 
 @command.command(name="uses")
@@ -165,7 +167,9 @@ def revoke_command(context: click.Context, what: str, reason: str) -> None:
             _tell_uses(client.list_uses(what).uses)
             return
         if not is_revocable(what):
-            raise click.UsageError("ID is mem_ and 16 digits; PREFIX is repo/ID or tenant/ID with up to two segments more.")
+            raise click.UsageError(
+                "ID is mem_ and 16 digits; PREFIX is repo/ID or tenant/ID with up to two segments more."
+            )
         revoked = client.revoke_prefix(RevokeRequest(prefix=what, reason=reason), key=secrets.token_hex(16))
     click.echo(f"{revoked.entries} entries under {revoked.prefix} are revoked")
     _tell_uses(revoked.runs)

@@ -108,7 +108,7 @@ async def _tell_parameters(request: Request, error: Exception) -> Response:
     return Problem("malformed-request", members={"mistakes": listed}).respond()
 
 
-_BY_STATUS: Final = {404: "not-found", 405: "method-not-allowed"}
+_BY_STATUS: Final = {404: "no-such-resource", 405: "method-not-allowed"}
 
 
 async def _tell_http(request: Request, error: Exception) -> Response:

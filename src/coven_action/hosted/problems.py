@@ -1,7 +1,7 @@
 """Failures as the endpoint tells them: problem documents of RFC 9457, from the one table of codes.
 
 Whatever goes wrong, the body has the same five members, so that a client reads one form. What an authentication failure
-was about is for the log alone; another tenant's id is a `not-found` like any other.
+was about is for the log alone; another tenant's id is a `no-such-resource` like any other.
 https://www.rfc-editor.org/rfc/rfc9457
 """
 

@@ -461,8 +461,10 @@ def test_any_bytes_give_an_entry_or_its_mistakes(data):
     [
         ("shareable: 7\nkind: rule\nsource: {person: ada}", ["2:12", "3:7"]),
         (
-            "kind: fact\nsource: {person: ada}\n"
-            "citations: [{path: a, start: 5, end: 1, sha256: x}, {path: 3, start: 1, end: 1, sha256: x}]",
+            (
+                "kind: fact\nsource: {person: ada}\n"
+                "citations: [{path: a, start: 5, end: 1, sha256: x}, {path: 3, start: 1, end: 1, sha256: x}]"
+            ),
             ["4:38", "4:49", "4:60", "4:89"],
         ),
     ],

@@ -190,7 +190,7 @@ def test_a_run_that_has_not_been_reported_has_no_memory(world, path):
 
     answer = world.open().send("POST", path, document)
 
-    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+    assert (answer.status_code, answer.json()["code"]) == (404, "no-such-resource")
 
 
 def test_an_earlier_attempts_report_does_not_count(world):

@@ -146,7 +146,7 @@ def test_the_usage_of_each_attempt_counts(client, clock, deployment, tenant):
 def test_a_run_that_was_not_reported_says_nothing(client, clock, path, document):
     answer = open_session(client, clock()).send("POST", path, document)
 
-    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+    assert (answer.status_code, answer.json()["code"]) == (404, "no-such-resource")
 
 
 @pytest.mark.parametrize("change", [{"attempt": 2}, {"event_name": "push"}])

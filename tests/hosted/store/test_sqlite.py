@@ -118,7 +118,14 @@ def leave_what_cannot_be_written(transaction):
     transaction.append_event("note", "\ud800")
 
 
+def count_what_no_row_names(transaction):
+    # Refused only when the work is done, with its changes made.
+    transaction.execute(set_login(transaction.tenant_id, "changed"))
+    transaction.meter(MeterKey(), "events")
+
+
 FAILING = {
+    count_what_no_row_names: AssertionError,
     do_and_raise: OwnFault,
     break_constraint: IntegrityError,
     ask_nonsense: DBAPIError,

@@ -122,6 +122,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Record]]] = {
 }
 """Every mapping of the front matter that has keys of ours."""
 
+
 def find_rule_mistakes(document: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what the keys of the front matter say against one another; tolerant of what has another shape."""
     source = document.get("source")

@@ -68,11 +68,11 @@ def read_head(reading: Reading, signer: SigningKey) -> AuditHead:
     """Return the newest head, signed.
 
     Raises:
-        Problem: `not-found`: there is no such account.
+        Problem: `no-such-resource`: there is no such account.
     """
     heads = reading.fetch_one(select(schema.heads).where(schema.heads.c.tenant_id == reading.tenant_id))
     if heads is None:
-        raise Problem("not-found")
+        raise Problem("no-such-resource")
     message = build_head_message(reading.tenant_id, heads.audit_sequence, heads.audit_hash)
     return AuditHead(
         seq=heads.audit_sequence, head=heads.audit_hash, signature=signer.sign(message), key_id=signer.key_id

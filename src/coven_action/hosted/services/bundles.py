@@ -130,7 +130,7 @@ def select_bundle(reading: Reading, principal: RunPrincipal, request: BundleRequ
     """Find, rank and fill.
 
     Raises:
-        Problem: `not-found`: the run has not been reported.
+        Problem: `no-such-resource`: the run has not been reported.
     """
     authority = find_authority(reading, principal)
     reason = authority.reason

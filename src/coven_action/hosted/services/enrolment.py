@@ -174,7 +174,7 @@ def change_status(transaction: Transaction, actor: str, repository_id: int, stat
     """Suspend a repository or release it.
 
     Raises:
-        Problem: `not-found`.
+        Problem: `no-such-resource`.
     """
     columns = schema.repositories.c
     changed = transaction.execute(
@@ -183,7 +183,7 @@ def change_status(transaction: Transaction, actor: str, repository_id: int, stat
         .values(status=status)
     )
     if not changed:
-        raise Problem("not-found")
+        raise Problem("no-such-resource")
     transaction.append_audit(
         actor=actor, action=f"repository.{status}", subject=f"repository:{repository_id}", detail={"reason": reason}
     )

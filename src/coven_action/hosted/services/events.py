@@ -30,12 +30,12 @@ def append_events(transaction: Transaction, principal: RunPrincipal, request: Ev
     """Append a run's events to the tenant's sequence.
 
     Raises:
-        Problem: `not-found`: the run has not been reported; `too-many-events`: it has reported as many as a run may.
+        Problem: `no-such-resource`: the run has not been reported; `too-many-events`: it has reported as many as a run may.
     """
     run = principal.run
     row = transaction.find_run_summary(run)
     if row is None:
-        raise Problem("not-found", "The run has not been reported; PUT /v1/runs/self comes first.")
+        raise Problem("no-such-resource", "The run has not been reported; PUT /v1/runs/self comes first.")
     count = row["event_count"] + len(request.events)
     if count > MAX_EVENTS_OF_RUN:
         raise Problem("too-many-events", f"A run may report {MAX_EVENTS_OF_RUN} events.")

@@ -75,7 +75,7 @@ def check_export(reading: Reading, export_id: str) -> None:
     """Say whether an export was asked for.
 
     Raises:
-        Problem: `not-found`.
+        Problem: `no-such-resource`.
     """
     columns = schema.receipts.c
     found = reading.fetch_one(
@@ -84,20 +84,20 @@ def check_export(reading: Reading, export_id: str) -> None:
         )
     )
     if found is None:
-        raise Problem("not-found")
+        raise Problem("no-such-resource")
 
 
 def iterate_export(reading: Reading, signer: SigningKey) -> Iterator[bytes]:
     """Yield the lines of the account's export, all of them as of one moment.
 
     Raises:
-        Problem: `not-found`: there is no such account.
+        Problem: `no-such-resource`: there is no such account.
     """
     tenants = schema.tenants.c
     tenant = reading.fetch_one(select(schema.tenants).where(tenants.tenant_id == reading.tenant_id))
     heads = reading.fetch_one(select(schema.heads).where(schema.heads.c.tenant_id == reading.tenant_id))
     if tenant is None or heads is None:
-        raise Problem("not-found")
+        raise Problem("no-such-resource")
     header = ExportHeader(
         issuer=tenant.issuer,
         account_id=tenant.account_id,

@@ -123,14 +123,14 @@ def find_authority(source: Reading | Transaction, principal: RunPrincipal) -> Me
     """Return what the session's run may do with memory now.
 
     Raises:
-        Problem: `not-found`: this attempt of the run has not been reported, so that nobody knows who feeds it.
+        Problem: `no-such-resource`: this attempt of the run has not been reported, so that nobody knows who feeds it.
     """
     session = principal.session
     place = {"of_tenant": source.tenant_id, "of_repository": session.repository_id, "of_run": session.run_id}
     row = source.fetch_one(_RUN, place)
     repository = source.fetch_one(_REPOSITORY, {"of_tenant": source.tenant_id, "of_repository": session.repository_id})
     if row is None or repository is None or row.attempt != session.run_attempt:
-        raise Problem("not-found", "This attempt has not been reported; PUT /v1/runs/self comes first.")
+        raise Problem("no-such-resource", "This attempt has not been reported; PUT /v1/runs/self comes first.")
     reported = MemoryPolicy.model_validate(row.report["memory_policy"])
     grant = build_grant(source, principal)
     trust = _limit_trust(reported, row.trust_scope)

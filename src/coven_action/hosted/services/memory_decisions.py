@@ -107,7 +107,7 @@ def decide(transaction: Transaction, person: PersonPrincipal, request: DecisionR
     """Do what a person decided about an entry.
 
     Raises:
-        Problem: `not-found`; `precondition-missing`; `version-changed`; `wrong-state`; `not-permitted`: two people are
+        Problem: `no-such-resource`; `precondition-missing`; `version-changed`; `wrong-state`; `not-permitted`: two people are
             asked for; `malformed-request`: the request names no wording, or a new one that may not be kept.
     """
     entry = get_entry(transaction, asked.memory_id)
@@ -411,7 +411,7 @@ def _check_prefix(source: Transaction | Reading, prefix: str) -> None:
         else select(tenants.account_id).where(tenants.tenant_id == source.tenant_id, tenants.account_id == int(number))
     )
     if source.fetch_one(statement) is None:
-        raise Problem("not-found")
+        raise Problem("no-such-resource")
 
 
 def _lies_under(prefix: str) -> ColumnElement[bool]:
@@ -423,7 +423,7 @@ def revoke_prefix(transaction: Transaction, person: PersonPrincipal, request: Re
     """Revoke whatever lies under a prefix of whole segments, now and later, and trace who had it.
 
     Raises:
-        Problem: `malformed-request`: it is no prefix; `not-found`: of no repository or account of the tenant.
+        Problem: `malformed-request`: it is no prefix; `no-such-resource`: of no repository or account of the tenant.
     """
     _check_prefix(transaction, request.prefix)
     entries = [
@@ -439,7 +439,7 @@ def restore_prefix(transaction: Transaction, person: PersonPrincipal, request: R
     """Take a prefix off the list of what is revoked. Entries stay revoked until each is restored.
 
     Raises:
-        Problem: `malformed-request`: it is no prefix; `not-found`: it is not in the list.
+        Problem: `malformed-request`: it is no prefix; `no-such-resource`: it is not in the list.
     """
     _check_prefix(transaction, request.prefix)
     columns = schema.revocations.c
@@ -447,7 +447,7 @@ def restore_prefix(transaction: Transaction, person: PersonPrincipal, request: R
         delete(schema.revocations).where(columns.tenant_id == transaction.tenant_id, columns.prefix == request.prefix)
     )
     if not taken:
-        raise Problem("not-found", "The prefix is not revoked.")
+        raise Problem("no-such-resource", "The prefix is not revoked.")
     transaction.append_event("memory.restore_prefix", {"count": taken})
     transaction.append_audit(
         actor=person.actor, action="memory.restore_prefix", subject="memory", detail={"count": taken}

@@ -76,11 +76,11 @@ def get_entry(source: Reading | Transaction, memory_id: str) -> Row[Any]:
     """Return an entry of the tenant.
 
     Raises:
-        Problem: `not-found`: there is none, or it is another tenant's.
+        Problem: `no-such-resource`: there is none, or it is another tenant's.
     """
     entry = find_entry(source, memory_id)
     if entry is None:
-        raise Problem("not-found")
+        raise Problem("no-such-resource")
     return entry
 
 

@@ -40,7 +40,7 @@ def erase_entry(
         gaps: Where the store cannot reach.
 
     Raises:
-        Problem: `not-found`; `precondition-missing`; `version-changed`; `wrong-state`: it is erased already.
+        Problem: `no-such-resource`; `precondition-missing`; `version-changed`; `wrong-state`: it is erased already.
     """
     del request
     entry = get_entry(transaction, asked.memory_id)

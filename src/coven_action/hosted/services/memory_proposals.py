@@ -68,7 +68,7 @@ def propose_entries(transaction: Transaction, principal: RunPrincipal, request: 
     """Judge a run's proposals, one by one, in their order.
 
     Raises:
-        Problem: `not-permitted`: this run may propose nothing; `not-found`: it has not been reported; `quota-exceeded`:
+        Problem: `not-permitted`: this run may propose nothing; `no-such-resource`: it has not been reported; `quota-exceeded`:
             the account holds as many entries as its tier allows.
     """
     if not principal.session.scopes.propose:

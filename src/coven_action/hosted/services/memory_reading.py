@@ -94,7 +94,7 @@ def read_memory(reading: Reading, memory_id: str) -> Memory:
     """Return one entry.
 
     Raises:
-        Problem: `not-found`.
+        Problem: `no-such-resource`.
     """
     return build_memories(reading, [get_entry(reading, memory_id)])[0]
 
@@ -103,7 +103,7 @@ def read_versions(reading: Reading, memory_id: str) -> MemoryVersions:
     """Return every wording of an entry, oldest first.
 
     Raises:
-        Problem: `not-found`.
+        Problem: `no-such-resource`.
     """
     entry = get_entry(reading, memory_id)
     rows: Any = list_versions(reading, entry.memory_id)
@@ -118,7 +118,7 @@ def read_uses(reading: Reading, memory_id: str) -> MemoryUses:
     """Return every run that was offered, has read or has cited an entry, newest first; also once it is erased.
 
     Raises:
-        Problem: `not-found`.
+        Problem: `no-such-resource`.
     """
     entry = get_entry(reading, memory_id)
     return MemoryUses(id=entry.memory_id, uses=trace_uses(reading, [entry.memory_id]))

@@ -106,7 +106,7 @@ def record_validations(
     """Mark entries stale whose citations no longer hold, and let stale ones hold again whose citations do.
 
     Raises:
-        Problem: `not-permitted`: the run's claims do not allow it; `not-found`: it has not been reported.
+        Problem: `not-permitted`: the run's claims do not allow it; `no-such-resource`: it has not been reported.
     """
     if not principal.session.scopes.validate_entries:
         raise Problem("not-permitted", "Only a run of tier T2 may say whether entries hold.")

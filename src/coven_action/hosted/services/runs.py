@@ -260,11 +260,11 @@ def finish_run(transaction: Transaction, principal: RunPrincipal, request: Finis
     """End a run and give its lease back. Never refused for a cap.
 
     Raises:
-        Problem: `not-found`: it was never reported; `wrong-state`: it cannot end so from the state it is in.
+        Problem: `no-such-resource`: it was never reported; `wrong-state`: it cannot end so from the state it is in.
     """
     row = transaction.find_run(principal.run)
     if row is None:
-        raise Problem("not-found", "The run has not been reported; PUT /v1/runs/self comes first.")
+        raise Problem("no-such-resource", "The run has not been reported; PUT /v1/runs/self comes first.")
     if principal.session.run_attempt != row["attempt"]:
         raise Problem("wrong-state", f"Attempt {row['attempt']} of this run has begun.")
     if row["state"] in ENDED or not may_step(row["state"], request.state):
@@ -307,12 +307,12 @@ def read_run(reading: Reading, number: int) -> Run:
     """Return a run by its number.
 
     Raises:
-        Problem: `not-found`.
+        Problem: `no-such-resource`.
     """
     columns = schema.runs.c
     row = reading.fetch_one(select(schema.runs).where(columns.tenant_id == reading.tenant_id, columns.number == number))
     if row is None:
-        raise Problem("not-found")
+        raise Problem("no-such-resource")
     attempts = schema.run_attempts.c
     found = reading.fetch_all(
         select(schema.run_attempts)

@@ -1,0 +1,93 @@
+"""A job for each stage, on a real workflow runner: what reaches whom, and that nothing a familiar's job leaves is believed."""
+
+import pytest
+
+from coven_action.core.stage_environment import ID_TOKEN, MODEL_KEY, TOKEN
+from tests.e2e.isolated_runner import IsolatedRunner
+from tests.e2e.workflow_runner import find_act
+from tests.scenario import PATCH, Scene
+
+
+@pytest.fixture
+def scene(github, tmp_path):
+    find_act()
+    return Scene(github, tmp_path)
+
+
+@pytest.fixture
+def runner(scene, tmp_path):
+    return IsolatedRunner(scene, tmp_path / "runner")
+
+
+def test_a_label_gives_a_draft_pull_request_through_three_jobs(scene, runner):
+    issue = scene.open_issue(body=PATCH)
+
+    done = runner.run(scene.label(issue), run_id=7)
+
+    assert done.exit_code == 0, done.log
+    (pull_request,) = scene.pull_requests
+    assert pull_request.draft
+    assert done.outputs["pull-request-number"] == str(pull_request.issue.number)
+    assert len(scene.check_runs) == len(scene.comments(issue)) == 1
+    assert runner.artifacts() == {
+        "coven-1": ["evidence.json"],
+        "coven-log-1": ["agent.log"],
+        "coven-plan-1": ["plan.json"],
+        "coven-run-1": ["changes.bundle", "outcome.json"],
+    }
+    look_at_what_the_stages_could_see(runner, scene.github.token)
+
+
+def look_at_what_the_stages_could_see(runner, token):
+    work = runner.seen_by("run")
+    assert not set(ID_TOKEN) & set(work)
+    assert not [name for name, value in work.items() if token in value]
+    assert work[MODEL_KEY] == "canary-model-key-0123456789"
+    for stage in ("plan", "publish"):
+        seen = runner.seen_by(stage)
+        assert seen[TOKEN] == token
+        assert set(ID_TOKEN) <= set(seen)
+        assert MODEL_KEY not in seen
+        assert "canary-model-key-0123456789" not in seen.values()
+
+
+REPLACE = """
+path = store / "coven-plan-1.zip"
+with zipfile.ZipFile(path) as packed:
+    plan = packed.read("plan.json")
+assert b'"patch"' in plan
+with zipfile.ZipFile(path, "w") as packed:
+    packed.writestr("plan.json", plan.replace(b"coven/issue-1", b"main"))
+"""
+
+
+def test_a_familiar_s_job_that_replaces_the_plan_is_refused(scene, runner):
+    issue = scene.open_issue(body=PATCH)
+    runner.tamper(REPLACE)
+
+    done = runner.run(scene.label(issue), run_id=8)
+
+    assert done.exit_code == 1
+    assert "plan.json is not the document that the earlier stage wrote" in done.log
+    assert (scene.pull_requests, scene.check_runs, scene.branches()) == ([], [], {})
+
+
+def test_a_familiar_s_job_that_leaves_nothing_is_told_on_the_issue(scene, runner):
+    issue = scene.open_issue(body=PATCH)
+    runner.tamper('(store / f"{name}.zip").unlink()')
+
+    done = runner.run(scene.label(issue), run_id=9)
+
+    assert done.exit_code == 1
+    assert scene.pull_requests == []
+    assert "outcome.json cannot be read" in scene.comments(issue)[0].body
+
+
+def test_a_stranger_starts_no_second_job(scene, runner):
+    issue = scene.open_issue(body=PATCH)
+
+    done = runner.run(scene.label(issue, sender=scene.github.outsider), run_id=10)
+
+    assert done.exit_code == 0, done.log
+    assert done.outputs["decision"] == "decline"
+    assert runner.artifacts() == {}
