@@ -95,6 +95,7 @@ PRINTERS = {
     "adapters/actions.py": "takes Redacted alone; `mask` hands the runner a value to cover",
     "cli/boundary.py": "redacts every message and report",
     "cli/check.py": "prints a checkout's own files on a person's terminal",
+    "cli/admin.py": "prints accounts, caps and, once, the token it made, on its operator's terminal",
     "cli/audit.py": "prints digests and counts; an export goes where its owner sends it",
     "cli/demo.py": "prints the demo's own repository",
     "cli/demo_parties.py": "prints which port is taken",

@@ -2,11 +2,13 @@
 
 Artifacts need GitHub's own service: the stand-ins keep them as zip files in a folder, named once and never written over, as
 upload-artifact does, and unpack them as they are: what a real download refuses reaches our own code here. The variables that
-ask for ID tokens are given to the jobs whose permissions say `id-token: write`, and to no other, as GitHub does.
+ask for ID tokens are given to the jobs whose permissions say `id-token: write`, and to no other, as GitHub does. The private
+environment of the action, which the other end-to-end tests make in earnest, is this environment: three times it takes long.
 """
 
 import json
 import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -48,11 +50,13 @@ with zipfile.ZipFile(pathlib.Path(os.environ["STORE"]) / (os.environ["NAME"] + "
         else:
             path.write_bytes(packed.read(member))
 """
-# Prepended to the program that the action starts: writes down what each stage's process could see.
-_RECORDER = """\
+# Stands where the action's private Python is: writes down what a stage's process is given, and becomes that process.
+_PYTHON = """\
+#!{python} -I
 import json, os, sys
-with open({path!r}, "a") as stream:
+with open({seen!r}, "a") as stream:
     stream.write(json.dumps([sys.argv[1:], dict(os.environ)]) + chr(10))
+os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 """
 
 
@@ -68,9 +72,10 @@ class IsolatedRunner(WorkflowRunner):
         self.store = folder / "store"
         self.store.mkdir()
         self._seen = folder / "seen.jsonl"
-        main = self.action / "src/coven_action/__main__.py"
-        docstring, rest = main.read_text().split("\n", 1)
-        main.write_text(docstring + "\n" + _RECORDER.format(path=str(self._seen)) + rest)
+        command = folder / "python"
+        command.write_text(_PYTHON.format(python=sys.executable, seen=str(self._seen)))
+        command.chmod(0o755)
+        (self.action / "setup/venv.sh").write_text(f'printf "command=%s\\n" "{command}" >> "$GITHUB_OUTPUT"\n')
         upload = {"name": "NAME", "path": "FILES", "include-hidden-files": "HIDDEN", "if-no-files-found": "MISSING"}
         download = {"name": "NAME", "path": "FOLDER"}
         self.stand_ins = {

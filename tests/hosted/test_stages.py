@@ -1,6 +1,7 @@
 """Whole runs with an endpoint: the stages as they are, a real local GitHub, and the real application."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
@@ -9,7 +10,7 @@ from coven_action.adapters.hosted_endpoint import HostedEndpoint, Patience
 from coven_action.adapters.outbox import Outbox
 from coven_action.core.endpoint.wire import Envelope
 from coven_action.core.memory.keys import build_canonical_key, build_entry_id
-from coven_action.errors import ConfigError, EnvironmentFault
+from coven_action.errors import ConfigError, EnvironmentFault, GitError
 from coven_action.hosted.store import schema
 from coven_action.stages.history import DIVERGED
 from coven_action.stages.plan import Demands
@@ -315,3 +316,34 @@ def test_no_word_of_the_issue_or_the_change_reaches_the_endpoint(hosted, deploym
     stored = b"".join(path.read_bytes() for path in deployment.settings.data.parent.glob("coven.db*"))
     for word in (b"canary-title", b"canary-body", MENDED.strip().splitlines()[-1].encode()):
         assert word not in stored
+
+
+class BrokenWitness:
+    """Stands where the runs keep the newest head, and fails as asked."""
+
+    def __init__(self, real, broken):
+        self._real, self._broken = real, broken
+
+    def read(self):
+        if "read" in self._broken:
+            raise GitError("git-failed", "The witness could not be asked.")
+        return self._real.read()
+
+    def write(self, document):
+        if "write" in self._broken:
+            raise GitError("git-failed", "The witness could not be kept.")
+        self._real.write(document)
+
+
+@pytest.mark.parametrize("broken", ["read", "write"])
+def test_a_head_that_cannot_be_read_or_kept_costs_nothing_but_the_comparison(hosted, broken):
+    hosted.start(hosted.label()).finish()
+    run = hosted.start(hosted.label())
+    run.wrap = lambda stage, ports: (
+        ports if stage == "run" else replace(ports, witness=BrokenWitness(ports.witness, broken))
+    )
+
+    assert run.finish() == 0
+    assert read_evidence(run)["history"]["witnessed"] == ("first" if broken == "read" else "consistent")
+    assert [known["state"] for known in hosted.runs()] == ["review", "review"]
+    assert ("not kept" in run.log) == (broken == "write")

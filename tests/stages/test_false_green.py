@@ -175,7 +175,14 @@ COURSES = {
 ORDINARY = "a label"
 
 # Methods of ports that no course reaches, and why that is right.
-NEVER_CALLED: Mapping[tuple[str, str], str] = {}
+_ENDPOINT = "asked only where an endpoint is configured; tests/hosted/test_stages.py breaks it, and its trouble decides nothing"
+NEVER_CALLED: Mapping[tuple[str, str], str] = {
+    ("Witness", "read"): _ENDPOINT,
+    ("Witness", "write"): _ENDPOINT,
+    ("KeptOutboxes", "find"): _ENDPOINT,
+    ("KeptOutboxes", "get_run"): _ENDPOINT,
+    ("KeptOutboxes", "download"): _ENDPOINT,
+}
 EVERY = tuple(KINDS)
 # Faults that spoil nothing, so that the job may end well: what is lost is named, and it is nobody's result.
 HARMLESS: Mapping[Call, tuple[tuple[str, ...], str]] = {

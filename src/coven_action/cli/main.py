@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "demo": "watch a labelled issue become a draft pull request, on this machine",
     "serve": "run the endpoint that keeps memory and history",
     "enrol": "let an account and its repositories report to the endpoint",
+    "admin": "work on the endpoint's database as its operator",
     "audit": "check an export of the endpoint without the endpoint",
     "migrate": "make the endpoint's database, or bring it to this version",
     "stage": "run a stage of the action (what a workflow calls)",

@@ -21,13 +21,13 @@ from coven_action.hosted.http import BodyLimit
 from coven_action.hosted.identifiers import Ids
 from coven_action.hosted.metrics import Measuring
 from coven_action.hosted.problems import Problem, explain_store
-from coven_action.hosted.routes import accounts, health, memory, runs
+from coven_action.hosted.routes import accounts, health, memory, pages, runs
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.shortcuts import Shortcuts
 from coven_action.hosted.store.commands import KeyReused, Store, StoreUnavailable
 from coven_action.hosted.sweeper import keep_sweeping
 
-ROUTERS: Final = (health.router, runs.router, memory.router, accounts.router)
+ROUTERS: Final = (health.router, runs.router, memory.router, accounts.router, pages.router)
 log = logging.getLogger("coven_action.hosted")
 
 

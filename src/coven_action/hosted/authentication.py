@@ -11,11 +11,13 @@ from typing import Final
 
 from sqlalchemy import or_, select
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coven_action.core.oidc.authority import Role
 from coven_action.core.records import sha256_hex
 from coven_action.hosted.endpoint import Endpoint
+from coven_action.hosted.pages import render_page
 from coven_action.hosted.principals import PersonPrincipal, Principal, RunPrincipal, SessionDocument
 from coven_action.hosted.problems import Problem, explain_store, refuse_authentication
 from coven_action.hosted.settings import LOOPBACK
@@ -25,6 +27,7 @@ from coven_action.hosted.times import from_milliseconds
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 """What anybody may ask for: nothing of any tenant."""
+PAGES: Final = "/runs/"
 SESSION_PATH: Final = "/v1/session"
 TENANT_HEADER: Final = "Coven-Tenant"
 MAX_CACHED_SESSIONS: Final = 10_000
@@ -79,13 +82,20 @@ class Authentication:
         try:
             principal = await find_principal(self._endpoint, connection)
         except Problem as problem:
-            await problem.respond()(scope, receive, send)
+            await self._tell(problem, scope["path"])(scope, receive, send)
             return
         except StoreUnavailable as error:
             await explain_store(error).respond()(scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         await self._app(scope, receive, send)
+
+    def _tell(self, problem: Problem, path: str) -> Response:
+        """Return the refusal; in a browser a page that says how to look, the same one for every run there could be."""
+        if problem.code != "not-authenticated" or not path.startswith(PAGES):
+            return problem.respond()
+        values = {"public_url": self._endpoint.settings.public_url}
+        return render_page("sign_in", values, status=problem.status, headers=problem.headers)
 
 
 async def find_principal(endpoint: Endpoint, connection: HTTPConnection) -> Principal:

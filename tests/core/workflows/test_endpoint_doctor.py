@@ -98,9 +98,9 @@ def test_whether_its_clock_agrees(seconds, level, said):
     assert said in diagnosis.fact
 
 
-@pytest.mark.parametrize(("date", "level"), [("", "warning"), ("yesterday", "warning"), ("21 Nov 2026 12:00:00 -0000", "ok")])
-def test_a_date_that_is_none(date, level):
-    assert judge(check_clock(date, NOW)) == [level]
+@pytest.mark.parametrize("date", ["", "yesterday", "2026-11-21T12:00:00Z", "Sat, 99 Nov 2026 12:00:00 GMT"])
+def test_a_date_that_is_none(date):
+    assert judge(check_clock(date, NOW)) == ["warning"]
 
 
 @pytest.mark.parametrize(

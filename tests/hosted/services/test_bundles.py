@@ -265,3 +265,23 @@ def test_frequent_words_lead_to_nobody_and_count_all_the_same(deployment, tenant
     # The one that was found holds both words; the others are the newest, behind it.
     assert (selection.filled.chosen[0].id, selection.filled.chosen[0].matched) == (best, 2)
     assert {each.matched for each in selection.filled.chosen[1:]} == {0}
+
+
+def test_a_run_is_traced_to_what_it_had(deployment, tenant):
+    deployment.write(tenant, turn_on)
+    mine, other = make_run(tenant, run_id=1), make_run(tenant, run_id=2)
+    ids = deployment.write(
+        tenant, lambda transaction: [put_entry(transaction, f"facts/n{n}", f"ledger {n}") for n in (1, 2)]
+    )
+    for run in (mine, other):
+        deployment.write(tenant, lambda transaction, run=run: report(transaction, run))
+        deployment.write(
+            tenant,
+            lambda transaction, run=run: bundles.add_uses(
+                transaction, run, "read", [(ids[run is other], "0" * 64, "")]
+            ),
+        )
+
+    uses = deployment.read(tenant, lambda reading: memory_entries.trace_run(reading, mine.run))
+
+    assert [(use.id, use.run_id, use.number, use.kind) for use in uses] == [(ids[0], 1, 1, "read")]

@@ -15,7 +15,7 @@ _SAID: Final = re.compile(r"---- (.{1,1000}) stdout ----")
 _END: Final = re.compile(r"(?:failures:|test result: .*)")
 _PANIC: Final = re.compile(r"thread '.{0,1000}' (?:\(\d+\) )?panicked at (.{1,1000}?):(\d+):\d+:?")
 # As written before Rust 1.73: the message first, in quotes, then the place.
-_OLD_PANIC: Final = re.compile(r"thread '.{0,1000}?' panicked at '(.*)', (.{1,500}?):(\d+):\d+")
+_OLD_PANIC: Final = re.compile(r"thread '.{0,1000}?' panicked at '(.{0,1000})', ([^',]{1,300}):(\d+):\d+")
 _BACKTRACE: Final = "stack backtrace:"
 _FRAME_OF_OURS: Final = re.compile(r"\s+at (\./.{1,500})")
 

@@ -1,4 +1,4 @@
-"""`checks.json`: what `verify` observed. It is written by the stage that runs the repository's code and read by `publish`. Pure."""
+"""`checks.json`: what `verify`, which runs the repository's code and holds no secret, tells `publish`. Pure."""
 
 from typing import Final, Literal
 

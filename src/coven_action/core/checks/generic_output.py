@@ -9,7 +9,9 @@ from coven_action.core.checks.results import MAX_FAILURES, Failure
 
 _CONTEXT: Final = 4
 # `src/tax.py:5:9: E501 line too long`, `tax.c:5:9: error: …`, `src/tax.ts(5,9): error TS2322: …`
-_PLACED: Final = re.compile(r"\s*([^\s:()]{1,500}\.[A-Za-z][A-Za-z0-9]{0,7})(?::(\d+)(?::\d+)?|\((\d+),\d+\)):? +(\S.*)")
+_PLACED: Final = re.compile(
+    r"\s*([^\s:()]{1,500}\.[A-Za-z][A-Za-z0-9]{0,7})(?::(\d+)(?::\d+)?|\((\d+),\d+\)):? +(\S.*)"
+)
 # What only remarks on the code; a warning alone does not fail a check, and where it does, it is the only thing printed.
 _REMARK: Final = re.compile(r"(?:note|warning|info|hint)\b.*", re.IGNORECASE)
 # Rust's compiler says what is wrong first and where after it.
@@ -18,8 +20,8 @@ _RUST_PLACE: Final = re.compile(r" *--> (.{1,500}?):(\d+):\d+")
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _FRAME: Final = re.compile(r'\s*File "([^"]{1,500})", line (\d+).*')
 _ERROR: Final = re.compile(
-    r"\s*(?:(?:fatal |internal )?error\b|fatal:|panic:|assertion\b|[A-Za-z_.]{0,100}(?:Error|Exception)\b|Assertion\b|FAIL(?:ED)?\b"
-    r"|make(?:\[\d+\])?: \*\*\*).*",
+    r"\s*(?:(?:fatal |internal |\d+:\d+ +)?error\b|fatal:|panic:|assertion\b|[A-Za-z_.]{0,100}(?:Error|Exception)\b"
+    r"|FAIL(?:ED)?\b|make(?:\[\d+\])?: \*\*\*).*",
     re.IGNORECASE,
 )
 

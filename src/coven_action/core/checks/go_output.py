@@ -7,6 +7,7 @@ tests that hold them, as in Go's own events. Without `-v` go does not say how ma
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from coven_action.core.checks.output import MAX_RAW_LINE, Reading, build_failure, clean_text
@@ -112,25 +113,25 @@ def _split_output(output: str) -> Iterator[str]:
 def _list_failures(tests: _Tests) -> list[Failure]:
     """Return the failures of the innermost tests; where there are none, those of packages."""
     failed = [test for test, ending in tests.endings.items() if ending == "FAIL"]
-    # A test that holds a failed subtest has failed for its sake: every name that is the beginning of another goes.
-    holders = {test[:cut] for test in failed for cut in _find_cuts(test)}
-    failures = [_read_failure(test, tests.said.get(test, ())) for test in failed if test not in holders][:MAX_FAILURES]
-    outside = tests.said.get("", ())
-    return failures or [_read_failure(package, outside) for package in tests.broken[:MAX_FAILURES]]
-
-
-def _find_cuts(test: str) -> list[int]:
-    return [place for place, character in enumerate(test[:MAX_RAW_LINE]) if character == "/"]
+    # A test that holds a failed subtest has failed for its sake. In alphabetical order its subtests follow it at once.
+    ordered = sorted(f"{test}/" for test in failed)
+    holders = {holder[:-1] for holder, following in pairwise(ordered) if following.startswith(holder)}
+    innermost = [test for test in failed if test not in holders][:MAX_FAILURES]
+    if innermost:
+        return [_read_failure(test, tests.said.get(test, ())) for test in innermost]
+    return [_read_failure(package, tests.said.get("", ())) for package in tests.broken[:MAX_FAILURES]]
 
 
 def _read_failure(test: str, lines: Iterable[str]) -> Failure:
     said = list(lines)
     panic = next((line.strip() for line in said if _PANIC.fullmatch(line)), "")
     places = [found for found in map(_SAID.fullmatch, said) if found]
-    frames = [found for found in map(_FRAME.fullmatch, said) if found and not any(part in found[1] for part in _LIBRARY)]
+    frames = [
+        found for found in map(_FRAME.fullmatch, said) if found and not any(part in found[1] for part in _LIBRARY)
+    ]
     if panic:
         where = frames[0] if frames else None
-        message = panic
+        message, said = panic, [frame[0] for frame in frames]
     else:
         where = places[0] if places else None
         # Libraries of assertions begin a line of their own after the place: `Error:      	Not equal:`.

@@ -20,7 +20,7 @@ _VITEST_HEADING: Final = re.compile(r" *FAIL  (\S.{0,1000})")
 # A rule, with or without the words in it, ends a block of vitest's; the next summary line ends one of jest's.
 _END: Final = re.compile(r"[⎯]{3,}.*|(?:Test Suites|Tests|Snapshots|Test Files): .*| *Test Files  .*|(?:FAIL|PASS) .*")
 _JEST_PLACE: Final = re.compile(r"\s+at (?:.{0,500}\()?([^\s()]{1,500}?):(\d+):\d+\)?")
-_VITEST_PLACE: Final = re.compile(r"\s*❯ (?:.{0,300} )?([^\s()]{1,500}?):(\d+):\d+")
+_VITEST_PLACE: Final = re.compile(r"\s*\u276f (?:.{0,300} )?([^\s()]{1,500}?):(\d+):\d+")
 # Frames of these do not say where the test failed.
 _LIBRARIES: Final = ("node_modules/", "node:", "internal/")
 _CODE: Final = re.compile(r"\s*>?\s*\d+ ?\|.*|\s*\|.*")

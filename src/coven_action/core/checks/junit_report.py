@@ -5,7 +5,7 @@ is refused at its first byte of it: nothing expands and nothing is fetched. Expa
 nesting is bounded. The format: https://github.com/testmoapp/junitxml.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 from xml.parsers import expat
 
@@ -25,18 +25,19 @@ class ReportError(ValueError):
     """Raised for bytes that are no acceptable report; the message is one sentence fragment without content."""
 
 
-def read_report(data: bytes) -> tuple[Counts, tuple[Failure, ...]]:
+def read_report(data: bytes, redact: Callable[[str], str]) -> tuple[Counts, tuple[Failure, ...]]:
     """Return what the cases of a report say.
 
     Args:
         data: The file as it was found in the tree.
+        redact: Covers secrets in a text; called with each failure's whole text, before it is divided into lines.
 
     Raises:
         ReportError: It is too large, too deep, no XML, has a document type, or is no report.
     """
     if len(data) > MAX_REPORT:
         raise ReportError(f"it has {len(data)} bytes; {MAX_REPORT} are allowed")
-    report = _Report()
+    report = _Report(redact)
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse_document_type
@@ -45,11 +46,12 @@ def read_report(data: bytes) -> tuple[Counts, tuple[Failure, ...]]:
     parser.CharacterDataHandler = report.take_text
     try:
         parser.Parse(data, True)
+    except ReportError:
+        raise
     except expat.ExpatError as error:
         raise ReportError(f"it is not XML: {expat.ErrorString(error.code)} at line {error.lineno}") from error
-    except (LookupError, ValueError) as error:
-        # Python looks up the encoding that the file names; a name of its own making has none.
-        raise error if isinstance(error, ReportError) else ReportError("its encoding is not known") from error
+    except (LookupError, ValueError) as error:  # the encoding that the file names, which Python looks up
+        raise ReportError("its encoding is not known") from error
     return build_counts(**report.counts), tuple(report.failures)
 
 
@@ -60,7 +62,8 @@ def _refuse_document_type(*_: object) -> NoReturn:
 class _Report:
     """Takes the elements as they come; the first ending inside a case is the case's."""
 
-    def __init__(self) -> None:
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
         self.counts = dict.fromkeys(("passed", *_ENDINGS.values()), 0)
         self.failures: list[Failure] = []
         self._depth = 0
@@ -93,19 +96,21 @@ class _Report:
         if name == "testcase" and self._case is not None:
             self.counts[_ENDINGS.get(self._ending, "passed")] += 1
             if self._ending in {"failure", "error"} and len(self.failures) < MAX_FAILURES:
-                self.failures.append(_read_case(self._case, self._details, "".join(self._text)))
+                self.failures.append(self._read_case(self._case, "".join(self._text)))
             self._case, self._ending = None, ""
 
+    def _read_case(self, case: Mapping[str, str], text: str) -> Failure:
+        lines = [line for line in self._clean(text).split("\n") if line.strip()]
+        message = self._clean(self._details.get("message", "")).strip().partition("\n")[0]
+        line = case.get("line", "")
+        names = (self._clean(case.get(name, "")).replace("\n", " ") for name in ("classname", "name"))
+        return build_failure(
+            message or (lines[0] if lines else self._clean(self._details.get("type", ""))),
+            lines,
+            test=".".join(filter(None, names)),
+            file=self._clean(case.get("file", "")).replace("\n", " "),
+            line=line if line.isascii() and line.isdigit() else "",
+        )
 
-def _read_case(case: Mapping[str, str], details: Mapping[str, str], text: str) -> Failure:
-    named = [clean_text(case.get(name, "")).replace("\n", " ") for name in ("classname", "name")]
-    lines = [line for line in clean_text(text).split("\n") if line.strip()]
-    message = clean_text(details.get("message", "")).strip().partition("\n")[0]
-    line = case.get("line", "")
-    return build_failure(
-        message or (lines[0] if lines else details.get("type", "")),
-        lines,
-        test=".".join(filter(None, named)),
-        file=clean_text(case.get("file", "")).replace("\n", " "),
-        line=line if line.isascii() and line.isdigit() else "",
-    )
+    def _clean(self, text: str) -> str:
+        return self._redact(clean_text(text[:_MAX_TEXT]))

@@ -24,6 +24,8 @@ MAX_OUTPUT: Final = 4 * 1024 * 1024
 """Bytes of the output's end that are read."""
 MAX_RAW_LINE: Final = 8 * 1024
 """Characters of a line that are read; what follows them is left out."""
+MAX_RAW_LINES: Final = 200_000
+"""Lines of the output's end that are read."""
 
 # The time that GitHub's log, and many loggers, begin a line with.
 _TIME: Final = re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?[ \t]*+")
@@ -53,8 +55,11 @@ Reader = Callable[[Sequence[str]], Reading | None]
 
 def read_lines(output: bytes) -> list[str]:
     """Return the lines of the output's end: decoded, without escape sequences, controls and leading times."""
-    text = output[-MAX_OUTPUT:].decode("utf-8", "replace")
-    return [clean_line(line) for line in clean_text(text).split("\n")]
+    end = output[-MAX_OUTPUT:]
+    if len(end) < len(output):
+        # Half a line may be half a secret, which nothing would recognise.
+        end = end[end.find(b"\n") + 1 :]
+    return [clean_line(line) for line in clean_text(end.decode("utf-8", "replace")).split("\n")[-MAX_RAW_LINES:]]
 
 
 def clean_text(text: str) -> str:
@@ -64,17 +69,19 @@ def clean_text(text: str) -> str:
 
 def clean_line(line: str) -> str:
     """Return the readable beginning of a line, without the time it begins with."""
-    line = line[:MAX_RAW_LINE]
-    time = _TIME.match(line) if line[:2].strip("[").isdigit() or line.startswith("[") else None
-    return line[time.end() :] if time else line
+    time = _TIME.match(line)
+    start = time.end() if time else 0
+    return line[start : start + MAX_RAW_LINE]
 
 
 def read_number(digits: str) -> int:
-    """Return a number that somebody else wrote, at most `MAX_COUNT`. It has ASCII digits only."""
+    """Return a number that somebody else wrote, at most `MAX_COUNT`."""
     return min(int(digits[: _DIGITS + 1]), MAX_COUNT)
 
 
-def build_failure(message: str, lines: Iterable[str] = (), *, test: str = "", file: str = "", line: str = "") -> Failure:
+def build_failure(
+    message: str, lines: Iterable[str] = (), *, test: str = "", file: str = "", line: str = ""
+) -> Failure:
     """Return a failure within its bounds: no line twice, no empty line, none that repeats the message."""
     message = message.strip()
     kept: dict[str, None] = {}

@@ -26,7 +26,9 @@ _WORDS: Final = {
 }
 _SECTION: Final = re.compile(r"={3,} (.{1,200}?) ={3,}")
 _FAILED_SECTIONS: Final = frozenset({"ERRORS", "FAILURES"})
-_TEST: Final = re.compile(r"_{3,} (?:ERROR (?:at (?:setup|teardown) of|collecting) )?(.{1,1000}?) _{3,}|_ ([^\s_].{0,1000}) _")
+_TEST: Final = re.compile(
+    r"_{3,} (?:ERROR (?:at (?:setup|teardown) of|collecting) )?(.{1,1000}?) _{3,}|_ ([^\s_].{0,1000}) _"
+)
 _CAPTURED: Final = re.compile(r"-{3,} Captured .{1,100} -{3,}")
 _PLACE: Final = re.compile(r"([^\s:][^:]{0,500}):(\d+): ?.*")
 _SHORT: Final = re.compile(r"(?:FAILED|ERROR) (\S[^\n]{0,1000}?)(?: - (.*))?")

@@ -62,14 +62,14 @@ def read_summary(output: bytes, reports: Sequence[bytes], *, redact: Callable[[s
         reports: JUnit XML files that it wrote. They say more than the output, so their counts hold where one can be read.
         redact: Covers secrets in a text; called with every text that leaves.
     """
-    lines = read_lines(output)
-    reading = _read_output(lines)
-    counts, failures, refused = _read_reports(reports)
-    tail = redact("\n".join(lines).rstrip())[-MAX_TAIL:]
+    # As a whole and first of all: a secret of several lines is none in any of its lines.
+    text = redact("\n".join(read_lines(output)).rstrip())
+    reading = _read_output(text.split("\n"))
+    counts, failures, refused = _read_reports(reports, redact)
     if counts is not None:
         reading = Reading("junit", 0, counts, failures or reading.failures)
     kept = tuple(_redact_failure(failure, redact) for failure in reading.failures)
-    return Summary(reading.source, reading.counts, kept, tail, refused)
+    return Summary(reading.source, reading.counts, kept, text[-MAX_TAIL:], refused)
 
 
 def _read_output(lines: Sequence[str]) -> Reading:
@@ -77,14 +77,16 @@ def _read_output(lines: Sequence[str]) -> Reading:
     return max(readings, key=lambda reading: reading.place) if readings else read_generic(lines)
 
 
-def _read_reports(reports: Sequence[bytes]) -> tuple[Counts | None, tuple[Failure, ...], tuple[str, ...]]:
+def _read_reports(
+    reports: Sequence[bytes], redact: Callable[[str], str]
+) -> tuple[Counts | None, tuple[Failure, ...], tuple[str, ...]]:
     """Return the sum of the reports; no counts where none could be read."""
     counts: Counts | None = None
     failures: list[Failure] = []
     refused = [f"{len(reports) - MAX_REPORTS} reports are more than are read"] if len(reports) > MAX_REPORTS else []
     for report in reports[:MAX_REPORTS]:
         try:
-            counted, failed = read_report(report)
+            counted, failed = read_report(report, redact)
         except ReportError as error:
             refused.append(str(error))
         else:
@@ -94,10 +96,11 @@ def _read_reports(reports: Sequence[bytes]) -> tuple[Counts | None, tuple[Failur
 
 
 def _redact_failure(failure: Failure, redact: Callable[[str], str]) -> Failure:
-    """Return a failure whose texts are redacted, within the same bounds: a cover may be longer than what it covers."""
+    """Return a failure redacted once more: go's events hold escapes, so its lines are texts that nobody has looked at."""
+    message, *lines = redact("\n".join((failure.message, *failure.lines))).split("\n")
     return build_failure(
-        redact(failure.message),
-        (redact(line) for line in failure.lines),
+        message,
+        lines,
         test=redact(failure.test),
         file=redact(failure.file),
         line=str(failure.line or ""),

@@ -1,4 +1,4 @@
-"""Read what Python's unittest prints, and Django's runner with it: `Ran 5 tests`, the verdict, and a traceback each. Pure, linear.
+"""Read what Python's unittest prints: `Ran 5 tests`, the verdict, and above them a traceback each. Pure, linear.
 
 The format: https://docs.python.org/3/library/unittest.html#unittest.TextTestRunner.
 """
@@ -37,7 +37,9 @@ def read_unittest(lines: Sequence[str]) -> Reading | None:
     verdict = next((each for each in verdicts if each), None)
     if verdict is None:
         return None
-    return Reading("unittest", place, _count(read_number(found[1]), verdict[1] or ""), tuple(_read_blocks(lines[:place])))
+    return Reading(
+        "unittest", place, _count(read_number(found[1]), verdict[1] or ""), tuple(_read_blocks(lines[:place]))
+    )
 
 
 def _count(ran: int, text: str) -> Counts:

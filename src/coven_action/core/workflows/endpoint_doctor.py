@@ -5,7 +5,6 @@ import binascii
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from coven_action.core.configuration.endpoint_urls import find_endpoint_mistake
@@ -17,6 +16,7 @@ CERTIFICATE_DAYS: Final = 21
 MAX_SKEW_SECONDS: Final = 30
 """How far the endpoint's clock may be from the issuer's before good ID tokens are refused; our own stands for it here."""
 _SCHEMES: Final = ("https://", "http://")
+_DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"  # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7
 _OK: Final = 200
 _UNAUTHENTICATED: Final = 401
 _FORBIDDEN: Final = 403
@@ -84,10 +84,10 @@ def check_certificate(ends: datetime | None, now: datetime) -> Diagnosis:
 def check_clock(date: str, now: datetime) -> Diagnosis:
     """Judge the endpoint's clock by an answer's Date header."""
     try:
-        told = parsedate_to_datetime(date)
+        told = datetime.strptime(date, _DATE).replace(tzinfo=UTC)
     except ValueError:
         return _tell("clock", "warning", "the answer has no date", "Look whether a proxy takes the Date header away.")
-    skew = round(((told if told.tzinfo else told.replace(tzinfo=UTC)) - now).total_seconds())
+    skew = round((told - now).total_seconds())
     if abs(skew) <= MAX_SKEW_SECONDS:
         return _tell("clock", "ok", "its clock and this machine's agree")
     fact = f"its clock is {abs(skew)} s {'ahead of' if skew > 0 else 'behind'} this machine's"

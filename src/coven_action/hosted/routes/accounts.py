@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import StreamingResponse
 
@@ -16,6 +16,7 @@ from coven_action.hosted.store.transaction import Transaction
 
 router = APIRouter(prefix="/v1")
 Day = Annotated[str, Query(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+RepositoryId = Annotated[int, Path(ge=1, lt=2**63)]
 _CREATED = 201
 _LINES = "application/x-ndjson"
 
@@ -23,7 +24,7 @@ _LINES = "application/x-ndjson"
 @router.get("/audit", **describe(gives=audit.AuditPage))
 async def read_audit(
     request: Request,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
 ) -> Response:
     """Return the account's audit log."""
@@ -89,7 +90,7 @@ async def enrol_repository(request: Request) -> Response:
 @router.post(
     "/repositories/{repository_id}:suspend", **describe(takes=enrolment.StatusChange, gives=enrolment.EnrolledAs)
 )
-async def suspend_repository(request: Request, repository_id: int) -> Response:
+async def suspend_repository(request: Request, repository_id: RepositoryId) -> Response:
     """Refuse every run of a repository until it is released."""
     return await _change_status(request, repository_id, "suspended")
 
@@ -97,7 +98,7 @@ async def suspend_repository(request: Request, repository_id: int) -> Response:
 @router.post(
     "/repositories/{repository_id}:release", **describe(takes=enrolment.StatusChange, gives=enrolment.EnrolledAs)
 )
-async def release_repository(request: Request, repository_id: int) -> Response:
+async def release_repository(request: Request, repository_id: RepositoryId) -> Response:
     """Admit the runs of a repository again."""
     return await _change_status(request, repository_id, "enrolled")
 

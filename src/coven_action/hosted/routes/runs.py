@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from coven_action.core.endpoint.wire import (
     DEFAULT_PAGE,
@@ -42,6 +42,8 @@ from coven_action.hosted.store.transaction import RunKey
 
 router = APIRouter(prefix="/v1")
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+# A number that no database holds is refused before one is asked.
+Number = Annotated[int, Path(ge=0, lt=2**63)]
 _NO_CONTENT = 204
 _CREATED = 201
 _ACCEPTED = 202
@@ -123,10 +125,10 @@ async def relay(request: Request) -> Response:
 @router.get("/runs", **describe(gives=RunPage))
 async def list_runs(
     request: Request,
-    before: Annotated[int | None, Query(ge=1)] = None,
+    before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
     limit: Limit = DEFAULT_PAGE,
     state: str | None = None,
-    repository_id: Annotated[int | None, Query(ge=1)] = None,
+    repository_id: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
 ) -> Response:
     """Return the account's runs, newest first."""
     person = get_person(request, Action.VIEW)
@@ -138,7 +140,7 @@ async def list_runs(
 
 
 @router.get("/runs/{number}", **describe(gives=Run))
-async def read_run(request: Request, number: int) -> Response:
+async def read_run(request: Request, number: Number) -> Response:
     """Return one run with its attempts."""
     person = get_person(request, Action.VIEW)
     return await read(request, person.tenant_id, lambda reading: runs.read_run(reading, number))
@@ -146,7 +148,7 @@ async def read_run(request: Request, number: int) -> Response:
 
 @router.get("/runs/{number}/events", **describe(gives=EventPage))
 async def read_run_events(
-    request: Request, number: int, cursor: str | None = None, limit: Limit = DEFAULT_PAGE
+    request: Request, number: Number, cursor: str | None = None, limit: Limit = DEFAULT_PAGE
 ) -> Response:
     """Return the events of one run."""
     person = get_person(request, Action.VIEW)

@@ -17,7 +17,7 @@ from coven_action.core.records import sha256_hex
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
-from coven_action.hosted.store.transaction import Transaction
+from coven_action.hosted.store.transaction import RunKey, Transaction
 from coven_action.hosted.times import from_milliseconds
 
 SHARED: Final = 0
@@ -469,27 +469,38 @@ def _end_versions(transaction: Transaction, ids: Sequence[str], states: Sequence
     )
 
 
+_OF_RUN: Final = (schema.runs.c.tenant_id == schema.uses.c.tenant_id) & (
+    (schema.runs.c.repository_id == schema.uses.c.repository_id) & (schema.runs.c.run_id == schema.uses.c.run_id)
+)
+_TRACED: Final = (
+    select(schema.uses, schema.runs.c.number)
+    .join(schema.runs, _OF_RUN, isouter=True)
+    .where(schema.uses.c.tenant_id == bindparam("of_tenant"))
+)
+
+
 def trace_uses(source: Reading | Transaction, memory_ids: Sequence[str]) -> tuple[MemoryUse, ...]:
     """Return every run that was offered, has read or has cited one of the entries, newest first."""
-    uses, runs = schema.uses, schema.runs
-    statement = (
-        select(uses, runs.c.number)
-        .join(
-            runs,
-            (runs.c.tenant_id == uses.c.tenant_id)
-            & (runs.c.repository_id == uses.c.repository_id)
-            & (runs.c.run_id == uses.c.run_id),
-            isouter=True,
-        )
-        .where(uses.c.tenant_id == bindparam("of_tenant"), uses.c.memory_id.in_(bindparam("wanted", expanding=True)))
-    )
+    statement = _TRACED.where(schema.uses.c.memory_id.in_(bindparam("wanted", expanding=True)))
     ids = sorted(set(memory_ids))
-    rows = [
+    return _build_uses(
         row
         for start in range(0, len(ids), AT_ONCE)
         for row in source.fetch_all(statement, {"of_tenant": source.tenant_id, "wanted": ids[start : start + AT_ONCE]})
-    ]
-    rows.sort(key=lambda row: (-row.at, row.memory_id, row.repository_id, row.run_id, row.kind, row.version))
+    )
+
+
+def trace_run(source: Reading | Transaction, run: RunKey) -> tuple[MemoryUse, ...]:
+    """Return every entry that a run was offered, has read or has cited, newest first."""
+    columns = schema.uses.c
+    statement = _TRACED.where(columns.repository_id == run.repository_id, columns.run_id == run.run_id)
+    return _build_uses(source.fetch_all(statement, {"of_tenant": source.tenant_id}))
+
+
+def _build_uses(rows: Iterable[Row[Any]]) -> tuple[MemoryUse, ...]:
+    ordered = sorted(
+        rows, key=lambda row: (-row.at, row.memory_id, row.repository_id, row.run_id, row.kind, row.version)
+    )
     return tuple(
         MemoryUse(
             id=row.memory_id,
@@ -501,7 +512,7 @@ def trace_uses(source: Reading | Transaction, memory_ids: Sequence[str]) -> tupl
             reference=row.reference,
             at=from_milliseconds(row.at),
         )
-        for row in rows
+        for row in ordered
     )
 
 

@@ -1,8 +1,9 @@
 """What an account's administrators have set, and what of it is granted to a run."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, insert, select, update
 
 from coven_action.core.endpoint.caps import TIERS, Caps
 from coven_action.core.endpoint.wire import Wire
@@ -68,6 +69,41 @@ def read_caps(source: Reading | Transaction) -> Caps:
     row = source.fetch_one(select(columns.tier).where(columns.tenant_id == source.tenant_id))
     tier = TIERS.get(row.tier if row is not None else "", TIERS["open"])
     return Caps.model_validate({**tier.model_dump(), **(read_document(source, "caps") or {})})
+
+
+def set_caps(transaction: Transaction, actor: str, tier: str | None, replaced: Mapping[str, int | None]) -> None:
+    """Change an account's tier, or replace caps of it for this account; what was replaced before stays replaced.
+
+    Args:
+        transaction: Of the account.
+        actor: Who does it.
+        tier: The tier to take the caps of; None leaves it.
+        replaced: Names of `Caps` and their numbers.
+    """
+    if tier is not None:
+        columns = schema.tenants.c
+        transaction.execute(update(schema.tenants).where(columns.tenant_id == transaction.tenant_id).values(tier=tier))
+    if replaced:
+        columns = schema.policies.c
+        newest = transaction.fetch_one(
+            select(func.max(columns.version).label("version")).where(
+                columns.tenant_id == transaction.tenant_id, columns.kind == "caps"
+            )
+        )
+        document = {**(read_document(transaction, "caps") or {}), **replaced}
+        transaction.execute(
+            insert(schema.policies).values(
+                tenant_id=transaction.tenant_id,
+                kind="caps",
+                version=((newest.version if newest else None) or 0) + 1,
+                document=document,
+                actor=actor,
+                at=transaction.now,
+            )
+        )
+    transaction.append_audit(
+        actor=actor, action="caps.set", subject="account", detail={"tier": tier, "replaced": dict(replaced)}
+    )
 
 
 def list_revoked(source: Reading | Transaction) -> tuple[str, ...]:
