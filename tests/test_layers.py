@@ -85,7 +85,8 @@ LIBRARIES = {
 PURE = {
     "abc", "base64", "binascii", "bisect", "codecs", "collections", "collections.abc", "dataclasses", "difflib", "enum",
     "functools", "gzip", "hashlib", "html", "html.parser", "ipaddress", "itertools", "json", "math", "operator", "re", "shlex",
-    "stat", "string", "struct", "tarfile", "textwrap", "types", "typing", "unicodedata", "urllib.parse", "zipfile", "zlib",
+    "stat", "string", "struct", "tarfile", "textwrap", "types", "typing", "unicodedata", "urllib.parse", "xml.parsers",
+    "zipfile", "zlib",
 }  # fmt: skip
 # Modules that also reach outside, and the names in them that do not.
 PARTLY_PURE = {

@@ -22,6 +22,7 @@ from coven_action.core.endpoint.wire import (
     Bundle,
     BundleRequest,
     DecisionRequest,
+    ErasureReceipt,
     EventPage,
     EventsAccepted,
     EventsRequest,
@@ -203,11 +204,22 @@ class Client:
         return self._send("GET", f"/v1/memory/{entry_id}/uses", MemoryUses)
 
     def decide(self, entry_id: str, decision: str, request: DecisionRequest, *, revision: int, key: str) -> Memory:
-        """Approve, reject, revoke, restore, edit, supersede, promote or erase an entry as it was read."""
+        """Approve, reject, revoke, restore, edit, supersede or promote an entry as it was read."""
         return self._send(
             "POST",
             f"/v1/memory/{entry_id}:{decision}",
             Memory,
+            document=request,
+            key=key,
+            headers={"If-Match": f'"{revision}"'},
+        )
+
+    def erase(self, entry_id: str, request: DecisionRequest, *, revision: int, key: str) -> ErasureReceipt:
+        """Erase an entry with every wording it ever had; the receipt says what was done and what gaps are known."""
+        return self._send(
+            "POST",
+            f"/v1/memory/{entry_id}:erase",
+            ErasureReceipt,
             document=request,
             key=key,
             headers={"If-Match": f'"{revision}"'},

@@ -76,8 +76,10 @@ REPOSITORY: Final = 1001
 """Everybody's, under the same number."""
 SECOND_REPOSITORY: Final = 1002
 """The second account's alone."""
-CAPS: Final = {"tasks_per_day": 9, "concurrent_runs": 4, "familiars": 2, "memory_entries": 9}
-"""So low that what one account uses of them shows in its warnings and refusals."""
+CAPS: Final = {"tasks_per_day": 9, "familiars": 2, "memory_entries": 9}
+"""So low that what one account uses of them shows in its warnings and refusals; the others are those of its tier."""
+TIERS: Final = {1: "open", 2: "team", 3: "starter"}
+UNUSED_DAYS: Final = {1: 30, 2: 60, 3: 89}
 COMMON_TEXT: Final = "Amounts are rounded half even."
 PUSH: Final = {"event_name": "push", "ref": "refs/heads/main", "ref_protected": "true"}
 PUSHED_RUNS: Final = frozenset({3, 4})
@@ -85,7 +87,7 @@ PREFIXES: Final = (
     f"repo/{REPOSITORY}/facts", f"repo/{REPOSITORY}/rules/own", f"repo/{SECOND_REPOSITORY}", "tenant/501", "tenant/502",
 )  # fmt: skip
 RUNS: Final = (1, 2, 3)
-ENTRIES: Final = (0, 1, 2, 3, 4, 5)
+ENTRIES: Final = tuple(range(8))
 EVERY_CURSOR: Final = ("e0", "e3", "e8", "e20", "e40", "e999999")
 
 
@@ -104,6 +106,8 @@ def list_wordings(canary: str) -> tuple[tuple[str, str], ...]:
         ("rules/second", f"Builds of {canary} need the cache."),
         ("turns/first", first),
         ("turns/second", second),
+        ("late/entry", f"Backups of {canary} are kept a year."),
+        ("late/entry", f"Mails of {canary} are kept nowhere."),
     )
 
 
@@ -218,7 +222,7 @@ _TABLES: Final = tuple(table.name for table in schema.metadata.sorted_tables if 
 def open_street(runner: asyncio.Runner) -> Iterator[Street]:
     """Run a deployment until the block ends."""
     # With so few entries every word would be looked for at once; so the frequent ones are left for later, as with many.
-    rarest = patch.object(memory_entries, "choose_terms", lambda counts: choose_terms(counts, most=1))
+    rarest = patch.object(memory_entries, "choose_terms", lambda counts: choose_terms(counts, most=3))
     with tempfile.TemporaryDirectory() as folder, rarest:
         street = Street(Path(folder), runner)
         with street.client:
@@ -248,7 +252,7 @@ def _build_template() -> Path:
 def _enrol(deployment: Deployment, each: Neighbour) -> None:
     tenant = TenantEnrolment(
         issuer=each.issuer, account_id=each.account_id, account_login=f"acme-{each.canary}",
-        installation_id=9_000 + each.number,
+        installation_id=9_000 + each.number, tier=TIERS[each.number],
     )  # fmt: skip
     enrolled = deployment.write(0, lambda transaction: enrol_tenant(transaction, tenant))
     assert enrolled.tenant_id == each.number
@@ -264,6 +268,16 @@ def _enrol(deployment: Deployment, each: Neighbour) -> None:
             "enrolled_at": 0,
         }  # fmt: skip
         statement = insert(schema.repositories).values(tenant_id=each.number, repository_id=repository, **row)
+        deployment.write(each.number, lambda transaction, statement=statement: transaction.execute(statement))
+
+
+    # From before links alone were taken: what does not look like one goes with the entry's text.
+    for id_ in EVERY_ID[:1]:
+        row = {
+            "memory_id": id_, "repository_id": REPOSITORY, "run_id": 99, "kind": "cited", "version": "b" * 64,
+            "reference": f"see the chat of {each.canary}", "at": 0,
+        }  # fmt: skip
+        statement = insert(schema.uses).values(tenant_id=each.number, **row)
         deployment.write(each.number, lambda transaction, statement=statement: transaction.execute(statement))
 
 
@@ -385,7 +399,7 @@ class Household:
         self.ask_as_run(run, "POST", "/v1/memory/proposals", {"proposals": [proposal], "pull_request": 1})
 
     def bundle(self, run: int) -> None:
-        for text in ("How does the ledger round amounts?", "amounts twice", " ".join(each.canary for each in NEIGHBOURS)):
+        for text in ("How does the ledger round amounts?", "amounts rounded twice", " ".join(each.canary for each in NEIGHBOURS)):
             request = {"text": text, "paths": ["src/ledger.py"], "branch": "main"}
             key = self.next_key()
             for _ in range(2):
@@ -418,6 +432,7 @@ class Household:
             envelope("report", self.make_report(8), 8), envelope("events", self.make_events(), 8),
             envelope("finish", self.make_finish(), 8), envelope("events", self.make_events(), 1),
             envelope("proposals", {"proposals": [make_proposal(self.who.canary, 1)]}, 2),
+            envelope("proposals", {"proposals": [make_proposal(self.who.canary, 1)]}, 3),
             envelope("events", self.make_events(), 9, SECOND_REPOSITORY),
         ]  # fmt: skip
         self.ask_as_run(run, "POST", "/v1/relay", {"envelopes": envelopes})
@@ -481,7 +496,7 @@ class Household:
 
     def put_policy(self, required: bool) -> None:
         etag = self.ask_as_person("GET", "/v1/tenants/self/policy").headers["etag"]
-        policy = POLICY | {"approval_required": required, "retention": {"max_age_days": 100 + self.who.number}}
+        policy = POLICY | {"approval_required": required, "retention": {"unused_days": UNUSED_DAYS[self.who.number]}}
         self.ask_as_person("PUT", "/v1/tenants/self/policy", policy, **{"If-Match": etag})
 
     def read_runs(self) -> None:
@@ -489,7 +504,7 @@ class Household:
             "/v1/runs", "/v1/runs?limit=1", "/v1/runs?before=2", "/v1/runs?state=review", f"/v1/runs?repository_id={REPOSITORY}"
         )
         for number in range(1, 7):
-            self.get(f"/v1/runs/{number}", f"/v1/runs/{number}/events", f"/v1/runs/{number}/events?cursor=e2")
+            self.get(f"/v1/runs/{number}", f"/v1/runs/{number}/events", f"/v1/runs/{number}/events?cursor=e2", f"/runs/{number}")
 
     def read_events(self) -> None:
         cursor = self.ask_as_person("GET", "/v1/events").json()["cursor"]
@@ -531,7 +546,7 @@ class Household:
     def enrol_account(self) -> None:
         tenant = TenantEnrolment(
             issuer=self.who.issuer, account_id=self.who.account_id, account_login=f"renamed-{self.who.canary}",
-            installation_id=8_000 + self.who.number,
+            installation_id=8_000 + self.who.number, tier=TIERS[self.who.number],
         )  # fmt: skip
         enrolled = self.street.deployment.write(0, lambda transaction: enrol_tenant(transaction, tenant))
         self.answers.append(Answer("enrol", 0, str(enrolled.tenant_id).encode(), ()))
@@ -645,15 +660,19 @@ DAY: Final = (
     _a("report", 3), _a("bundle", 3), _a("use", 3), _a("validate", 3, False), _a("validate", 3, True),
     _a("decide", 4, "restore"), _a("decide", 3, "reject"), _a("propose", 3, 3), _a("decide", 0, "promote"), _a("bundle", 3),
     _a("decide", 1, "edit"), _a("decide", 1, "supersede"), _a("decide", 1, "restore"), _a("decide", 2, "revoke"),
-    _a("decide", 2, "restore"), _a("decide_about_others", "approve"), *(_a("revoke_prefix", index) for index in (1, 2, 3, 4)),
+    _a("decide", 2, "restore"), _a("decide", 5, "approve"), _a("decide", 5, "revoke"), _a("decide_about_others", "approve"), *(_a("revoke_prefix", index) for index in (1, 2, 3, 4)),
     _a("report", 3), _a("restore_prefix", 3), _a("restore_prefix", 4), _a("enrol", 1001, "shop"), _a("enrol", 1003, "shop"),
     _a("suspend", 1002), _a("suspend", 1003), _a("release", 1003), *READING[:1], _a("restore_prefix", 1), *READING[2:],
-    _a("revoke_prefix", 0), _a("ask_grant", 2), _a("decide", 0, "erase"), _a("decide", 4, "erase"), _a("close", 2),
+    _a("revoke_prefix", 0), _a("ask_grant", 2), _a("decide", 0, "erase"), _a("decide", 4, "erase"), _a("decide", 5, "erase"), _a("close", 2),
     _a("open", 3), _a("enrol_account"), _a("finish", 3), *READING,
 )  # fmt: skip
 """What every account does, in this order. `_LAGS` says how far each is behind the first."""
 _LAGS: Final = {1: 0, 2: 9, 3: 23}
-AGING: Final = (_a("sweep", days=95), _a("read_events"), _a("list_memory"), _a("show_memory"))
+LATE: Final = (
+    _a("put_policy", True), _a("report", 4), _a("propose", 4, 1), _a("propose", 4, 6), _a("decide", 6, "approve"), _a("bundle", 4),
+)  # fmt: skip
+AGING: Final = (_a("sweep"), _a("read_events"), _a("list_memory"), _a("show_memory"))
+"""After 35 days the entries of the first account have lain unused for too long, after 95 everybody's."""
 
 
 def schedule_day() -> list[tuple[int, Act]]:
@@ -662,6 +681,10 @@ def schedule_day() -> list[tuple[int, Act]]:
     # Everybody renames a repository twice in the same moment, and looks at it.
     late = [(number, _a("enrol", 1001, name, seconds=0)) for number in NUMBERS for name in ("late", "later")]
     late += [(number, _a(name)) for number in NUMBERS for name in ("ask_export", "fetch_exports")]
-    late += [(number, act) for number in reversed(NUMBERS) for act in (_a("report", 4), _a("propose", 4, 1), _a("bundle", 4))]
-    aging = [(number, act) for number in NUMBERS for act in AGING]
+    late += [(number, act) for number in reversed(NUMBERS) for act in LATE]
+    aging = [(NUMBERS[0], _a("read_audit", days=33))]
+    aging += [(number, act) for number in NUMBERS for act in (_a("report", 5), _a("propose", 5, 7))]
+    aging += [(number, _a("sweep")) for number in reversed(NUMBERS)]
+    aging += [(NUMBERS[0], _a("read_audit", days=62))]
+    aging += [(number, act) for number in NUMBERS for act in AGING]
     return [(number, act) for _, number, act in sorted(timed, key=lambda each: each[:2])] + late + aging

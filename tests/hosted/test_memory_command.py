@@ -105,3 +105,13 @@ def test_the_help_shows_the_commands_of_both_stores():
     assert "Commands with --endpoint" in shown
     assert "approve" in shown
     assert "check" in shown
+
+
+def test_what_is_erased_is_gone_with_a_receipt(run, proposed):
+    run("approve", proposed)
+
+    assert run("erase", proposed).exit_code != 0, "nobody answered the question"
+    receipt = json.loads(run("erase", proposed, "--yes", "--reason", "asked for").output)
+
+    assert receipt["gaps"]
+    assert TEXT not in run("show", proposed, "--json").output

@@ -175,6 +175,22 @@ def revoke_command(context: click.Context, what: str, reason: str) -> None:
     _tell_uses(revoked.runs)
 
 
+@command.command(name="erase")
+@click.argument("entry_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_reason
+@click.pass_context
+def erase_command(context: click.Context, entry_id: str, reason: str, *, yes: bool) -> None:
+    """Erase an entry with every wording it ever had. It cannot be brought back, and its key is closed for good."""
+    with connect(context) as client:
+        entry = client.get_memory(_check_id(entry_id))
+        if not yes:
+            click.confirm(f"Erase {_say(entry.key)} for good?", abort=True)
+        request = DecisionRequest(reason=reason)
+        receipt = client.erase(entry.id, request, revision=entry.revision, key=secrets.token_hex(16))
+    click.echo(receipt.model_dump_json(indent=2))
+
+
 def _check_id(entry_id: str) -> str:
     if not is_entry_id(entry_id):
         raise click.UsageError("ID is mem_ and 16 hexadecimal digits; `list` shows them.")

@@ -1,4 +1,7 @@
-"""Read what compilers, linters, make and anything unknown print: the first diagnostics, and no counts. Pure, linear."""
+"""Read what compilers, linters and unknown programs print: the first diagnostics, and no counts. Pure, linear.
+
+What make says at its end (`make: *** [test] Error 1`) is no diagnostic: an output that has nothing else is shown by its tail.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,7 +24,7 @@ _TRACEBACK: Final = "Traceback (most recent call last):"
 _FRAME: Final = re.compile(r'\s*File "([^"]{1,500})", line (\d+).*')
 _ERROR: Final = re.compile(
     r"\s*(?:(?:fatal |internal |\d+:\d+ +)?error\b|fatal:|panic:|assertion\b|[A-Za-z_.]{0,100}(?:Error|Exception)\b"
-    r"|FAIL(?:ED)?\b|make(?:\[\d+\])?: \*\*\*).*",
+    r"|FAIL(?:ED)?\b).*",
     re.IGNORECASE,
 )
 

@@ -15,7 +15,8 @@ _VITEST: Final = re.compile(r" *Tests  ((?:\d+ [a-z ]{1,20} ?\| ?){0,5}\d+ [a-z 
 _COUNT: Final = re.compile(r"(\d+) ([a-z]+)")
 # Their words -> ours. The total is the sum, and is not read.
 _WORDS: Final = {"passed": "passed", "failed": "failed", "skipped": "skipped", "todo": "skipped", "pending": "skipped"}
-_JEST_HEADING: Final = re.compile(r"  ● (\S.{0,1000})")
+# `Console` is where jest shows what the tests printed.
+_JEST_HEADING: Final = re.compile(r"  ● (?!Console$)(\S.{0,1000})")
 _VITEST_HEADING: Final = re.compile(r" *FAIL  (\S.{0,1000})")
 # A rule, with or without the words in it, ends a block of vitest's; the next summary line ends one of jest's.
 _END: Final = re.compile(r"[⎯]{3,}.*|(?:Test Suites|Tests|Snapshots|Test Files): .*| *Test Files  .*|(?:FAIL|PASS) .*")
@@ -76,9 +77,9 @@ def _read_block(test: str, block: Sequence[str], place: re.Pattern[str]) -> Fail
     frames = [found for found in map(place.fullmatch, block) if found]
     ours = [found for found in frames if not any(part in found[1] for part in _LIBRARIES)]
     where = ours[0] if ours else None
-    said = [line.strip() for line in block if line.strip() and not place.fullmatch(line)]
+    said = [line.strip() for line in block if not (place.fullmatch(line) or line.strip().startswith("at "))]
     code = [line for line in said if _CODE.fullmatch(line)]
-    texts = [line for line in said if not _CODE.fullmatch(line)]
+    texts = [line for line in said if line and not _CODE.fullmatch(line)]
     marked = [line for line in code if line.startswith(">")]
     return build_failure(
         texts[0] if texts else "",
