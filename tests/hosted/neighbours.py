@@ -399,8 +399,9 @@ class Household:
         self.ask_as_run(run, "POST", "/v1/memory/proposals", {"proposals": [proposal], "pull_request": 1})
 
     def bundle(self, run: int) -> None:
-        for text in ("How does the ledger round amounts?", "amounts rounded twice", " ".join(each.canary for each in NEIGHBOURS)):
-            request = {"text": text, "paths": ["src/ledger.py"], "branch": "main"}
+        texts = ("How does the ledger round amounts?", "amounts rounded twice", " ".join(each.canary for each in NEIGHBOURS))
+        for text, paths in zip(texts, (["src/ledger.py"], [], []), strict=True):
+            request = {"text": text, "paths": paths, "branch": "main"}
             key = self.next_key()
             for _ in range(2):
                 self.ask_as_run(run, "POST", "/v1/memory/bundle", request, key=key)

@@ -44,8 +44,8 @@ class Predicate(NamedTuple):
         return f"{self.module}.{self.place}[{self.ordinal}]"
 
 
-def _is_predicate(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0], ast.Eq):
+def _is_predicate(node: ast.Compare) -> bool:
+    if len(node.ops) != 1 or not isinstance(node.ops[0], ast.Eq):
         return False
     left = node.left
     # `(columns[name] == value for name, value in row.items())` is how some ask for a row by its whole key.
@@ -79,7 +79,8 @@ def _iterate_places(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _list_predicates_in(place: ast.AST) -> list[ast.Compare]:
-    return [node for node in ast.walk(place) if _is_predicate(node) and _is_query(node)]  # type: ignore[arg-type] # a Compare
+    found = [node for node in ast.walk(place) if isinstance(node, ast.Compare) and _is_predicate(node) and _is_query(node)]
+    return sorted(found, key=lambda node: (node.lineno, node.col_offset))
 
 
 def list_predicates() -> tuple[Predicate, ...]:
@@ -115,14 +116,42 @@ class _Disabling(ast.NodeTransformer):
         return ast.copy_location(ast.parse(always, mode="eval").body, node)
 
 
-@contextmanager
-def disabled(predicate: Predicate) -> Iterator[None]:
-    """Run without a condition until the block ends."""
+def _compile_without(predicate: Predicate) -> tuple[ModuleType, ast.AST, CodeType]:
+    """Return the module, the place and the module's code without the condition."""
     module = importlib.import_module(f"coven_action.hosted.{predicate.module}")
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
     place = dict(_iterate_places(tree))[predicate.place]
     changed = _Disabling(_list_predicates_in(place)[predicate.ordinal - 1]).visit(tree)
-    code = compile(ast.fix_missing_locations(changed), str(module.__file__), "exec")
+    return module, place, compile(ast.fix_missing_locations(changed), str(module.__file__), "exec")
+
+
+def rebuild_without(function: FunctionType, ordinal: int = 1) -> FunctionType:
+    """Return a copy of a function of the endpoint without one of its conditions."""
+    module = function.__module__.removeprefix("coven_action.hosted.")
+    _, _, code = _compile_without(Predicate(module, function.__qualname__, ordinal))
+    copy = FunctionType(
+        _find_code(code, function.__qualname__), function.__globals__, function.__name__, function.__defaults__
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+def _is_statement(value: Any) -> bool:
+    if isinstance(value, dict):
+        return bool(value) and all(map(_is_statement, value.values()))
+    return isinstance(value, Executable | Prepared)
+
+
+def rebuild_statement(predicate: Predicate, name: str) -> Any:
+    """Return a statement of a module as it would be without a condition of the statement it is built from."""
+    module, _, code = _compile_without(predicate)
+    return vars(_run_module(module, code))[name]
+
+
+@contextmanager
+def disabled(predicate: Predicate) -> Iterator[None]:
+    """Run without a condition until the block ends."""
+    module, place, code = _compile_without(predicate)
     if isinstance(place, ast.FunctionDef | ast.AsyncFunctionDef):
         with _function_replaced(_get_function(module, predicate.place), _find_code(code, predicate.place)):
             yield
@@ -158,9 +187,8 @@ def _function_replaced(function: FunctionType, code: CodeType) -> Iterator[None]
         function.__code__ = original
 
 
-@contextmanager
-def _statements_replaced(module: ModuleType, code: CodeType) -> Iterator[None]:
-    """Take the statements of a module, and whatever is built from them, from the changed source."""
+def _run_module(module: ModuleType, code: CodeType) -> ModuleType:
+    """Return a module as it would be with other code."""
     again = ModuleType("coven_action_without_a_predicate")
     again.__file__ = module.__file__
     sys.modules[again.__name__] = again
@@ -168,7 +196,14 @@ def _statements_replaced(module: ModuleType, code: CodeType) -> Iterator[None]:
         exec(code, vars(again))  # noqa: S102 the module's own source
     finally:
         del sys.modules[again.__name__]
-    replaced = {name: value for name, value in vars(module).items() if isinstance(value, Executable | Prepared)}
+    return again
+
+
+@contextmanager
+def _statements_replaced(module: ModuleType, code: CodeType) -> Iterator[None]:
+    """Take the statements of a module, and whatever is built from them, from the changed source."""
+    again = _run_module(module, code)
+    replaced = {name: value for name, value in vars(module).items() if _is_statement(value)}
     for name in replaced:
         setattr(module, name, vars(again)[name])
     try:

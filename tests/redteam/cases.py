@@ -88,13 +88,11 @@ OWN_ISSUE: Final[Mapping[str, str]] = {
     "S6": "the sandbox",
     "S25": "the sandbox; the templates check out with `persist-credentials: false`",
     "S27": "the sandbox and its gateway",
-    "S34": "the endpoint",
 }
 """Lines that need what another part of the project builds, and which."""
 HALVES: Final[Mapping[str, str]] = {
     "S9": "that a key goes to its one host only: the sandbox's gateway",
     "S12": "that the runner's command files cannot be written to: the sandbox",
-    "S33": "that a token opens one session only: the endpoint's store",
 }
 """Lines of which one half needs what another part of the project builds."""
 

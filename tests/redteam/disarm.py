@@ -183,6 +183,40 @@ def ask_anybody(register: Callable[..., None]) -> Callable[..., None]:
     return register_all
 
 
+def across_accounts(name: str, ordinal: int = 1) -> Patch:
+    """Return the patch that takes the account out of a query of the endpoint's services."""
+
+    def make(function: Any) -> Any:
+        from tests.hosted.predicates import rebuild_without
+
+        return rebuild_without(function, ordinal)
+
+    return f"coven_action.hosted.services.{name}", Made(make)
+
+
+def statement_across_accounts(name: str, built_from: str, ordinal: int = 1) -> Patch:
+    """Return the patch that takes the account out of a query that the bundles are found by."""
+
+    def make(statement: Any) -> Any:
+        del statement
+        from tests.hosted.predicates import Predicate, rebuild_statement
+
+        return rebuild_statement(Predicate("services.bundles", built_from, ordinal), name)
+
+    return f"coven_action.hosted.services.bundles.{name}", Made(make)
+
+
+def read_replies_of_all(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a reader of stored answers that finds the first account's under everybody's key."""
+
+    def read_all(self: Any, keys: Any) -> Any:
+        asked = list(keys)
+        found = read(self, [*asked, *((1, key) for _, key in asked)])
+        return {(tenant, *place[1:]): reply for place, reply in found.items() for tenant in (1, 2, 3)}
+
+    return read_all
+
+
 PLAIN_TITLES: Final[Patch] = ("coven_action.core.publication.publication.sanitise_title", plainly)
 PLAIN_CELLS: Final[tuple[Patch, ...]] = (
     ("coven_action.adapters.templates.escape_markdown", plainly),
@@ -343,6 +377,26 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s33_strangers_are_not_asked": (("coven_action.hosted.oidc.TokenVerifier.register", Made(ask_anybody)),),
     "test_s33_a_flood_of_names_fetches_nothing": (("coven_action.hosted.oidc.COOLDOWN", timedelta(0)),),
     "test_s33_impostors_are_turned_away": (("coven_action.core.oidc.authority.ADMISSION", ()),),
+    "test_s33_a_token_opens_one_session": (("coven_action.hosted.services.sessions._claim_jti", lambda *_: None),),
+    "test_s34_nothing_of_an_account_is_told_to_another": (
+        across_accounts("memory_entries.find_entry"),
+        across_accounts("memory_entries.list_versions"),
+        across_accounts("memory_entries.build_memories"),
+        across_accounts("memory_reading.list_memory"),
+        across_accounts("events.read_events", 2),
+        across_accounts("runs.read_run"),
+        across_accounts("runs.list_runs"),
+        across_accounts("exports._iterate_rows"),
+        across_accounts("usage.read_usage"),
+        statement_across_accounts("_NEWEST_OF", "_NEWEST"),
+        statement_across_accounts("_NAMED", "_READ", 2),
+        statement_across_accounts("_HOLDING", "_HOLDING"),
+    ),
+    "test_s34_nobody_learns_what_exists": (across_accounts("memory_entries.find_entry"),),
+    "test_s34_a_repeated_key_repeats_ones_own_answer": (
+        ("coven_action.hosted.store.transaction.Group._read_replies", Made(read_replies_of_all)),
+    ),
+    "test_s34_nobody_decides_for_another": (across_accounts("memory_decisions.end_entries"),),
 }
 
 

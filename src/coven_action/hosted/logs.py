@@ -40,3 +40,5 @@ def set_up_logging(stream: TextIO, redactor: Redactor, level: int = logging.INFO
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # It tells of each of its own parts at every start; what it changes is told by the command that asked for it.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

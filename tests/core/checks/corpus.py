@@ -53,7 +53,11 @@ EXPECTED = {
         "panic: runtime error: index out of range [2] with length 2 [recovered, repanicked]",
     ),
     "jest": Expected(
-        "jest", (9, 2, 2, 0), "total › rounds up", "src/tax.test.js:10", "expect(received).toBe(expected) // Object.is equality"
+        "jest",
+        (9, 2, 2, 0),
+        "total \u203a rounds up",
+        "src/tax.test.js:10",
+        "expect(received).toBe(expected) // Object.is equality",
     ),
     "lint": Expected(
         "generic",

@@ -27,7 +27,11 @@ def test_the_output_of_each_program_is_read(name):
 
     assert summary.source == expected.source
     assert summary.counts == (None if expected.counts is None else counts(*expected.counts))
-    assert (first.test, f"{first.file}:{first.line}", first.message) == (expected.test, expected.place, expected.assertion)
+    assert (first.test, f"{first.file}:{first.line}", first.message) == (
+        expected.test,
+        expected.place,
+        expected.assertion,
+    )
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -113,7 +117,6 @@ def test_a_summary_line_is_counted(output, source, expected):
         # pytest without tracebacks, with a name too long for its rule, and with a test that raised nothing it showed
         ("FAILED t.py::a - assert 1 == 2\n1 failed in 1s", "t.py::a", "t.py:None", "assert 1 == 2"),
         ("ERROR t.py\n1 error in 1s", "t.py", "t.py:None", "failed"),
-        ("= FAILURES =\n1 failed in 1s\nFAILED", "", ":None", "FAILED"),
         ("=== FAILURES ===\n_ test_long _\nE   assert 0\n1 failed in 1s", "test_long", ":None", "assert 0"),
         ("=== FAILURES ===\n___ t ___\n[XPASS(strict)] known\n1 failed in 1s", "t", ":None", "[XPASS(strict)] known"),
         # unittest with nothing but a name
@@ -133,6 +136,9 @@ def test_a_summary_line_is_counted(output, source, expected):
         ("--- FAIL: A (0.00s)\nFAIL\nFAIL\tx\t0.1s", "A", ":None", "FAIL"),
         ("--- FAIL: A (0.00s)\nFAIL\tx\t0.1s", "A", ":None", "failed"),
         ("--- FAIL: A (0.00s)\npanic: no\n\t/go/src/testing/a.go:1 +0x1\nFAIL\tx\t0.1s", "A", ":None", "panic: no"),
+        # a build that failed after much else was printed, and before a second one
+        ("noise\n" * 90 + "# x\nx.go:1:2: undefined: a\n# y [y.test]\ny.go:3:2: undefined: b\nFAIL\tx [build failed]\n"
+         "FAIL\ty [build failed]", "x [build failed]", "x.go:1", "undefined: a"),
         # cargo: a test that returned an error, and a panic without a message
         ("---- a stdout ----\nError: odd\nfailures:\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;", "a", ":None",
          "Error: odd"),
@@ -141,7 +147,7 @@ def test_a_summary_line_is_counted(output, source, expected):
         # jest: a suite that did not start; vitest: a place with a function, within a library only
         ("  ● Test suite failed to run\n\n    Cannot find module\n\nTests:       0 failed, 0 total",
          "Test suite failed to run", ":None", "Cannot find module"),
-        (" FAIL  a.ts > b\nError: odd\n ❯ run node_modules/x.js:1:1\n ❯ f src/a.ts:4:2\n      Tests  1 failed (1)",
+        (" FAIL  a.ts > b\nError: odd\n \u276f run node_modules/x.js:1:1\n \u276f f src/a.ts:4:2\n      Tests  1 failed (1)",
          "a.ts > b", "src/a.ts:4", "Error: odd"),
         ("  ● a\n\n    > 1 | code\n\nTests:       1 failed, 1 total", "a", ":None", "failed"),
         # generic
@@ -162,7 +168,13 @@ def test_the_first_failure_is_found(output, test, place, message):
 
 @pytest.mark.parametrize(
     "line",
-    ['{"Action": 1, "Package": "x"}', '{"Action": "pass"}', '{"Action":"pass","Package":"x","Test":[]}', '{"a":1,"a":2}', '{"a'],
+    [
+        '{"Action": 1, "Package": "x"}',
+        '{"Action": "pass"}',
+        '{"Action":"pass","Package":"x","Test":[]}',
+        '{"a":1,"a":2}',
+        '{"a',
+    ],
 )
 def test_a_line_that_is_no_event_of_go_is_left_aside(line):
     genuine = read_output("go-json")
@@ -217,6 +229,7 @@ def test_a_secret_cut_in_half_at_the_beginning_of_what_is_read_is_left_out():
     assert SECRET[-15:] not in "".join(read_lines(output))
 
 
+CARGO_END = b"test result: ok. 1 passed; 0 failed; 0 ignored;"
 HOSTILE = {
     "one huge line": b"a" * 300_000,
     "a huge rule": b"=" * 300_000 + b"\n1 failed in 1s",
@@ -226,7 +239,7 @@ HOSTILE = {
     "deep points": b"1..1\n" + b"".join(b" " * depth + b"not ok\n" for depth in range(500)),
     "many hashes": b"1..1\nnot ok 1 " + b"# " * 100_000,
     "slashes": b"".join(b"--- FAIL: " + b"a/" * depth + b" (0.0s)\n" for depth in range(1, 300)) + b"FAIL\tx\t0.1s",
-    "quotes": b"---- a stdout ----\nthread 'a' panicked at '" + b"', a" * 50_000 + b"\ntest result: ok. 1 passed; 0 failed; 0 ignored;",
+    "quotes": b"---- a stdout ----\nthread 'a' panicked at '" + b"', a" * 50_000 + b"\n" + CARGO_END,
     "frames": b"Traceback (most recent call last):\n" + b'  File "a", line 1\n' * 10_000 + b"E: 1",
     "tracebacks": b"Traceback (most recent call last):\n" * 10_000,
     "no UTF-8": b"\xff\xfe\x80" * 10_000 + b"\n1 failed in 1s",
@@ -302,7 +315,10 @@ CASE = b"<testsuite tests='900' failures='0'><testcase classname='a' name='b'/>%
 
 
 def test_the_cases_of_reports_count_and_not_their_totals():
-    failed = CASE % b"<testcase name='c' file='t.py' line='4'><failure message='assert 1 == 2&#10;more'>x</failure></testcase>"
+    failed = (
+        CASE
+        % b"<testcase name='c' file='t.py' line='4'><failure message='assert 1 == 2&#10;more'>x</failure></testcase>"
+    )
     summary = read("=== 3 passed in 1s ===", failed, CASE % b"<testcase name='s'><skipped/></testcase>")
     first = summary.failures[0]
 

@@ -250,3 +250,49 @@ def test_another_accounts_run_is_not_found(client, clock, other_tenant):
 
     assert (missing.status_code, missing.content) == (404, client.get("/v1/runs/999", headers=headers).content)
     assert client.get("/v1/events", headers=headers).json()["events"] == []
+
+
+def sweep_now(deployment, tenant):
+    from coven_action.hosted.services.retention import sweep
+
+    return deployment.write(tenant, sweep).counts
+
+
+def read_state(client, admin, number=1):
+    run = client.get(f"/v1/runs/{number}", headers=admin).json()
+    return run["state"], run["failure_reason"]
+
+
+def test_a_run_whose_lease_is_over_was_lost_until_it_says_how_it_ended(client, clock, admin, deployment, tenant):
+    session = open_session(client, clock())
+    session.report(lease_seconds=60)
+    before = sweep_now(deployment, tenant)
+    clock.advance(seconds=61)
+    after = sweep_now(deployment, tenant)
+
+    assert ("runs" in before, after["runs"]) == (False, 1)
+    assert read_state(client, admin) == ("failed", "lease_expired")
+    assert finish(session).status_code == 200
+    assert read_state(client, admin) == ("review", None)
+
+
+def test_a_run_that_waited_for_a_day_waits_no_more(client, clock, admin, deployment, tenant):
+    open_session(client, clock(), run_id="1").report(thread="issue-1", lease_seconds=86_400)
+    open_session(client, clock(), run_id="2").report(thread="issue-1")
+    clock.advance(days=1, seconds=1)
+    sweep_now(deployment, tenant)
+
+    assert read_state(client, admin, 1) == ("failed", "lease_expired")
+    assert read_state(client, admin, 2) == ("cancelled", None)
+
+
+def test_a_new_run_goes_on_from_what_earlier_ones_left_for_review(client, clock, admin):
+    for run_id, state in (("1", "review"), ("2", "done"), ("3", "needs_input")):
+        session = open_session(client, clock(), run_id=run_id)
+        session.report(thread="issue-1")
+        finish(session, state=state)
+    open_session(client, clock(), run_id="4").report(thread="issue-2")
+    open_session(client, clock(), run_id="5").report(thread="issue-1")
+
+    states = [read_state(client, admin, number)[0] for number in range(1, 6)]
+    assert states == ["superseded", "done", "superseded", "running", "running"]

@@ -15,6 +15,7 @@ from coven_action.core.checks.results import MAX_FAILURES, Counts, Failure, buil
 from coven_action.core.strict_json import StrictJSONError, parse_json_object
 
 _PACKAGE: Final = re.compile(r"(ok  |FAIL|\?   )\t(\S+)(?:\t.*| (\[.*\]))?")
+_BUILDS: Final = re.compile(r"# (\S+)(?: \[.*\])?")
 _RUNS: Final = re.compile(r"=== (?:RUN|CONT|NAME) +(\S.*)")
 _ENDED: Final = re.compile(r" *--- (PASS|FAIL|SKIP): (.+) \([\d.]+s\)")
 _SAID: Final = re.compile(r"\s*([^\s:]{1,500}\.go):(\d+)(?::\d+)?: ?(.*)")
@@ -31,14 +32,14 @@ class _Tests:
     """What was read so far.
 
     Attributes:
-        said: Test -> the first lines it printed.
+        said: Test, or `# package` -> the first lines it printed, or that building it did.
         endings: Test -> how it ended, in the order of the endings.
-        broken: Packages that could not be built or that ended outside a test.
+        broken: Package that could not be built -> go's word for that.
     """
 
     said: dict[str, list[str]] = field(default_factory=dict)
     endings: dict[str, str] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
 
     def say(self, test: str, line: str) -> None:
         said = self.said.setdefault(test, [])
@@ -58,7 +59,9 @@ def read_go(lines: Sequence[str]) -> Reading | None:
         if package := _PACKAGE.fullmatch(line):
             place, current = index, ""
             if package[3] and package[1] == "FAIL":
-                tests.broken.append(f"{package[2]} {package[3]}")
+                tests.broken[package[2]] = package[3]
+        elif building := _BUILDS.fullmatch(line):
+            current = f"# {building[1]}"
         elif runs := _RUNS.fullmatch(line):
             current, counted = runs[1], True
         elif ended := _ENDED.fullmatch(line):
@@ -81,7 +84,7 @@ def read_go_events(lines: Sequence[str]) -> Reading | None:
         if not (isinstance(action, str) and isinstance(package, str) and isinstance(test, str)):
             continue
         output = event.get("Output")
-        name = f"{package}.{test}" if test else ""
+        name = f"{package}.{test}" if test else f"# {package.partition(' ')[0]}"
         if isinstance(output, str):
             for said in _split_output(output):
                 tests.say(name, said)
@@ -90,7 +93,7 @@ def read_go_events(lines: Sequence[str]) -> Reading | None:
         elif action in {"pass", "fail", "skip"}:
             place = index
             if event.get("FailedBuild"):
-                tests.broken.append(f"{package} [build failed]")
+                tests.broken[package] = "[build failed]"
     return Reading("go", place, tests.count(), tuple(_list_failures(tests))) if place >= 0 else None
 
 
@@ -119,7 +122,8 @@ def _list_failures(tests: _Tests) -> list[Failure]:
     innermost = [test for test in failed if test not in holders][:MAX_FAILURES]
     if innermost:
         return [_read_failure(test, tests.said.get(test, ())) for test in innermost]
-    return [_read_failure(package, tests.said.get("", ())) for package in tests.broken[:MAX_FAILURES]]
+    broken = list(tests.broken.items())[:MAX_FAILURES]
+    return [_read_failure(f"{package} {word}", tests.said.get(f"# {package}", ())) for package, word in broken]
 
 
 def _read_failure(test: str, lines: Iterable[str]) -> Failure:

@@ -28,7 +28,7 @@ MAX_RAW_LINES: Final = 200_000
 """Lines of the output's end that are read."""
 
 # The time that GitHub's log, and many loggers, begin a line with.
-_TIME: Final = re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?[ \t]*+")
+_TIME: Final = re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]? ?")
 _DIGITS: Final = len(str(MAX_COUNT))
 
 

@@ -16,9 +16,9 @@ MAX_TEST_NAME: Final = 200
 """Characters of a test's name or a file's path."""
 MAX_LINE: Final = 300
 """Characters of one line of a failure."""
-MAX_LINES: Final = 12
+MAX_LINES: Final = 8
 """Lines of a failure beside its message."""
-MAX_FAILURES: Final = 20
+MAX_FAILURES: Final = 12
 """Failures that are kept of one run; the counts say how many there were."""
 MAX_TAIL: Final = 16 * 1024
 """Characters of the output's end that are kept."""

@@ -1,4 +1,4 @@
-"""Let what is past its time go: entries, tokens, sessions, answers and events. Bounded, audited, and safe to repeat.
+"""Let what is past its time go: lost runs, entries, tokens, sessions, answers, events. Bounded, audited, safe to repeat.
 
 A sweep takes at most `BATCH` rows of each kind and says whether more is left, so that the writer is never held for long.
 """
@@ -22,6 +22,7 @@ from coven_action.hosted.services.memory_entries import (
     update_version,
 )
 from coven_action.hosted.services.policies import read_caps
+from coven_action.hosted.services.runs import expire_runs
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
 from coven_action.hosted.store.transaction import Transaction
@@ -56,6 +57,7 @@ def sweep(transaction: Transaction, batch: int = BATCH) -> Swept:
         batch: Rows of each kind at most.
     """
     counts = {
+        "runs": expire_runs(transaction, batch),
         "proposals": _expire_pending(transaction, batch),
         "entries": _expire_entries(transaction, batch),
         "tokens": _delete_expired(transaction, schema.jti_seen, batch),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 
 from coven_action.core.endpoint.admission import AdmissionFacts, Admitted, Holder, decide_admission
 from coven_action.core.endpoint.run_states import ENDED, may_step
@@ -27,6 +27,8 @@ from coven_action.hosted.times import from_milliseconds
 
 _DAY: Final = 86_400_000
 _LEASED: Final[tuple[RunState, ...]] = ("queued", "running")
+_WAITING: Final[tuple[RunState, ...]] = ("review", "needs_input")
+LEASE_EXPIRED: Final = "lease_expired"
 
 
 def report_run(transaction: Transaction, principal: RunPrincipal, report: RunReport) -> Admission:
@@ -234,8 +236,53 @@ def _grant(transaction: Transaction, principal: RunPrincipal, row: Mapping[str, 
         },
     )
     _update_attempt(transaction, principal, {"state": "running"})
+    if row["thread"] is not None:
+        _supersede(transaction, principal.run, row)
     if not row["counted"]:
         transaction.meter(_name_meter(principal.run, row), "runs")
+
+
+def _supersede(transaction: Transaction, run: RunKey, row: Mapping[str, Any]) -> None:
+    """Let earlier runs that waited on the thread for a person wait no more: this one goes on from what they left."""
+    columns = schema.runs.c
+    earlier = transaction.fetch_all(
+        select(columns.run_id, columns.number).where(
+            columns.tenant_id == transaction.tenant_id,
+            columns.repository_id == run.repository_id,
+            columns.thread == row["thread"],
+            columns.state.in_(_WAITING),
+            columns.number != row["number"],
+        )
+    )
+    for other in earlier:
+        key = RunKey(run.repository_id, other.run_id)
+        transaction.update_run(key, {"state": "superseded"})
+        transaction.append_event("run.superseded", {"number": other.number, "by": row["number"]}, run=key)
+
+
+def expire_runs(transaction: Transaction, batch: int) -> int:
+    """End runs that nobody will end: their lease is over, or they have waited for a day. Return how many.
+
+    A runner that was lost says nothing. An end that arrives after all, from an outbox, takes the place of ours.
+    """
+    columns, now = schema.runs.c, transaction.now
+    lost = and_(columns.state == "running", columns.lease_until <= now)
+    forgotten = and_(columns.state == "queued", columns.created_at <= now - _DAY)
+    rows = transaction.fetch_all(
+        select(columns.repository_id, columns.run_id, columns.number, columns.state)
+        .where(columns.tenant_id == transaction.tenant_id, or_(lost, forgotten))
+        .order_by(columns.number)
+        .limit(batch)
+    )
+    for row in rows:
+        run, was_running = RunKey(row.repository_id, row.run_id), row.state == "running"
+        state, reason = ("failed", LEASE_EXPIRED) if was_running else ("cancelled", None)
+        transaction.update_run(run, {"state": state, "failure_reason": reason, "finished_at": now, "lease_until": None})
+        transaction.append_event("run.expired", {"number": row.number, "state": state}, run=run)
+        transaction.append_audit(
+            actor="policy", action="run.expire", subject=f"run:{row.number}", detail={"state": state, "reason": reason}
+        )
+    return len(rows)
 
 
 def _name_meter(run: RunKey, row: Mapping[str, Any]) -> MeterKey:
@@ -267,7 +314,9 @@ def finish_run(transaction: Transaction, principal: RunPrincipal, request: Finis
         raise Problem("no-such-resource", "The run has not been reported; PUT /v1/runs/self comes first.")
     if principal.session.run_attempt != row["attempt"]:
         raise Problem("wrong-state", f"Attempt {row['attempt']} of this run has begun.")
-    if row["state"] in ENDED or not may_step(row["state"], request.state):
+    # What was taken for lost may still say how it ended: that was a guess of ours.
+    state: RunState = "running" if row["failure_reason"] == LEASE_EXPIRED else row["state"]
+    if state in ENDED or not may_step(state, request.state):
         raise Problem("wrong-state", f"A run that is {row['state']} cannot become {request.state}.")
     ended = {
         "state": request.state,
