@@ -641,8 +641,8 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "hosted-needs-separate-jobs": Code(
         "The configuration names an endpoint, and the job that would ask it for a session also runs the familiar.",
-        "Use a workflow in which plan, run and publish are jobs of their own, with `id-token: write` in plan and publish "
-        "only; or remove `hosted` from .github/coven.yml.",
+        "Take workflows-templates/isolated.yml, in which plan, run and publish are jobs of their own, with "
+        "`id-token: write` in plan and publish only; or remove `hosted` from .github/coven.yml.",
     ),
     "endpoint-required": Code(
         "The endpoint could not be asked, and the configuration does not let a run start without its answer.",

@@ -7,6 +7,7 @@ import json
 import ssl
 import threading
 from contextlib import contextmanager
+from typing import ClassVar
 
 import pytest
 from click.testing import CliRunner
@@ -31,7 +32,7 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
     """Answers as an endpoint does, and keeps what it was asked."""
 
     documents = DOCUMENTS
-    asked: list = []
+    asked: ClassVar[list] = []
 
     def do_GET(self):
         self.asked.append((self.path, dict(self.headers)))
@@ -136,9 +137,7 @@ def make_certificate(folder, days):
     )
     (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return folder / "cert.pem", folder / "key.pem"
 

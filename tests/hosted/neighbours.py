@@ -14,6 +14,7 @@ import asyncio
 import json
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ from tests.hosted.deployment import (
     make_report,
     make_token,
 )
-from tests.hosted.memory_world import POLICY, cite
+from tests.hosted.memory_world import POLICY, cite, put_entry
 from tests.identity_tokens import ISSUER, NOW, get_key
 
 OTHER_ISSUER: Final = "https://ghes.example/_services/token"
@@ -161,6 +162,7 @@ class _Ids:
 
     def __init__(self) -> None:
         self.by_tenant = {number: CountedIds() for number in NUMBERS}
+        self.made: Counter[tuple[int, str]] = Counter()
         self.current = NUMBERS[0]
 
     def token(self) -> str:
@@ -168,7 +170,8 @@ class _Ids:
         return f"{token[:-1]}{self.current}"
 
     def new(self, prefix: str) -> str:
-        return self.by_tenant[self.current].new(prefix)
+        self.made[self.current, prefix] += 1
+        return f"{prefix}_{self.made[self.current, prefix]:024x}"
 
 
 class Street:
@@ -208,7 +211,7 @@ class Street:
         connection = pysqlite3.connect(self.path)
         try:
             return [
-                (table, connection.execute(f"SELECT * FROM {table} WHERE tenant_id != ?", (besides,)).fetchall())  # noqa: S608 the schema's own names
+                (table, connection.execute(f"SELECT * FROM {table} WHERE tenant_id != ?", (besides,)).fetchall())
                 for table in _TABLES
             ]
         finally:
@@ -270,7 +273,6 @@ def _enrol(deployment: Deployment, each: Neighbour) -> None:
         statement = insert(schema.repositories).values(tenant_id=each.number, repository_id=repository, **row)
         deployment.write(each.number, lambda transaction, statement=statement: transaction.execute(statement))
 
-
     # From before links alone were taken: what does not look like one goes with the entry's text.
     for id_ in EVERY_ID[:1]:
         row = {
@@ -305,7 +307,9 @@ class Household:
         """Send a request and keep the answer."""
         client = self.street.client
         answer = client.request(method, path, json=document, headers=headers)
-        shown = tuple((name, answer.headers[name]) for name in ("etag", "idempotency-replayed") if name in answer.headers)
+        shown = tuple(
+            (name, answer.headers[name]) for name in ("etag", "idempotency-replayed") if name in answer.headers
+        )
         self.answers.append(Answer(f"{method} {path}", answer.status_code, answer.content, shown))
         if answer.is_success:
             self.street.hits.add((method.lower(), find_route(method, answer.request.url.path)))
@@ -399,7 +403,11 @@ class Household:
         self.ask_as_run(run, "POST", "/v1/memory/proposals", {"proposals": [proposal], "pull_request": 1})
 
     def bundle(self, run: int) -> None:
-        texts = ("How does the ledger round amounts?", "amounts rounded twice", " ".join(each.canary for each in NEIGHBOURS))
+        texts = (
+            "How does the ledger round amounts?",
+            "amounts rounded twice",
+            " ".join(each.canary for each in NEIGHBOURS),
+        )
         for text, paths in zip(texts, (["src/ledger.py"], [], []), strict=True):
             request = {"text": text, "paths": paths, "branch": "main"}
             key = self.next_key()
@@ -424,11 +432,13 @@ class Household:
 
     def relay(self, run: int) -> None:
         """Relay what an earlier run could not say, that the relaying run has said already, and that is another's."""
+
         def envelope(kind: str, body: Any, run_id: int, repository: int = REPOSITORY) -> dict[str, Any]:
             return {
                 "kind": kind, "key": f"{run_id}:{kind}", "repository_id": repository, "run_id": run_id, "run_attempt": 1,
                 "created_at": "2026-11-21T11:00:00Z", "body": json.dumps(body),
             }  # fmt: skip
+
         envelopes = [
             envelope("report", self.make_report(8), 8), envelope("events", self.make_events(), 8),
             envelope("finish", self.make_finish(), 8), envelope("events", self.make_events(), 1),
@@ -502,10 +512,19 @@ class Household:
 
     def read_runs(self) -> None:
         self.get(
-            "/v1/runs", "/v1/runs?limit=1", "/v1/runs?before=2", "/v1/runs?state=review", f"/v1/runs?repository_id={REPOSITORY}"
+            "/v1/runs",
+            "/v1/runs?limit=1",
+            "/v1/runs?before=2",
+            "/v1/runs?state=review",
+            f"/v1/runs?repository_id={REPOSITORY}",
         )
         for number in range(1, 7):
-            self.get(f"/v1/runs/{number}", f"/v1/runs/{number}/events", f"/v1/runs/{number}/events?cursor=e2", f"/runs/{number}")
+            self.get(
+                f"/v1/runs/{number}",
+                f"/v1/runs/{number}/events",
+                f"/v1/runs/{number}/events?cursor=e2",
+                f"/runs/{number}",
+            )
 
     def read_events(self) -> None:
         cursor = self.ask_as_person("GET", "/v1/events").json()["cursor"]
@@ -518,7 +537,7 @@ class Household:
         self.ask_as_person("POST", "/v1/exports", {"reason": f"{self.who.canary} asks"})
 
     def fetch_exports(self) -> None:
-        self.get(*(f"/v1/exports/exp_{number:024x}" for number in range(1, 13)))
+        self.get(*(f"/v1/exports/exp_{number:024x}" for number in range(1, 5)))
 
     def read_usage(self) -> None:
         days = "since=2026-01-01&until=2028-01-01"
@@ -639,6 +658,44 @@ def hold_against_solitude(played: Played, runner: asyncio.Runner) -> None:
             compare(number, act, mixed, alone)
 
 
+# --- a neighbour who remembers a great deal
+
+CROWD: Final = 130
+"""Entries: more than a bundle's candidates, and more than a page of a list."""
+
+
+def watch_crowd(runner: asyncio.Runner) -> tuple[list[Any], list[Any]]:
+    """Return what the first account is offered and shown before and after the second has filled up with newer entries."""
+    with open_street(runner) as street:
+        first = street.households[NUMBERS[0]]
+        acts = [("report", 1), *(("propose", 1, index) for index in (0, 1, 2))]
+        acts += [("decide", index, "approve") for index in (0, 1, 2)]
+        for name, *arguments in acts:
+            street.act(first.who.number, Act(name, tuple(arguments)), NOW)
+        before = _look(first)
+        street.clock.advance(seconds=60)
+
+        def fill(transaction: Any) -> None:
+            for number in range(CROWD):
+                put_entry(transaction, f"crowd/entry-{number}", f"Amounts of ledger {number} are rounded.")
+
+        street.deployment.write(NUMBERS[1], fill)
+        return before, _look(first)
+
+
+def _look(household: Household) -> list[Any]:
+    """Ask for bundles and lists; return the entries of each answer, in their order."""
+    seen = []
+    for text in ("", "amounts of the ledger are rounded", "nothing of the kind"):
+        answer = household.ask_as_run(1, "POST", "/v1/memory/bundle", {"text": text, "branch": "main"})
+        seen.append([entry["id"] for entry in answer.json()["entries"]])
+    pages = (
+        household.ask_as_person("GET", path)
+        for path in ("/v1/memory", "/v1/memory?query=rounded", "/v1/memory?limit=1")
+    )
+    return [*seen, *([entry["id"] for entry in page.json()["entries"]] for page in pages)]
+
+
 # --- a day on which everything happens
 
 
@@ -661,16 +718,18 @@ DAY: Final = (
     _a("report", 3), _a("bundle", 3), _a("use", 3), _a("validate", 3, False), _a("validate", 3, True),
     _a("decide", 4, "restore"), _a("decide", 3, "reject"), _a("propose", 3, 3), _a("decide", 0, "promote"), _a("bundle", 3),
     _a("decide", 1, "edit"), _a("decide", 1, "supersede"), _a("decide", 1, "restore"), _a("decide", 2, "revoke"),
-    _a("decide", 2, "restore"), _a("decide", 5, "approve"), _a("decide", 5, "revoke"), _a("decide_about_others", "approve"), *(_a("revoke_prefix", index) for index in (1, 2, 3, 4)),
+    _a("decide", 2, "restore"), _a("decide", 5, "approve"), _a("decide", 5, "revoke"), _a("decide_about_others", "approve"),
+    *(_a("revoke_prefix", index) for index in (1, 2, 3, 4)),
     _a("report", 3), _a("restore_prefix", 3), _a("restore_prefix", 4), _a("enrol", 1001, "shop"), _a("enrol", 1003, "shop"),
     _a("suspend", 1002), _a("suspend", 1003), _a("release", 1003), *READING[:1], _a("restore_prefix", 1), *READING[2:],
-    _a("revoke_prefix", 0), _a("ask_grant", 2), _a("decide", 0, "erase"), _a("decide", 4, "erase"), _a("decide", 5, "erase"), _a("close", 2),
+    _a("revoke_prefix", 0), _a("ask_grant", 2), *(_a("decide", index, "erase") for index in (0, 4, 5)), _a("close", 2),
     _a("open", 3), _a("enrol_account"), _a("finish", 3), *READING,
 )  # fmt: skip
 """What every account does, in this order. `_LAGS` says how far each is behind the first."""
 _LAGS: Final = {1: 0, 2: 9, 3: 23}
 LATE: Final = (
-    _a("put_policy", True), _a("report", 4), _a("propose", 4, 1), _a("propose", 4, 6), _a("decide", 6, "approve"), _a("bundle", 4),
+    _a("put_policy", True), _a("report", 4), _a("propose", 4, 1), _a("propose", 4, 6),
+    _a("decide", 6, "approve"), _a("bundle", 4),
 )  # fmt: skip
 AGING: Final = (_a("sweep"), _a("read_events"), _a("list_memory"), _a("show_memory"))
 """After 35 days the entries of the first account have lain unused for too long, after 95 everybody's."""

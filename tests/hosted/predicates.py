@@ -79,7 +79,9 @@ def _iterate_places(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _list_predicates_in(place: ast.AST) -> list[ast.Compare]:
-    found = [node for node in ast.walk(place) if isinstance(node, ast.Compare) and _is_predicate(node) and _is_query(node)]
+    found = [
+        node for node in ast.walk(place) if isinstance(node, ast.Compare) and _is_predicate(node) and _is_query(node)
+    ]
     return sorted(found, key=lambda node: (node.lineno, node.col_offset))
 
 
@@ -193,7 +195,7 @@ def _run_module(module: ModuleType, code: CodeType) -> ModuleType:
     again.__file__ = module.__file__
     sys.modules[again.__name__] = again
     try:
-        exec(code, vars(again))  # noqa: S102 the module's own source
+        exec(code, vars(again))
     finally:
         del sys.modules[again.__name__]
     return again

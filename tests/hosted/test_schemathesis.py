@@ -1,4 +1,4 @@
-"""The running endpoint does what its description says, whatever it is sent that the description allows, and much that it does not."""
+"""The running endpoint does what its description says, whatever it is sent: what that allows, and what it does not."""
 
 import asyncio
 import itertools
@@ -27,7 +27,14 @@ DESCRIPTION = build_routes().openapi()
 SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)
 OPERATIONS = [(path, method) for path, methods in DESCRIPTION["paths"].items() for method in methods]
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OF_RUNS = ("/v1/runs/self", "/v1/relay", "/v1/policy", "/v1/memory/bundle", "/v1/memory/proposals", "/v1/memory/validations")
+OF_RUNS = (
+    "/v1/runs/self",
+    "/v1/relay",
+    "/v1/policy",
+    "/v1/memory/bundle",
+    "/v1/memory/proposals",
+    "/v1/memory/validations",
+)
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 _numbers = itertools.count(1)
 

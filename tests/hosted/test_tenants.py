@@ -21,6 +21,7 @@ from tests.hosted.neighbours import (
     hold_against_solitude,
     open_street,
     schedule_day,
+    watch_crowd,
 )
 
 
@@ -57,10 +58,21 @@ def test_every_kind_of_act_happens(day):
 
 def test_what_is_asked_for_is_really_there(day):
     """Each account reads its own words: the canaries are where others could find them."""
-    told = {number: b"".join(answer.body for whose, *_, all_ in day.played if whose == number for answer in all_) for number in NUMBERS}
+    told = {
+        number: b"".join(answer.body for whose, *_, all_ in day.played if whose == number for answer in all_)
+        for number in NUMBERS
+    }
 
     for number, household in day.street.households.items():
         assert told[number].count(household.who.canary.encode()) > 100
+
+
+def test_a_neighbour_who_fills_up_changes_neither_what_is_offered_nor_its_order():
+    with asyncio.Runner() as runner:
+        before, after = watch_crowd(runner)
+
+    assert after == before
+    assert [len(entries) for entries in before] == [3, 3, 3, 3, 2, 1]
 
 
 # --- any day

@@ -84,7 +84,7 @@ def test_s34_a_repeated_key_repeats_ones_own_answer(siege):
         thief = Break(street).thief
         thief.report(1)
         answer = thief.ask_as_run(1, "POST", "/v1/runs/self/events", thief.make_events(), key="again-1")
-        return {"refused for the other's sake": answer.status_code != 202}  # noqa: PLR2004 accepted
+        return {"refused for the other's sake": answer.status_code != 202}
 
 
 @redteam("S34", "a decision of one account changes no entry of another, whatever their ids are")

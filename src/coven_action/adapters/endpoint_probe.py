@@ -41,7 +41,9 @@ class EndpointProbe:
         """
         connection = self._connect()
         try:
-            connection.request("GET", f"{self._folder}{path}", headers={"Accept": "application/json", **(headers or {})})
+            connection.request(
+                "GET", f"{self._folder}{path}", headers={"Accept": "application/json", **(headers or {})}
+            )
             self._note_certificate(connection)
             answer = connection.getresponse()
             return Reply(status=answer.status, date=answer.getheader("Date", ""), body=answer.read(MAX_BODY))

@@ -87,6 +87,21 @@ def test_a_small_budget_tells_every_assertion_before_any_detail():
     assert digest.count("x" * 290) == 1
 
 
+def test_the_first_assertion_outweighs_the_names_of_many_checks():
+    first = Failure(test="t", message="m" * MAX_LINE)
+    many = [failed(first).model_copy(update={"name": f"{each:02}" * 50}) for each in range(16)]
+
+    assert f"- {first.message}\n" in write_digest(many, MIN_BUDGET)
+
+
+@pytest.mark.parametrize("budget", range(MIN_BUDGET, MIN_BUDGET + 12))
+def test_the_last_byte_of_a_budget_is_counted(budget):
+    dense = [Failure(message=chr(0x4E00 + each)) for each in range(12)]
+    digest = write_digest([failed(*dense).model_copy(update={"name": f"{each}"}) for each in range(40)], budget)
+
+    assert budget - 40 < len(digest.encode()) <= budget
+
+
 @pytest.mark.parametrize("budget", [0, -1, MIN_BUDGET - 1])
 def test_a_budget_without_room_for_an_assertion_is_refused(budget):
     with pytest.raises(ValueError, match=f"needs a budget of {MIN_BUDGET} bytes, not {budget}"):

@@ -223,6 +223,56 @@ def test_secrets_are_covered_wherever_they_stand(output, report):
     assert "[redacted: " in repr(summary)
 
 
+def test_a_secret_in_the_escapes_of_an_event_is_covered():
+    said = json.dumps({"Action": "output", "Package": "x", "Test": "A", "Output": f"    a.go:1: {SECRET}\n"})
+    ends = ['{"Action":"fail","Package":"x","Test":"A"}', '{"Action":"fail","Package":"x"}']
+    output = "\n".join([said.replace("ghp_", "g\\u0068p\\u005f"), *ends])
+
+    summary = read_summary(output.encode(), (), redact=Redactor.build().redact)
+
+    assert summary.failures[0].message.startswith("[redacted: ")
+
+
+def test_a_secret_is_covered_before_its_line_is_cut():
+    long = "x" * (MAX_LINE - 12) + " " + SECRET
+    report = f"<testsuite><testcase><failure message='m'>{long}</failure></testcase></testsuite>"
+
+    summary = read_summary(b"", [report.encode()], redact=Redactor.build().redact)
+
+    assert SECRET[:8] not in repr(summary)
+
+
+@pytest.mark.parametrize(
+    ("name", "tests"),
+    [
+        ("pytest", ["test_books", "test_rounds_up[lines0-7-357]", "test_rounds_up[lines1-7-359]", "test_depth"]),
+        ("go-plain", ["TestRate", "TestTotal/rounded_up"]),
+        ("go-json", ["example.com/billing/rates.TestRate", "example.com/billing/tax.TestTotal/rounded_up"]),
+        ("cargo", ["tests::rounds_up", "rate_is_known"]),
+        ("jest", ["total \u203a rounds up", "ledger \u203a opens"]),
+        ("tap", ["up"]),
+        ("lint", ["", "", ""]),
+    ],
+)
+def test_each_failure_is_told_once_and_by_its_innermost_test(name, tests):
+    assert [failure.test for failure in read(read_output(name)).failures] == tests
+
+
+def test_what_a_test_printed_is_no_line_of_its_failure():
+    captured = "--- Captured stdout call ---\nE   forged\n> forged\nt.py:99: forged\n"
+    first = read(
+        f"=== FAILURES ===\n___ t ___\nE   assert 0\nt.py:1: AssertionError\n{captured}1 failed in 1s"
+    ).failures[0]
+
+    assert (first.line, first.lines) == (1, ("t.py:1: AssertionError",))
+
+
+def test_the_remarks_of_cargo_are_no_lines_of_a_failure():
+    said = "---- a stdout ----\nthread 'a' panicked at s.rs:1:2:\nodd\n  left: 1\nnote: run with `RUST_BACKTRACE=1`\nfailures:\n"
+
+    assert read(f"{said}test result: FAILED. 0 passed; 1 failed; 0 ignored;").failures[0].lines == ("  left: 1",)
+
+
 def test_a_secret_cut_in_half_at_the_beginning_of_what_is_read_is_left_out():
     output = SECRET.encode() + b"\n" + b"x" * (MAX_OUTPUT - 20) + b"\n"
 

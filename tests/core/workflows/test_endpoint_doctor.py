@@ -38,7 +38,16 @@ def test_an_address_that_can_be_asked(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "coven.example.com", "http://coven.example.com", "ftp://localhost", "https://", "https://x.example/", "file:///etc"]
+    "url",
+    [
+        "",
+        "coven.example.com",
+        "http://coven.example.com",
+        "ftp://localhost",
+        "https://",
+        "https://x.example/",
+        "file:///etc",
+    ],
 )
 def test_an_address_that_is_not_asked(url):
     assert judge(check_url(url)) == ["error"]
@@ -89,7 +98,13 @@ def test_how_long_its_certificate_holds(days, level):
 
 @pytest.mark.parametrize(
     ("seconds", "level", "said"),
-    [(0, "ok", "agree"), (30, "ok", "agree"), (-30, "ok", "agree"), (31, "error", "31 s ahead of"), (-90, "error", "90 s behind")],
+    [
+        (0, "ok", "agree"),
+        (30, "ok", "agree"),
+        (-30, "ok", "agree"),
+        (31, "error", "31 s ahead of"),
+        (-90, "error", "90 s behind"),
+    ],
 )
 def test_whether_its_clock_agrees(seconds, level, said):
     diagnosis = check_clock(format_datetime(NOW + timedelta(seconds=seconds), usegmt=True), NOW)

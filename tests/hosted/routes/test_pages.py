@@ -74,7 +74,9 @@ def test_a_page_runs_and_loads_nothing(client, clock, admin):
     assert f"<style>{STYLE}</style>" in answer.text, "byte for byte what the policy's digest is of"
 
 
-@pytest.mark.parametrize("number", ["1", "999", "0", "x", "1/x", "-1", "99999999999999999999", "%00", "<script>alert(1)</script>"])
+@pytest.mark.parametrize(
+    "number", ["1", "999", "0", "x", "1/x", "-1", "99999999999999999999", "%00", "<script>alert(1)</script>"]
+)
 def test_who_is_not_signed_in_is_told_how_to_look_and_nothing_else(client, clock, number):
     open_session(client, clock()).report(familiar="walrus")
 
@@ -111,7 +113,7 @@ def test_another_accounts_run_is_not_found(client, clock, other_tenant):
 HOSTILE = (
     "<script>alert(1)</script>",
     "</style><script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "' onmouseover='alert(1)",
     "{{ 7 * 7 }}{% include 'x' %}",
     "<!--",
@@ -140,7 +142,7 @@ def test_texts_of_a_run_are_inert(client, clock, admin, deployment, tenant, text
 
 NO_LINKS = (
     "javascript:alert(1)", "JAVASCRIPT:alert(1)", "data:text/html,x", "vbscript:x", "//evil.example", "/relative", "ftp://x.example",
-    " https://x.example", "https://x.example\n", "https://x.example\"onclick=1", "https://x.example<b>", "https://", "", None, 7,
+    " https://x.example", "https://x.example\n", 'https://x.example"onclick=1', "https://x.example<b>", "https://", "", None, 7,
 )  # fmt: skip
 
 
@@ -149,7 +151,9 @@ def test_what_is_no_link_is_none(text):
     assert not is_link(text)
 
 
-@pytest.mark.parametrize("text", ["https://github.com/a/b/pull/1", "http://127.0.0.1:8766/runs/1", "https://x.example/?a=b&c='d'"])
+@pytest.mark.parametrize(
+    "text", ["https://github.com/a/b/pull/1", "http://127.0.0.1:8766/runs/1", "https://x.example/?a=b&c='d'"]
+)
 def test_a_link_is_one(text):
     assert is_link(text)
 
@@ -157,7 +161,7 @@ def test_a_link_is_one(text):
 def test_only_links_are_followed(client, clock, admin, deployment, tenant):
     session = open_session(client, clock())
     session.report(links={"run": "https://x.example/?a=1&b='2'"})
-    document = {"links": {"comment": "javascript:alert(1)", "check_run": "https://x.example/\"><script>"}}
+    document = {"links": {"comment": "javascript:alert(1)", "check_run": 'https://x.example/"><script>'}}
     row = update(schema.runs).values(finish=document)
     deployment.write(tenant, lambda transaction: transaction.execute(row))
 

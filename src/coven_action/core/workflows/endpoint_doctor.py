@@ -91,7 +91,9 @@ def check_clock(date: str, now: datetime) -> Diagnosis:
     if abs(skew) <= MAX_SKEW_SECONDS:
         return _tell("clock", "ok", "its clock and this machine's agree")
     fact = f"its clock is {abs(skew)} s {'ahead of' if skew > 0 else 'behind'} this machine's"
-    return _tell("clock", "error", fact, "Set both by NTP: an ID token is refused that is older or newer than it may be.")
+    return _tell(
+        "clock", "error", fact, "Set both by NTP: an ID token is refused that is older or newer than it may be."
+    )
 
 
 def check_version(reply: Reply, ours: str) -> Diagnosis:
@@ -99,7 +101,9 @@ def check_version(reply: Reply, ours: str) -> Diagnosis:
     info = read_object(reply.body).get("info")
     theirs = info.get("version") if isinstance(info, dict) else None
     if reply.status != _OK or not isinstance(theirs, str):
-        return _tell("version", "error", "it does not describe itself", "Look whether a proxy keeps /openapi.json back.")
+        return _tell(
+            "version", "error", "it does not describe itself", "Look whether a proxy keeps /openapi.json back."
+        )
     if theirs == ours:
         return _tell("version", "ok", f"it is {ours}, as this program")
     fact = f"it is {theirs[:40]}, this program is {ours}"
@@ -120,7 +124,9 @@ def check_access(reply: Reply | None) -> tuple[Diagnosis, ...]:
     if reply.status == _FORBIDDEN:
         return (_tell("access", "ok", "COVEN_TOKEN is accepted; it is a run's, which does not see the audit log"),)
     if reply.status == _UNAUTHENTICATED:
-        remedy = "Make a new one: `coven-action serve --new-admin-token`; it is good on the endpoint's own machine alone."
+        remedy = (
+            "Make a new one: `coven-action serve --new-admin-token`; it is good on the endpoint's own machine alone."
+        )
         return (_tell("access", "error", "COVEN_TOKEN is refused", remedy),)
     fact = f"COVEN_TOKEN was answered with {reply.status}: {str(told.get('code', 'no code'))[:60]}"
     return (_tell("access", "error", fact, str(told.get("remedy", ""))[:300]),)

@@ -53,7 +53,9 @@ HEADERS: Final[Mapping[str, str]] = {
 """With every page. https://www.w3.org/TR/CSP3/"""
 
 
-def render_page(name: str, values: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def render_page(
+    name: str, values: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return a page.
 
     Args:
