@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
@@ -36,6 +36,7 @@ from coven_action.hosted.oidc import Issuer, TokenVerifier
 from coven_action.hosted.services import memory_entries
 from coven_action.hosted.services.enrolment import TenantEnrolment, enrol_tenant
 from coven_action.hosted.services.memory_entries import Wording
+from coven_action.hosted.services.policies import set_caps
 from coven_action.hosted.services.retention import sweep
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.signing import SigningKey
@@ -571,6 +572,11 @@ class Household:
         enrolled = self.street.deployment.write(0, lambda transaction: enrol_tenant(transaction, tenant))
         self.answers.append(Answer("enrol", 0, str(enrolled.tenant_id).encode(), ()))
 
+    def set_caps(self) -> None:
+        caps = {"tasks_per_day": 8 + self.who.number}
+        work = partial(set_caps, actor="operator", tier=TIERS[self.who.number], replaced=caps)
+        self.street.deployment.write(self.who.number, work)
+
 
 Operation = Callable[..., None]
 OPERATIONS: Final[dict[str, Operation]] = {
@@ -723,7 +729,7 @@ DAY: Final = (
     _a("report", 3), _a("restore_prefix", 3), _a("restore_prefix", 4), _a("enrol", 1001, "shop"), _a("enrol", 1003, "shop"),
     _a("suspend", 1002), _a("suspend", 1003), _a("release", 1003), *READING[:1], _a("restore_prefix", 1), *READING[2:],
     _a("revoke_prefix", 0), _a("ask_grant", 2), *(_a("decide", index, "erase") for index in (0, 4, 5)), _a("close", 2),
-    _a("open", 3), _a("enrol_account"), _a("finish", 3), *READING,
+    _a("open", 3), _a("enrol_account"), _a("set_caps"), _a("finish", 3), *READING,
 )  # fmt: skip
 """What every account does, in this order. `_LAGS` says how far each is behind the first."""
 _LAGS: Final = {1: 0, 2: 9, 3: 23}

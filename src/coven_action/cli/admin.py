@@ -1,7 +1,7 @@
 """`coven-action admin`: what an operator does with an endpoint's database: tokens, accounts, caps."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -35,21 +35,10 @@ def token(data: Path) -> None:
 @_data
 def accounts(data: Path) -> None:
     """List the accounts: number, login, id, tier, status, repositories, issuer."""
-    from sqlalchemy import func, select  # noqa: PLC0415 - as above
+    from coven_action.hosted.operating import open_database  # noqa: PLC0415 - as above
 
-    from coven_action.hosted.operating import open_database  # noqa: PLC0415
-    from coven_action.hosted.store import schema  # noqa: PLC0415
-
-    tenants, repositories = schema.tenants, schema.repositories
-    counted = (
-        select(func.count())
-        .where(repositories.c.tenant_id == tenants.c.tenant_id)
-        .scalar_subquery()
-        .label("repository_count")
-    )
-    statement = select(tenants, counted).order_by(tenants.c.tenant_id)
     with open_database(data) as database:
-        rows: Any = database.write(0, lambda transaction: transaction.fetch_all(statement))
+        rows = database.list_accounts()
     for row in rows:
         click.echo(
             f"{row.tenant_id:>4}  {row.account_login:<24} {row.account_id:>12}  {row.tier:<10} {row.status:<10} "

@@ -1,12 +1,12 @@
 """Work on a database directly, as its operator: enrol, import, export. For commands, beside a server or without one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Row, func, select
 
 from coven_action.errors import Error
 from coven_action.hosted.store import schema
@@ -55,6 +55,18 @@ class Operator:
         """Yield what the work reads, all of it as of one moment."""
         with self._engine.connect() as connection, connection.begin():
             yield from work(ConnectionReading(connection, tenant_id, to_milliseconds(self._clock())))
+
+    def list_accounts(self) -> Sequence[Row[Any]]:
+        """Return every account's row, with `repository_count`, in the order of their numbers."""
+        tenants, repositories = schema.tenants, schema.repositories
+        counted = (
+            select(func.count())
+            .where(repositories.c.tenant_id == tenants.c.tenant_id)
+            .scalar_subquery()
+            .label("repository_count")
+        )
+        statement = select(tenants, counted).order_by(tenants.c.tenant_id)
+        return self.write(0, lambda transaction: transaction.fetch_all(statement))
 
     def find_tenant(self, account: str) -> int:
         """Return the number of the account with this login or id.
