@@ -16,9 +16,12 @@ from tests.scenario import Scene
 def jobs(github, tmp_path):
     """A run whose familiar has done its work; what it left is about to be downloaded by `publish`."""
     scene = Scene(github, tmp_path)
-    found = Jobs(scene, scene.label(scene.open_issue()), run_id=7)
-    assert found.plan() == 0
-    assert found.work() == 0
+    event = scene.label(scene.open_issue())
+    run = scene.start(event, run_id=7)
+    run.plan()
+    run.work()
+    found = Jobs(scene, event, run_id=7)
+    found.take_from(run)
     return found
 
 
@@ -54,8 +57,8 @@ def leave_nothing(jobs):
 
 def link_outcome(jobs):
     path = jobs.received / "run/outcome.json"
-    path.unlink()
-    path.symlink_to(jobs.documents("run") / "outcome.json")
+    path.rename(jobs.received / "outcome.json")
+    path.symlink_to(jobs.received / "outcome.json")
 
 
 def grow_outcome(jobs):

@@ -33,7 +33,7 @@ from coven_action.core.memory.keys import build_canonical_key, build_entry_id
 from coven_action.hosted.app import ROUTERS, create_app
 from coven_action.hosted.endpoint import Keys
 from coven_action.hosted.oidc import Issuer, TokenVerifier
-from coven_action.hosted.services import memory_entries
+from coven_action.hosted.services import memory_entries, metering
 from coven_action.hosted.services.enrolment import TenantEnrolment, enrol_tenant
 from coven_action.hosted.services.memory_entries import Wording
 from coven_action.hosted.services.policies import set_caps
@@ -577,6 +577,11 @@ class Household:
         work = partial(set_caps, actor="operator", tier=TIERS[self.who.number], replaced=caps)
         self.street.deployment.write(self.who.number, work)
 
+    def recount(self) -> None:
+        day = self.street.clock().strftime("%Y-%m-%d")
+        found = self.street.deployment.read(self.who.number, lambda reading: metering.find_differences(reading, day))
+        self.answers.append(Answer("recount", 0, repr(found).encode(), ()))
+
 
 Operation = Callable[..., None]
 OPERATIONS: Final[dict[str, Operation]] = {
@@ -729,7 +734,7 @@ DAY: Final = (
     _a("report", 3), _a("restore_prefix", 3), _a("restore_prefix", 4), _a("enrol", 1001, "shop"), _a("enrol", 1003, "shop"),
     _a("suspend", 1002), _a("suspend", 1003), _a("release", 1003), *READING[:1], _a("restore_prefix", 1), *READING[2:],
     _a("revoke_prefix", 0), _a("ask_grant", 2), *(_a("decide", index, "erase") for index in (0, 4, 5)), _a("close", 2),
-    _a("open", 3), _a("enrol_account"), _a("set_caps"), _a("finish", 3), *READING,
+    _a("open", 3), _a("recount"), _a("enrol_account"), _a("set_caps"), _a("finish", 3), *READING,
 )  # fmt: skip
 """What every account does, in this order. `_LAGS` says how far each is behind the first."""
 _LAGS: Final = {1: 0, 2: 9, 3: 23}
