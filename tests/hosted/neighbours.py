@@ -11,6 +11,7 @@ The last one covers what no canary shows: orders, counts, numbers, cursors, hash
 """
 
 import asyncio
+import atexit
 import json
 import shutil
 import tempfile
@@ -237,6 +238,7 @@ def open_street(runner: asyncio.Runner) -> Iterator[Street]:
 def _build_template() -> Path:
     """Make the database in which the three are enrolled, memory is on and nothing has happened."""
     folder = Path(tempfile.mkdtemp(prefix="neighbours-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "coven.db"
     engine = open_writer(path)
     schema.metadata.create_all(engine)
