@@ -24,6 +24,7 @@ def walk(github, push_branch):
         world.open_issue(github.repository, github.outsider, "Bug", "text", ("bug", "coven:fix"))
         world.add_user("gone", kind="Bot")
         run = world.add_workflow_run(github.repository, github.maintainer, "issues", run_attempt=2)
+        artifact = world.add_artifact(github.repository, run, "coven-outbox-1", b"PK")
     sha = push_branch("coven/fix", {"src/tax.py": "x = 1\n", "new.md": "# new\n", "README.md": None})
     for path in ("/meta", "/rate_limit", "/users/maintainer", "/users/acme", "/users/nobody", REPOSITORY, "/repos/a/b"):
         rest.get(path)
@@ -36,6 +37,16 @@ def walk(github, push_branch):
     _walk_threads(rest, nobody)
     _walk_pulls(rest, sha)
     _walk_checks(rest, person, sha, run.id)
+    _walk_artifacts(rest, nobody, artifact.id)
+
+
+def _walk_artifacts(rest, nobody, artifact_id):
+    artifacts = f"{REPOSITORY}/actions/artifacts"
+    for path in (artifacts, f"{artifacts}?name=coven-outbox-1&per_page=1", f"{artifacts}?name=none"):
+        nobody.get(path)
+    # The zip lies at another host, which is nobody's business here: where it lies is the answer.
+    for path in (f"{artifacts}/{artifact_id}/zip", f"{artifacts}/{artifact_id}/tar", f"{artifacts}/1/zip"):
+        requests.get(rest.api_url + path, headers=rest.headers, timeout=20, allow_redirects=False)
 
 
 def _walk_git(rest, sha):
@@ -125,7 +136,7 @@ def find_handler(method, path):
 
 def test_the_walk_leaves_no_route_out(github, push_branch):
     walk(github, push_branch)
-    answered = [exchange for exchange in github.exchanges if 200 <= exchange.status < 300]
+    answered = [exchange for exchange in github.exchanges if 200 <= exchange.status < 400]
     succeeded = {find_handler(exchange.method, exchange.path) for exchange in answered}
     assert succeeded >= {operation.handler.__name__ for operation in OPERATIONS}
 

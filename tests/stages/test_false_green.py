@@ -175,7 +175,9 @@ COURSES = {
 ORDINARY = "a label"
 
 # Methods of ports that no course reaches, and why that is right.
-_ENDPOINT = "asked only where an endpoint is configured; tests/hosted/test_stages.py breaks it, and its trouble decides nothing"
+_ENDPOINT = (
+    "asked only where an endpoint is configured; tests/hosted/test_stages.py breaks it, and its trouble decides nothing"
+)
 NEVER_CALLED: Mapping[tuple[str, str], str] = {
     ("Witness", "read"): _ENDPOINT,
     ("Witness", "write"): _ENDPOINT,

@@ -16,7 +16,13 @@ _CAPS: Final = ("tasks-per-day", "concurrent-runs", "familiars", "memory-entries
 
 @click.group(name="admin")
 def command() -> None:
-    """Work on an endpoint's database as its operator, beside a server or without one."""
+    """Work on an endpoint's database as its operator, beside a server or without one.
+
+    \b
+    Examples:
+      coven-action admin accounts --data coven.db
+      coven-action admin caps --data coven.db --account acme --set tasks-per-day=50
+    """  # noqa: D301 - the backslash is click's mark for lines that stay as they are
 
 
 @command.command()

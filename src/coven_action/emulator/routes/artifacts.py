@@ -24,7 +24,7 @@ def list_artifacts(call: Call) -> Answer:
 def download_artifact(call: Call) -> Answer:
     """Redirect to the zip file; nobody has it without a token, even on a public repository."""
     artifact = call.repository.artifacts.get(int(call.path["artifact_id"]))
-    if artifact is None:
+    if artifact is None or call.path["archive_format"] != "zip":
         raise build_not_found()
     if artifact.expires_at <= call.world.clock():
         raise ApiError(410, "Artifact has expired")
@@ -61,5 +61,5 @@ _ARTIFACTS: Final = "/repos/{owner}/{repo}/actions/artifacts"
 _NEEDS: Final = ("actions=read",)
 OPERATIONS: Final = (
     Operation("GET", _ARTIFACTS, list_artifacts, needs=_NEEDS, anonymous=True),
-    Operation("GET", f"{_ARTIFACTS}/{{artifact_id:int}}/zip", download_artifact, needs=_NEEDS),
+    Operation("GET", f"{_ARTIFACTS}/{{artifact_id:int}}/{{archive_format}}", download_artifact, needs=_NEEDS),
 )
