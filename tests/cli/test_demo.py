@@ -60,8 +60,14 @@ def demo(*arguments):
     )
 
 
-def test_a_labelled_issue_becomes_a_draft_pull_request():
-    done = demo()
+@pytest.fixture(scope="module")
+def played():
+    """The whole demo, played once."""
+    return demo()
+
+
+def test_a_labelled_issue_becomes_a_draft_pull_request(played):
+    done = played
 
     assert done.returncode == 0, done.stderr
     assert "draft PR" in done.stdout
@@ -69,10 +75,9 @@ def test_a_labelled_issue_becomes_a_draft_pull_request():
     assert done.stderr == ""
 
 
-def test_what_the_first_run_proposes_reaches_the_second_and_not_the_third():
-    done = demo()
+def test_what_the_first_run_proposes_reaches_the_second_and_not_the_third(played):
+    done = played
 
-    assert done.returncode == 0, done.stderr
     first, second, third = done.stdout.split("plan      ")[1:]
     assert "memory: proposed conventions/rounding, pending" in first
     assert "memory: reads conventions/rounding" in second

@@ -65,6 +65,7 @@ def run_again(scene, run_id):
     return scene.github.requests[before:]
 
 
+@pytest.mark.slow
 def test_what_a_run_could_not_say_a_later_one_says_once(scene, endpoint):
     silent = Jobs(scene, scene.label(scene.open_issue()), run_id=501)
     assert silent.finish() == 0

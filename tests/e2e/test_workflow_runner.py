@@ -46,6 +46,7 @@ def test_a_label_gives_a_draft_pull_request_with_a_check_run_once_and_a_re_run_c
     assert again.outputs["pull-request-number"] == first.outputs["pull-request-number"]
 
 
+@pytest.mark.slow
 def test_a_comment_and_a_dispatch_do_the_same(scene, runner):
     issue, other = scene.open_issue(body=PATCH), scene.open_issue(body=PATCH)
 
@@ -80,6 +81,7 @@ def test_a_patch_that_does_not_apply_fails_the_job_and_says_why(scene, runner):
     assert "could not do it" in scene.comments(issue)[0].body
 
 
+@pytest.mark.slow
 def test_a_failed_job_can_be_re_run_and_goes_on_in_the_same_place(scene, runner):
     issue = scene.open_issue(body=PATCH)
     event = scene.label(issue)

@@ -33,10 +33,16 @@ def test_the_program_gets_the_environment_of_the_order_and_no_other(tmp_path):
     assert (done.returncode, done.stdout) == (0, "PATH=/usr/bin:/bin\nA=x=y\nz\n")
 
 
+# Signals 32 and 33 are the C library's own: whoever started the tests may ignore them, and no program can say otherwise.
+OF_THE_C_LIBRARY = 0b11 << 31
+
+
 def test_no_signal_is_ignored_for_the_program(tmp_path):
     done = start(tmp_path, [("env", "PATH=/usr/bin:/bin")], "grep", "SigIgn", "/proc/self/status")
 
-    assert done.stdout.split() == ["SigIgn:", "0" * 16]
+    name, ignored = done.stdout.split()
+    assert name == "SigIgn:"
+    assert int(ignored, 16) & ~OF_THE_C_LIBRARY == 0
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 5", 5), ("kill -9 $$", 137), ("kill -TERM $$", 143), ("true", 0)])
