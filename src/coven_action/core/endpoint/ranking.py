@@ -15,10 +15,10 @@ from coven_action.core.memory.policy_block import TrustScope
 MAX_TERM: Final = 64
 """Characters of a word; what is longer is cut."""
 
-MAX_TERMS: Final = 20
+MAX_TERMS: Final = 12
 """Words of a request that are looked for: the first ones, paths before prose."""
 
-MAX_POSTINGS: Final = 2_500
+MAX_POSTINGS: Final = 1_200
 """Entries that are looked at for a request, each counted once for every word that leads to it."""
 
 LEAST_CANDIDATES: Final = 32
