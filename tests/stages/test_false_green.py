@@ -211,6 +211,13 @@ OTHER_STAGE: Mapping[Call, tuple[tuple[str, ...], str, str]] = {
         "the decision has travelled, so `publish` speaks last, and misses the outcome",
     ),
 }
+# What strikes too late to spoil anything: the job ends red, and the result that is told is whole and vouched for.
+TOO_LATE: Mapping[Call, tuple[tuple[str, ...], str]] = {
+    Call("run", "Job", "set_output", "outcome-sha256"): (
+        ("answer lost", "killed afterwards"),
+        "the last deed of `run`: the outcome is written and its digest has travelled",
+    ),
+}
 # Nobody can be told: it is not yet known who asked for what, or no longer.
 UNTOLD: Mapping[Call, str] = {
     Call("plan", "Clock", "now"): "the event is not read yet",
@@ -260,6 +267,8 @@ def _judge(case: Case, call: Call, kind: str) -> list[str]:
         wrong.append(f"somebody caught the kill: {case.end.codes}")
     has_died = kind.startswith("killed") and call.stage != "run"
     may_be_mute = has_died or call in UNTOLD or _is_cut_off(call, kind)
+    if _applies(TOO_LATE, call, kind) and case.bench.ending == "published":
+        return wrong + list(case.bench.judge_publication()) + case.bench.repeat()
     if code and not may_be_mute and case.bench.ending == "published":
         stage = OTHER_STAGE[call][1] if _applies(OTHER_STAGE, call, kind) else call.stage
         wrong += case.judge_telling(stage)
@@ -364,7 +373,7 @@ def test_no_method_of_a_port_is_left_out(benches):
 def test_the_tables_of_exceptions_name_calls_that_exist(benches):
     made = set(benches(ORDINARY).calls)
 
-    assert {*HARMLESS, *OTHER_STAGE, *UNTOLD} <= made
+    assert {*HARMLESS, *OTHER_STAGE, *TOO_LATE, *UNTOLD} <= made
 
 
 # The same through the real client and real git: what GitHub, or the way to it, can do.
