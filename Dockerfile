@@ -7,30 +7,37 @@
 #   docker run --read-only --tmpfs /tmp -v coven-data:/data -p 127.0.0.1:8766:8766 \
 #     -e COVEN_PUBLIC_URL=https://coven.example.com coven-endpoint
 #
-# Target `runner`: an ephemeral self-hosted runner that takes one job and ends.
+# Target `runner`: an ephemeral self-hosted runner that takes one job and ends. Nobody in it is root and nothing in it makes
+# anybody root; no Docker socket belongs into it. docs/self-hosted.md says how it is started and which isolation it reaches.
 #
 #   docker build --target runner --build-arg RUNNER_VERSION=… --build-arg RUNNER_SHA256=… -t coven-runner .
 #
 # Version and digest of GitHub's runner are yours to give: they stand on https://github.com/actions/runner/releases, and a
-# runner must be renewed within 30 days of each release. There is no default that would grow stale unnoticed.
+# runner must be renewed within 30 days of each release (.github/workflows/runner-image.yml). There is no default that would
+# grow stale unnoticed. BuildKit, Docker's builder since 23.0, leaves this target out where the other one is built.
 FROM debian:bookworm-slim AS runner
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
-# The versions are Debian's own, renewed with the base image at each build.
+# What GitHub's runner links to, what the action calls, and bubblewrap. The versions are Debian's own, renewed with the base
+# image at each build. Without the setuid and setgid bits no program of the image gives anybody another user's rights.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends \
-      bubblewrap ca-certificates curl git libicu72 python3 python3-venv \
+      bubblewrap ca-certificates curl git libicu72 libkrb5-3 libssl3 python3 python3-venv zlib1g \
  && rm -rf /var/lib/apt/lists/* \
+ && find / -xdev -type f -perm /6000 -exec chmod a-s '{}' + \
  && useradd --create-home --uid 10001 runner
 
 ARG RUNNER_VERSION
 ARG RUNNER_SHA256
 WORKDIR /home/runner
-RUN test -n "$RUNNER_VERSION" && test -n "$RUNNER_SHA256" \
+RUN : "${RUNNER_VERSION:?give it with --build-arg: https://github.com/actions/runner/releases}" \
+      "${RUNNER_SHA256:?give it with --build-arg: it stands beside the release}" \
+ && architecture=$(dpkg --print-architecture | sed 's/^amd64$/x64/') \
+ && name="actions-runner-linux-${architecture}-${RUNNER_VERSION}.tar.gz" \
  && curl --fail --location --proto '=https' --silent --show-error --output runner.tar.gz \
-      "https://github.com/actions/runner/releases/download/v${RUNNER_VERSION}/actions-runner-linux-x64-${RUNNER_VERSION}.tar.gz" \
+      "https://github.com/actions/runner/releases/download/v${RUNNER_VERSION}/${name}" \
  && echo "${RUNNER_SHA256}  runner.tar.gz" | sha256sum --check --strict - \
  && tar --extract --gzip --no-same-owner --file runner.tar.gz \
  && rm runner.tar.gz \
@@ -38,9 +45,11 @@ RUN test -n "$RUNNER_VERSION" && test -n "$RUNNER_SHA256" \
 
 # No sudo, no Docker socket, no root: what a job can do here is what this user can do.
 USER 10001:10001
-# RUNNER_CONFIG is a just-in-time configuration, good for one job:
+ENV LANG=C.UTF-8 ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT=1 RUNNER_MANUALLY_TRAP_SIG=1
+# A just-in-time configuration is good for one job. The runner takes it from its environment and removes it there before a job
+# starts; on a command line every process of the machine could read it.
 # https://docs.github.com/en/rest/actions/self-hosted-runners#create-configuration-for-a-just-in-time-runner-for-a-repository
-CMD ["/bin/bash", "-c", "exec ./run.sh --jitconfig \"${RUNNER_CONFIG:?set RUNNER_CONFIG to a just-in-time configuration}\""]
+CMD ["/bin/bash", "-c", ": \"${ACTIONS_RUNNER_INPUT_JITCONFIG:?set it to a just-in-time configuration}\" && exec /home/runner/run.sh"]
 
 FROM debian:bookworm-slim AS endpoint
 
