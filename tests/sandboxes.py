@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from coven_action.adapters.sandbox.machine import find_machine
-from coven_action.adapters.sandbox.sandbox import Sandbox, list_sandboxes
+from coven_action.adapters.sandbox.sandbox import Sandbox, build_unconfined, list_sandboxes
 from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.sandbox.backends import build_launch
 from coven_action.core.sandbox.request import Launch, Machine, SandboxRequest
@@ -30,8 +30,10 @@ def missing(reason: str, *, needs_root: bool = False) -> None:
 
 
 def get_sandbox(backend: str, machine: Machine | None = None) -> Sandbox:
-    """Return a sandbox of this machine."""
+    """Return a sandbox of this machine; `none` stands for the one that confines nothing."""
     found = machine or find_machine()
+    if backend == "none":
+        return build_unconfined(found)
     for sandbox in list_sandboxes(found):
         if sandbox.backend == backend:
             return sandbox

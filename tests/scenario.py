@@ -25,7 +25,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,6 +35,7 @@ from unittest import mock
 
 from coven_action.adapters.actions import ActionsJob
 from coven_action.adapters.folder import DocumentFolder
+from coven_action.adapters.git.checking import GitCheckTrees
 from coven_action.adapters.git.program import Git
 from coven_action.adapters.git.publication import GitPublicationRepositories
 from coven_action.adapters.git.workspace import GitWorkspaces
@@ -43,22 +44,43 @@ from coven_action.adapters.runtime_process import run_process
 from coven_action.adapters.templates import MarkdownTemplates
 from coven_action.cli.boundary import build_redactor
 from coven_action.cli.endpoint_ports import find_outboxes
-from coven_action.cli.stage import run_stages
+from coven_action.cli.stage import list_own_folders, run_stages
+from coven_action.core.checks.document import CHECKS_DOCUMENT, Checks
+from coven_action.core.checks.results import CheckResult
+from coven_action.core.checks.results import CheckRun as ObservedRun
 from coven_action.core.contract.platforms import describe_platform
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.contract.process_report import ProcessReport
-from coven_action.core.documents import Evidence, Outcome, Plan, parse_evidence, parse_outcome, parse_plan
+from coven_action.core.documents import (
+    Evidence,
+    Isolation,
+    Outcome,
+    Plan,
+    parse_evidence,
+    parse_outcome,
+    parse_plan,
+    write_document,
+)
+from coven_action.core.gateway.order import GatewayOrder
+from coven_action.core.gateway.report import GatewayReport
+from coven_action.core.isolation import IsolationLevel
 from coven_action.core.records import sha256_hex
+from coven_action.core.sandbox.confined_report import ConfinedReport
+from coven_action.core.sandbox.probes import Attempt as ProvedAttempt
+from coven_action.core.sandbox.request import SandboxRequest
 from coven_action.core.stage_environment import ISOLATION, MODEL_KEY, TOKEN
 from coven_action.core.trust.context import JobContext, parse_job_context
 from coven_action.emulator import git_store, payloads
 from coven_action.emulator.state import CheckRun, Comment, Issue, PullRequest, User
 from coven_action.errors import Error
+from coven_action.stages.checking import SHELL
 from coven_action.stages.plan import Demands, PlanPorts, plan
+from coven_action.stages.ports import Tools
 from coven_action.stages.publish import Digests, publish
 from coven_action.stages.run import RunPorts, run
 from coven_action.stages.runtimes import RuntimePorts
 from coven_action.stages.telling import PublishPorts
+from coven_action.stages.verify import VerifyPorts, verify
 from tests.seeded_github import FILES, SeededGitHub
 
 CONFIGURATION = """\
@@ -291,6 +313,84 @@ class ScriptedRuntime:
         return json.dumps({**_PLAIN_RESULT, **dict(self.result or {})}).encode()
 
 
+class Unconfined:
+    """Stands where a sandbox is: the level is said, and programs are started as the test says.
+
+    Args:
+        start: A `ScriptedRuntime`, or `run_process`, which starts the real program.
+        level: What was proved.
+        exceeded: Which bound of the tree each program passes.
+    """
+
+    def __init__(self, start: Any, level: IsolationLevel = "none", exceeded: str = "") -> None:
+        self.start = start
+        self.proved = ProvedAttempt(backend="none" if level == "none" else "bubblewrap", level=level)
+        self.exceeded = exceeded
+        self.requests: list[SandboxRequest] = []
+
+    def prove(self) -> ProvedAttempt:
+        return self.proved
+
+    def find_tools(self) -> Tools:
+        return Tools({"PATH": os.environ.get("PATH", os.defpath)}, ())
+
+    def choose_relay_port(self) -> int:
+        return 8377
+
+    def run(
+        self,
+        request: SandboxRequest,
+        *,
+        limits: ProcessLimits,
+        write: Callable[[bytes], object],
+        keep_going: Callable[[], bool] = lambda: True,
+    ) -> ConfinedReport:
+        self.requests.append(request)
+        keep_going()
+        # A check is a program of the repository, whatever stands for the runtime.
+        start = run_process if request.argv[0] == SHELL else self.start
+        process = start(
+            request.argv, environment=request.environment, cwd=Path(request.folder), limits=limits, write=write
+        )
+        return ConfinedReport(process=process, exceeded=self.exceeded, limited_by="the test")
+
+
+@dataclass
+class ScriptedGateway:
+    """Stands where a model gateway is: nobody is asked, and the account is what the test says."""
+
+    socket: Path = Path("/nowhere/socket")
+    ended_because: str | None = None
+    account: GatewayReport = field(
+        default_factory=lambda: GatewayReport(
+            requests=0,
+            input_tokens=0,
+            output_tokens=0,
+            cache_creation_input_tokens=0,
+            cache_read_input_tokens=0,
+            estimated_answers=0,
+            cost_usd=None,
+            priced_cost_usd=0.0,
+        )
+    )
+
+    def report(self) -> GatewayReport:
+        return self.account
+
+
+@dataclass
+class ScriptedGateways:
+    """Opens one, again and again, and remembers the orders and keys it was given."""
+
+    gateway: ScriptedGateway = field(default_factory=ScriptedGateway)
+    orders: list[tuple[GatewayOrder, str]] = field(default_factory=list)
+
+    @contextmanager
+    def open(self, order: GatewayOrder, key: str) -> Iterator[ScriptedGateway]:
+        self.orders.append((order, key))
+        yield self.gateway
+
+
 # Compiling the templates costs more than rendering them, and they do not change.
 _TEMPLATES = MarkdownTemplates()
 _PLAIN_RESULT: Mapping[str, Any] = {
@@ -381,7 +481,8 @@ class Run:
         self.documents = self.job / "documents"
         self.checkout = self.job / "checkout"
         self.context: JobContext = parse_job_context(self.environment)
-        self.runtime = ScriptedRuntime() if runtime is None else runtime
+        self.confinement: Any = Unconfined(ScriptedRuntime() if runtime is None else runtime)
+        self.gateways: Any = ScriptedGateways()
         self.demands = Demands(isolation=isolation)  # type: ignore[arg-type]
         self.connect_for_plan: Callable[[Any], Any] = _refuse_to_connect
         self.connect_for_publish: Callable[[Any], Any] = _refuse_to_connect
@@ -393,7 +494,12 @@ class Run:
         self.error: Error | None = None
         self.redactor = build_redactor(self.environment)
         self._timeout, self._maximum_wait = timeout, maximum_wait
-        self.digests: dict[str, str | None] = {"plan": None, "outcome": None}
+        self.digests: dict[str, str | None] = {"plan": None, "outcome": None, "checks": None}
+
+    @property
+    def runtime(self) -> Any:
+        """How programs are started."""
+        return self.confinement.start
 
     def finish(self) -> int:
         """Run all stages in this process, as `run_stages` does with processes, and return the exit code."""
@@ -401,6 +507,7 @@ class Run:
             decided = self.plan()
             if decided.work is not None:
                 self.work()
+                self.verify()
             return self.publish()
         except Error as error:
             self.error = error
@@ -436,26 +543,74 @@ class Run:
         """Run `run`."""
         self._clone()
         folder = self._folder()
+        git = Git(self.documents / "git", self.environment["PATH"])
         runtimes = RuntimePorts(
-            run_process=self.runtime,
+            confinement=self.confinement,
+            gateways=self.gateways,
             install=lambda: Path(self.environment["COVEN_INPUT_RUNTIME_PATH"]),
             patch_program=(sys.executable, "-I", "-m", "coven_action.runtimes.patch"),
-            search_path=self.environment["PATH"],
+            patch_binds=list_own_folders(),
             model_key=self.environment.get(MODEL_KEY),
         )
-        workspaces = GitWorkspaces(Git(self.documents / "git", self.environment["PATH"]))
-        ports = RunPorts(self.clock, folder, workspaces, runtimes, ActionsJob(), self.redactor)
+        ports = RunPorts(
+            clock=self.clock,
+            documents=folder,
+            workspaces=GitWorkspaces(git),
+            trees=GitCheckTrees(git),
+            runtimes=runtimes,
+            job=ActionsJob(),
+            redactor=self.redactor,
+        )
         with self._recorded("run"):
             outcome = run(
                 self.context.task,
                 checkout=self.checkout,
                 platform=describe_platform("Linux", "x86_64"),
-                isolation="none",
                 plan_sha256=self.digests["plan"],
                 ports=self.wrap("run", ports),
             )
         self.digests["outcome"] = self.digest("outcome.json")
         return outcome
+
+    def observe(self, *results: CheckResult, **changes: Any) -> None:
+        """Leave `checks.json` as `verify` would, and hand its digest over; without results every configured check passes."""
+        work, outcome = self.planned.work, self.outcome
+        assert work is not None
+        passed = ObservedRun(exit_code=0, duration_seconds=1.5, output_bytes=0)
+        parts = {
+            "task": self.planned.task,
+            "base_sha": work.target.base_sha,
+            "tip_sha": outcome.tip_sha,
+            "observed_on": "separate_runner",
+            "isolation": Isolation(demanded="enforced", reached="enforced", note="in a sandbox"),
+            "results": results
+            or tuple(CheckResult(name=check.name, base=passed, result=passed) for check in work.checks),
+            "seconds": 3.0,
+        }
+        (self.documents / CHECKS_DOCUMENT).write_bytes(write_document(Checks(**{**parts, **changes})))
+        self.digests["checks"] = self.digest(CHECKS_DOCUMENT)
+
+    def verify(self) -> Checks | None:
+        """Run `verify`, where checks are configured."""
+        ports = VerifyPorts(
+            clock=self.clock,
+            documents=self._folder(),
+            trees=GitCheckTrees(Git(self.documents / "git", self.environment["PATH"])),
+            confinement=self.confinement,
+            job=ActionsJob(),
+            redactor=self.redactor,
+        )
+        with self._recorded("verify"):
+            checks = verify(
+                self.context.task,
+                checkout=self.checkout,
+                plan_sha256=self.digests["plan"],
+                outcome_sha256=self.digests["outcome"],
+                separate_runner=False,
+                ports=self.wrap("verify", ports),
+            )
+        self.digests["checks"] = self.digest(CHECKS_DOCUMENT)
+        return checks
 
     def publish(self) -> int:
         """Run `publish` and return its exit code; an expected error goes through to the caller."""

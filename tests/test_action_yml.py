@@ -52,7 +52,7 @@ def test_every_input_variable_that_a_stage_reads_is_given_to_it():
 def test_only_a_stage_that_follows_another_takes_over_what_was_handed_over():
     given = {step["id"] for step in STEPS if stage_environment.RECEIVED in step["env"]}
 
-    assert given == set(HANDED_OVER) == {"run", "publish"}
+    assert given == set(HANDED_OVER) == {"run", "verify", "publish"}
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,20 @@ def test_publish_runs_after_a_failed_run_too():
     assert "always()" not in STAGE_STEPS["run"]["if"]
 
 
+def test_the_checks_run_where_a_run_has_left_an_outcome_and_only_then():
+    assert STAGE_STEPS["verify"]["if"] == (
+        "inputs.stage == 'verify' || (inputs.stage == 'all' && steps.run.outputs.outcome-sha256 != '')"
+    )
+
+
+def test_the_steps_stand_in_the_order_of_the_stages():
+    assert [step["id"] for step in STEPS] == ["setup", *stage_environment.STAGE_VARIABLES]
+
+
 @pytest.mark.parametrize("name", ACTION["outputs"])
 def test_every_output_is_one_that_a_step_sets(name):
     value = ACTION["outputs"][name]["value"]
-    match = re.fullmatch(rf"\$\{{\{{ steps\.(plan|run|publish)\.outputs\.{name} \}}\}}", value)
+    match = re.fullmatch(rf"\$\{{\{{ steps\.(plan|run|verify|publish)\.outputs\.{name} \}}\}}", value)
     assert match, value
     stages = ROOT / "src/coven_action/stages"
     # `publish` leaves it to a room of its own to say how it ended.

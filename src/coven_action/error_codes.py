@@ -33,6 +33,7 @@ CODES: Final[Mapping[str, Code]] = {
     "config-too-large": Code("The file is larger than a configuration may be.", "Keep it below 64 KiB."),
     "duplicate-key": Code("The same key is written twice in one mapping.", "Keep the one you mean."),
     "invalid-duration": Code("A duration is a whole number with a unit.", "Write 90s, 10m, 1h or 365d."),
+    "invalid-money": Code("Money is dollars, with cents if at all, and USD.", "Write 5 USD or 0.50 USD."),
     "invalid-size": Code("A size is a whole number with a unit.", "Write 512KiB or 4MiB."),
     "invalid-value": Code("The value is none of those the key takes.", "Write what the message names."),
     "invalid-yaml": Code(
@@ -298,6 +299,19 @@ CODES: Final[Mapping[str, Code]] = {
     "document-of-another-run": Code(
         "A document belongs to another run, or to an earlier attempt of this one.",
         "Start from `plan` again: re-run all jobs, not only the failed one.",
+    ),
+    # the bounds of a run
+    "limit-memory": Code(
+        "The runtime's processes took more memory than they may.",
+        "Let the task start fewer programs at a time; what was done until then is kept in the run's artifacts.",
+    ),
+    "limit-processes": Code(
+        "The runtime started more processes than it may.",
+        "Look at the log for a program that starts itself; what was done until then is kept in the run's artifacts.",
+    ),
+    "limit-workspace": Code(
+        "The runtime filled its folder beyond what it may.",
+        "Look at the log for what writes so much; what was done until then is kept in the run's artifacts.",
     ),
     "io-failed": Code(
         "A file could not be read or written.",
@@ -747,5 +761,99 @@ CODES: Final[Mapping[str, Code]] = {
     "id-token-missing": Code(
         "The configuration names an endpoint, and a job that talks to it may not ask for an ID token.",
         "Write `id-token: write` into the permissions of the jobs that run `plan` and `publish`.",
+    ),
+    # the endpoint's operations: copies, disk, rates, settings
+    "backup-broken": Code(
+        "The copy is damaged, was changed, or is not what lies beside it says. Nothing was replaced.",
+        "Take an older copy, and keep the damaged one to look at.",
+    ),
+    "backup-exists": Code(
+        "A file lies where the copy would be put; no copy takes the place of another.", "Give another name."
+    ),
+    "too-many-requests": Code(
+        "The account, or the run, asks more in a minute than its tier allows.",
+        "Repeat after the seconds in Retry-After.",
+        status=429,
+    ),
+    "read-only": Code(
+        "The endpoint's disk is nearly full; it shows, exports, revokes and erases, and takes nothing new.",
+        "Free space where its database lies; it goes on by itself. A run keeps what it could not deliver.",
+        status=507,
+    ),
+    "restore-unfinished": Code(
+        "A restore was cut off while it replaced the database.",
+        "Restore again, from the same copy or another one: `coven-action restore`.",
+    ),
+    # the endpoint on PostgreSQL
+    "database-url-invalid": Code(
+        "DATABASE_URL is no address of a PostgreSQL database.",
+        "Write it as postgresql://ROLE:PASSWORD@HOST:5432/DATABASE, with reserved characters of the password "
+        "percent-encoded.",
+    ),
+    "database-unreachable": Code(
+        "The PostgreSQL server cannot be reached, or does not let the role in.",
+        "Look whether it runs, whether this machine may reach it, and at role, password and database in DATABASE_URL.",
+    ),
+    "database-too-old": Code(
+        "The PostgreSQL server is older than the endpoint works with.", "Upgrade it to PostgreSQL 14 or newer."
+    ),
+    "database-not-migrated": Code(
+        "The database has no tables of the endpoint, or those of an older version.",
+        "Run `coven-action migrate` with the DATABASE_URL of the role that owns the tables.",
+    ),
+    "database-role-missing": Code(
+        "The role that the endpoint connects as does not exist.",
+        "Make it: CREATE ROLE coven_app LOGIN PASSWORD '…'; or name another with --app-role.",
+    ),
+    "database-role-unsafe": Code(
+        "The role could go around the policies that keep accounts apart.",
+        "Let the endpoint connect as a role of its own, made by CREATE ROLE coven_app LOGIN NOSUPERUSER NOBYPASSRLS "
+        "PASSWORD '…', that owns no table and is a member of no role that does.",
+    ),
+    "database-rights-missing": Code(
+        "The role may not do what the endpoint needs, or the server takes no writes.",
+        "Run `coven-action migrate --app-role ROLE` with the DATABASE_URL of the role that owns the tables; name the "
+        "primary server.",
+    ),
+    "database-unprotected": Code(
+        "A table is not protected by the policies that keep accounts apart.",
+        "Find out who changed them; restore the database, or make the tables anew with `coven-action migrate` and move the "
+        "accounts there.",
+    ),
+    "stores-differ": Code(
+        "The database that accounts are moved to is not, or would not be, the same as the one they come from.",
+        "Move into an empty database: make one, run `coven-action migrate` on it, and begin again. The source is unchanged.",
+    ),
+    "signing-key-differs": Code(
+        "This process would sign the audit log with another key than the deployment's.",
+        "Give every replica the same file. After a deliberate change of keys: `coven-action admin signing-key`.",
+    ),
+    # the repository's checks, as `publish` takes them
+    "checks-not-observed": Code(
+        "Checks are configured, and nobody has seen them run on the result; nothing is published unseen.",
+        "Look at the log of `verify`. Where a check took too long, raise its `timeout` under `verify:` in "
+        ".github/coven.yml; then re-run the job.",
+    ),
+    # the repository's checks, as `verify` runs them
+    "bundle-mismatch": Code(
+        "The bundle does not hold the commit that the run says it does.",
+        "Re-run the job; if it happens again, look who else can write into the folder of the run's documents.",
+    ),
+    # the money of a run
+    "model-price-unknown": Code(
+        "The configuration says what a run may spend, and the price of its model is not known here.",
+        "Remove limits.cost from .github/coven.yml: requests and tokens stay bounded, time by limits.time and turns by "
+        "limits.turns. Or name a model whose price is known.",
+    ),
+    # what earlier runs have kept for the endpoint
+    "envelope-refused": Code(
+        "The endpoint refuses what an earlier run has kept for it. It is set aside, and the next is handed over.",
+        "It stays in that run's artifact, which the message names, until the artifact expires. Look up the endpoint's own "
+        "code in this list.",
+    ),
+    # accounts that are suspended
+    "sessions-not-told": Code(
+        "The sessions are ended in the database, and a running server could not be told.",
+        "Restart the server: it knows a session for fifteen minutes at most. Then make the folder of the database writable.",
     ),
 }

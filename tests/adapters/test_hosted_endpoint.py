@@ -8,8 +8,16 @@ import pytest
 
 from coven_action.adapters.hosted_endpoint import STAGE_SECONDS, HostedEndpoint, Patience
 from coven_action.client import EndpointRefused, EndpointUnreachable, EndpointUnreadable
-from coven_action.core.endpoint.wire import AuditHead, BundleRequest, EventsRequest, FinishRequest, RunEvent
+from coven_action.core.endpoint.wire import (
+    AuditHead,
+    BundleRequest,
+    EventsRequest,
+    FinishRequest,
+    RelayRequest,
+    RunEvent,
+)
 from coven_action.core.redaction.redactor import Redactor
+from coven_action.errors import DocumentError
 from tests.core.memory.values import TOKEN
 
 URL = "https://coven.example.com"
@@ -130,6 +138,24 @@ def test_a_refusal_is_an_answer_and_is_kept_for_nobody(status):
 
     assert (refused.value.status, refused.value.problem) == (status, "not-permitted")
     assert (len(server.requests), kept) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, DocumentError), (413, DocumentError), (422, DocumentError), (401, EndpointRefused), (403, EndpointRefused),
+     (404, EndpointRefused), (409, EndpointRefused), (410, EndpointRefused), (429, EndpointRefused),
+     (500, EndpointRefused), (503, EndpointRefused)],
+)  # fmt: skip
+def test_what_is_refused_of_an_outbox_whoever_brings_it_is_told_apart(status, kind):
+    """A document error is about the envelopes; any other refusal may be none for a later run."""
+    endpoint = connect(Server(good(SESSION, 201), problem(status, "request-invalid")))
+    endpoint.open(None)
+
+    with pytest.raises(kind) as refused:
+        endpoint.relay(RelayRequest(sealed=("x",)), "key-1")
+
+    assert f"The endpoint answered {status} request-invalid: said so" in refused.value.message
+    assert (refused.value.code == "envelope-refused") == (kind is DocumentError)
 
 
 def test_what_cannot_be_delivered_is_kept_redacted_under_its_key():

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from coven_action.cli.main import cli
 from coven_action.core.records import sha256_hex
+from coven_action.errors import Error
 from coven_action.hosted.admin_token import find_admin_token_sha256
 from coven_action.hosted.operating import open_database
 
@@ -56,6 +57,27 @@ def test_the_accounts_are_listed_with_their_tier_and_repositories(data):
     ]
 
 
+def read_statuses(data):
+    lines = run("admin", "accounts", "--data", data).output.splitlines()
+    return {line.split()[1]: line.split()[4] for line in lines}
+
+
+def test_an_account_is_suspended_and_released_by_its_login_or_id(data):
+    said = run("admin", "suspend", "--data", data, "--account", "acme", "--reason", "asked").output
+
+    assert said == "acme is suspended; 0 open sessions ended\n"
+    assert read_statuses(data) == {"acme": "suspended", "globex": "active"}
+    assert run("admin", "release", "--data", data, "--account", "501").output == "501 may report again\n"
+    assert read_statuses(data) == {"acme": "active", "globex": "active"}
+
+
+@pytest.mark.parametrize("command", ["suspend", "release"])
+def test_an_account_that_nobody_enrolled_is_not_suspended(data, command):
+    with pytest.raises(Error, match="account-unknown"):
+        run("admin", command, "--data", data, "--account", "nobody")
+    assert set(read_statuses(data).values()) == {"active"}
+
+
 def test_an_empty_database_says_how_to_enrol(data, tmp_path):
     run("migrate", "--data", tmp_path / "empty.db")
 
@@ -76,6 +98,19 @@ def test_caps_are_those_of_the_tier_and_what_was_replaced(data):
     assert read_caps(run("admin", "caps", "--data", data, "--account", "globex").output)["tasks-per-day"] == "5000"
 
 
-@pytest.mark.parametrize("change", ["tasks-per-day", "tasks=1", "familiars=-1", "familiars=many", "history-days=0"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "tasks-per-day",
+        "tasks=1",
+        "familiars=-1",
+        "familiars=many",
+        "history-days=0",
+        "history-days=unlimited",
+        "soft-percent=101",
+        "soft-percent=unlimited",
+        "requests-per-minute=0",
+    ],
+)
 def test_a_cap_that_is_none_changes_nothing(data, change):
     assert run("admin", "caps", "--data", data, "--account", "acme", "--set", change).exit_code == 2

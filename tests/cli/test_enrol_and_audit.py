@@ -101,6 +101,13 @@ def test_the_signature_of_an_export_is_checked_for_the_account(data, exported):
     )
 
 
+def test_a_key_without_an_account_would_check_nothing_and_is_refused(exported):
+    refused = run("audit", "verify", exported, "--key", base64.b64encode(bytes(32)).decode())
+
+    assert refused.exit_code == 2
+    assert "--tenant" in refused.output
+
+
 def change_audit(lines):
     position = next(i for i, line in enumerate(lines) if b'"table":"audit"' in line)
     lines[position] = lines[position].replace(b"repository.enrol", b"repository.other")

@@ -7,9 +7,21 @@ import sys
 import pytest
 
 from coven_action.cli import stage
-from coven_action.core.stage_environment import FOLDER, ISOLATION, MODEL_KEY, OUTCOME_SHA256, PLAN_SHA256, TOKEN
+from coven_action.core.records import sha256_hex
+from coven_action.core.stage_environment import (
+    CHECKS_SHA256,
+    FOLDER,
+    ISOLATION,
+    MODEL_KEY,
+    OUTCOME_SHA256,
+    PLAN_SHA256,
+    STAGE,
+    TOKEN,
+)
 from coven_action.core.trust.context import parse_job_context
 from coven_action.errors import EnvironmentFault, EventError
+from tests.checked_repository import check
+from tests.core.samples import build_plan, build_work
 from tests.scenario import CONFIGURATION, Scene
 
 JOB = {
@@ -21,6 +33,7 @@ JOB = {
     "GITHUB_RUN_ID": "7",
     "GITHUB_SERVER_URL": "https://github.example",
 }
+WORK = build_work(checks=(check("true"),))
 
 
 @pytest.fixture
@@ -106,6 +119,8 @@ def test_each_stage_is_a_process_with_only_its_own_variables(monkeypatch, tmp_pa
             (tmp_path / "plan.json").write_text(json.dumps(work))
         elif name == "run":
             (tmp_path / "outcome.json").write_text("{}")
+        elif name == "verify":
+            (tmp_path / "checks.json").write_text("[]")
 
         class Done:
             returncode = 0
@@ -113,9 +128,10 @@ def test_each_stage_is_a_process_with_only_its_own_variables(monkeypatch, tmp_pa
         return Done()
 
     monkeypatch.setattr(stage.subprocess, "run", record)
-    monkeypatch.setattr(stage, "parse_plan", lambda data: type("Plan", (), {"work": data}))
+    monkeypatch.setattr(stage, "parse_plan", lambda _: build_plan(decision="proceed", refusal=None, work=WORK))
     environment = {
         **JOB,
+        STAGE: "verify",
         TOKEN: "ghs_x",
         MODEL_KEY: "key",
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "oidc",
@@ -124,7 +140,7 @@ def test_each_stage_is_a_process_with_only_its_own_variables(monkeypatch, tmp_pa
 
     assert stage.run_stages(environment, tmp_path, checkout=tmp_path) == 0
 
-    plan, run, publish = (env for _, env in starts)
+    plan, run, verify, publish = (env for _, env in starts)
     assert TOKEN in plan
     assert TOKEN in publish
     assert TOKEN not in run
@@ -136,10 +152,85 @@ def test_each_stage_is_a_process_with_only_its_own_variables(monkeypatch, tmp_pa
     assert PLAN_SHA256 in publish
     assert OUTCOME_SHA256 in publish
     assert OUTCOME_SHA256 not in run
+    assert not {TOKEN, MODEL_KEY, CHECKS_SHA256} & set(verify)
+    assert verify[OUTCOME_SHA256] == publish[OUTCOME_SHA256] == sha256_hex(b"{}")
+    # Whatever the surroundings say: the machine is the one on which the agent has worked.
+    assert verify[STAGE] == "all"
+    assert publish[CHECKS_SHA256] == sha256_hex(b"[]")
     for argv, env in starts:
         assert "ACTIONS_ID_TOKEN_REQUEST_TOKEN" not in env
         assert argv[:2] == (sys.executable, "-I")
         assert not {"ghs_x", "key"} & set(argv)
+
+
+# What comes of `verify` -> whether a digest of checks is handed over.
+VERIFICATIONS = {
+    "checks": (0, True, True),
+    "nothing to check": (0, False, False),
+    "a refused document": (1, True, False),
+    "a bug": (3, True, False),
+    "killed": (-9, True, False),
+}
+
+
+@pytest.mark.parametrize(("code", "writes", "vouched"), VERIFICATIONS.values(), ids=VERIFICATIONS)
+def test_only_a_verification_that_ended_well_vouches_for_its_checks(monkeypatch, tmp_path, code, writes, vouched):
+    given = {}
+
+    def start(name, _environment, additions, *_):
+        given[name] = additions
+        written = {"plan": "plan.json", "run": "outcome.json", "verify": "checks.json" if writes else "", "publish": ""}
+        if written[name]:
+            (tmp_path / written[name]).write_text("{}")
+        return code if name == "verify" else 0
+
+    monkeypatch.setattr(stage, "start_stage", start)
+    monkeypatch.setattr(stage, "parse_plan", lambda _: build_plan(decision="proceed", refusal=None, work=WORK))
+
+    assert stage.run_stages(JOB, tmp_path, checkout=None) == 0
+    assert (CHECKS_SHA256 in given["publish"]) is vouched
+
+
+@pytest.mark.parametrize(
+    ("work", "left", "started"),
+    [
+        (WORK, "outcome.json", ["plan", "run", "verify", "publish"]),
+        (WORK, "", ["plan", "run", "publish"]),
+        (build_work(), "outcome.json", ["plan", "run", "publish"]),
+    ],
+    ids=["checks", "no outcome", "no checks"],
+)
+def test_checks_are_started_where_there_are_some_and_a_result_to_run_them_on(
+    monkeypatch, tmp_path, work, left, started
+):
+    seen = []
+
+    def start(name, *_):
+        seen.append(name)
+        written = {"plan": "plan.json", "run": left}.get(name)
+        if written:
+            (tmp_path / written).write_text("{}")
+        return 0
+
+    monkeypatch.setattr(stage, "start_stage", start)
+    monkeypatch.setattr(stage, "parse_plan", lambda _: build_plan(decision="proceed", refusal=None, work=work))
+
+    assert stage.run_stages(JOB, tmp_path, checkout=None) == 0
+    assert seen == started
+
+
+@pytest.mark.parametrize(
+    ("environment", "separate"),
+    [
+        ({STAGE: "verify", "RUNNER_ENVIRONMENT": "github-hosted"}, True),
+        ({STAGE: "verify", "RUNNER_ENVIRONMENT": "self-hosted"}, False),
+        ({STAGE: "verify"}, False),
+        ({STAGE: "all", "RUNNER_ENVIRONMENT": "github-hosted"}, False),
+        ({"RUNNER_ENVIRONMENT": "github-hosted"}, False),
+    ],
+)
+def test_another_runner_is_one_that_was_made_for_the_checks_alone(environment, separate):
+    assert stage.is_separate_runner(environment) is separate
 
 
 def test_a_plan_that_fails_starts_nothing_else(monkeypatch, tmp_path):

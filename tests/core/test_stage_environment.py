@@ -28,7 +28,8 @@ EVERYTHING = {name: f"value of {name}" for names in STAGE_VARIABLES.values() for
 
 
 @pytest.mark.parametrize(
-    ("stage", "secrets"), [("plan", {TOKEN, ID_TOKEN}), ("run", {MODEL_KEY}), ("publish", {TOKEN, ID_TOKEN})]
+    ("stage", "secrets"),
+    [("plan", {TOKEN, ID_TOKEN}), ("run", {MODEL_KEY}), ("verify", set()), ("publish", {TOKEN, ID_TOKEN})],
 )
 def test_each_stage_sees_exactly_its_own_secret(stage, secrets):
     seen = filter_environment(stage, EVERYTHING)
@@ -36,8 +37,19 @@ def test_each_stage_sees_exactly_its_own_secret(stage, secrets):
     assert {name for name in SECRETS if name in seen} == secrets
 
 
-def test_where_the_agent_runs_nobody_can_ask_for_an_id_token():
-    assert not [name for name in filter_environment("run", EVERYTHING) if "ID_TOKEN" in name]
+@pytest.mark.parametrize("stage", ["run", "verify"])
+def test_where_the_agents_code_runs_nobody_can_ask_for_an_id_token(stage):
+    assert not [name for name in filter_environment(stage, EVERYTHING) if "ID_TOKEN" in name]
+
+
+@pytest.mark.parametrize("name", ["JAVA_HOME", "GOROOT", "LD_LIBRARY_PATH", "RUNNER_TOOL_CACHE", "TZ"])
+def test_the_tools_of_the_job_are_found_where_its_code_runs_and_nowhere_else(name):
+    assert [stage for stage in STAGE_VARIABLES if name in STAGE_VARIABLES[stage]] == ["run", "verify"]
+
+
+@pytest.mark.parametrize("stage", STAGE_VARIABLES)
+def test_no_variable_is_listed_twice(stage):
+    assert len(STAGE_VARIABLES[stage]) == len(set(STAGE_VARIABLES[stage]))
 
 
 @pytest.mark.parametrize("stage", STAGE_VARIABLES)
@@ -59,11 +71,11 @@ def test_names_are_compared_exactly(stage):
     assert filter_environment(stage, {name.lower() + "_": "x" for name in EVERYTHING}) == {}
 
 
-@pytest.mark.parametrize("stage", ["", "all", "Plan", "verify"])
+@pytest.mark.parametrize("stage", ["", "all", "Plan", "verification"])
 def test_a_stage_that_is_not_listed_sees_nothing(stage):
     with pytest.raises(KeyError):
         filter_environment(stage, EVERYTHING)
 
 
 def test_the_stages_are_exactly_these():
-    assert set(STAGE_VARIABLES) == {"plan", "run", "publish"}
+    assert list(STAGE_VARIABLES) == ["plan", "run", "verify", "publish"]

@@ -3,7 +3,7 @@
 Artifacts need GitHub's own service: the stand-ins keep them as zip files in a folder, named once and never written over, as
 upload-artifact does, and unpack them as they are: what a real download refuses reaches our own code here. The variables that
 ask for ID tokens are given to the jobs whose permissions say `id-token: write`, and to no other, as GitHub does. The private
-environment of the action, which the other end-to-end tests make in earnest, is this environment: three times it takes long.
+environment of the action, which the other end-to-end tests make in earnest, is this environment: four times it takes long.
 """
 
 import json
@@ -90,7 +90,7 @@ class IsolatedRunner(WorkflowRunner):
         for unknown in UNKNOWN_TO_ACT:
             assert text.count(unknown) == 1, f"the template no longer has {unknown!r}: act may know it by now"
             text = text.replace(unknown, "")
-        assert text.count(ACTION) == 3
+        assert text.count(ACTION) == 4
         run = self.scene.repository.workflow_runs[run_id]
         head, *jobs = re.split(r"(?m)^(?=  [a-z]+:\n    name:)", text)
         return head + "".join(self._permit(job, run) for job in jobs)

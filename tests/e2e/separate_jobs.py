@@ -10,10 +10,14 @@ from pathlib import Path
 
 from coven_action.cli.stage import start_stage
 from coven_action.core.records import sha256_hex
-from coven_action.core.stage_environment import FOLDER, OUTCOME_SHA256, PLAN_SHA256, RECEIVED
+from coven_action.core.stage_environment import CHECKS_SHA256, FOLDER, OUTCOME_SHA256, PLAN_SHA256, RECEIVED
 from tests.scenario import Event, Run, Scene, read_outputs
 
-LEFT_BY = {"plan": ("plan.json",), "run": ("outcome.json", "changes.bundle", "changes.patch")}
+LEFT_BY = {
+    "plan": ("plan.json",),
+    "run": ("outcome.json", "changes.bundle", "changes.patch"),
+    "verify": ("checks.json",),
+}
 
 
 class Jobs:
@@ -37,6 +41,8 @@ class Jobs:
         """Run all jobs, and return the exit code of `publish`."""
         self.plan()
         self.work()
+        if self.outputs["checks"] != "0":
+            self.verify()
         return self.publish()
 
     def plan(self) -> int:
@@ -53,6 +59,15 @@ class Jobs:
         code = start_stage("run", self.environment, given, "--checkout", str(checkout))
         self._hand_over("run")
         self.digests[OUTCOME_SHA256] = sha256_hex((self.received / "run/outcome.json").read_bytes())
+        return code
+
+    def verify(self) -> int:
+        """Run the job `verify`."""
+        checkout = self.scene.clone_checkout(self.folder / "checkout-of-verify")
+        given = {FOLDER: str(self.documents("verify")), RECEIVED: str(self.received), **self.digests}
+        code = start_stage("verify", self.environment, given, "--checkout", str(checkout))
+        self._hand_over("verify")
+        self.digests[CHECKS_SHA256] = self.outputs.get("checks-sha256", "")
         return code
 
     def publish(self) -> int:
@@ -81,10 +96,14 @@ class Jobs:
         return self.scene.github.issuer.permit(self.scene.repository, self.run)
 
     def take_from(self, run: Run) -> None:
-        """Take what a run has left that did `plan` and `run` in this process, which is quicker, as downloaded here."""
-        self._hand_over("plan", run.documents)
-        self._hand_over("run", run.documents)
-        self.digests = {PLAN_SHA256: run.digests["plan"] or "", OUTCOME_SHA256: run.digests["outcome"] or ""}
+        """Take what a run has left that did the other stages in this process, which is quicker, as downloaded here."""
+        for stage in LEFT_BY:
+            self._hand_over(stage, run.documents)
+        self.digests = {
+            PLAN_SHA256: run.digests["plan"] or "",
+            OUTCOME_SHA256: run.digests["outcome"] or "",
+            CHECKS_SHA256: run.digests["checks"] or "",
+        }
 
     def _hand_over(self, stage: str, left_in: Path | None = None) -> None:
         left_in = left_in or self.documents(stage)

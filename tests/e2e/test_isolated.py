@@ -5,7 +5,7 @@ import pytest
 from coven_action.core.stage_environment import ID_TOKEN, MODEL_KEY, TOKEN
 from tests.e2e.isolated_runner import IsolatedRunner
 from tests.e2e.workflow_runner import find_act
-from tests.scenario import PATCH, Scene
+from tests.scenario import CONFIGURATION, PATCH, Scene
 
 
 @pytest.fixture
@@ -19,7 +19,15 @@ def runner(scene, tmp_path):
     return IsolatedRunner(scene, tmp_path / "runner")
 
 
-def test_a_label_gives_a_draft_pull_request_through_three_jobs(scene, runner):
+# Before the change the check fails, and after it passes.
+CHECKED = CONFIGURATION + """\
+verify:
+  - {name: rounding, run: "grep -q round src/tax.py"}
+"""
+
+
+def test_a_label_gives_a_draft_pull_request_through_four_jobs(scene, runner):
+    scene.commit({".github/coven.yml": CHECKED})
     issue = scene.open_issue(body=PATCH)
 
     done = runner.run(scene.label(issue), run_id=7)
@@ -28,12 +36,15 @@ def test_a_label_gives_a_draft_pull_request_through_three_jobs(scene, runner):
     (pull_request,) = scene.pull_requests
     assert pull_request.draft
     assert done.outputs["pull-request-number"] == str(pull_request.issue.number)
-    assert len(scene.check_runs) == len(scene.comments(issue)) == 1
+    (check,) = scene.check_runs
+    assert (check.conclusion, len(scene.comments(issue))) == ("success", 1)
+    assert "| rounding | failed (exit 1) | clean |" in pull_request.issue.body
     assert runner.artifacts() == {
         "coven-1": ["evidence.json"],
         "coven-log-1": ["agent.log"],
         "coven-plan-1": ["plan.json"],
         "coven-run-1": ["changes.bundle", "outcome.json"],
+        "coven-verify-1": ["checks.json"],
     }
     look_at_what_the_stages_could_see(runner, scene.github.token)
 
@@ -44,6 +55,10 @@ def look_at_what_the_stages_could_see(runner, token):
     # Unlike GitHub's runner, act gives a composite action's steps their inputs: https://github.com/actions/runner/issues/665
     assert not [name for name, value in work.items() if token in value and name != "INPUT_GITHUB-TOKEN"]
     assert work[MODEL_KEY] == "canary-model-key-0123456789"
+    observing = runner.seen_by("verify")
+    assert not {*ID_TOKEN, MODEL_KEY} & set(observing)
+    assert not [name for name, value in observing.items() if token in value and name != "INPUT_GITHUB-TOKEN"]
+    assert "canary-model-key-0123456789" not in observing.values()
     for stage in ("plan", "publish"):
         seen = runner.seen_by(stage)
         assert seen[TOKEN] == token
@@ -71,6 +86,26 @@ def test_a_familiar_s_job_that_replaces_the_plan_is_refused(scene, runner):
     assert done.exit_code == 1
     assert "plan.json is not the document that the earlier stage wrote" in done.log
     assert (scene.pull_requests, scene.check_runs, scene.branches()) == ([], [], {})
+
+
+# The job of the familiar names its own artifact as that of `verify`, before that one can.
+FORGE = """
+with zipfile.ZipFile(store / "coven-verify-1.zip", "w") as packed:
+    packed.writestr("checks.json", "{}")
+"""
+
+
+def test_a_familiar_s_job_that_forges_the_checks_is_refused(scene, runner):
+    scene.commit({".github/coven.yml": CHECKED})
+    issue = scene.open_issue(body=PATCH)
+    runner.tamper(FORGE)
+
+    done = runner.run(scene.label(issue), run_id=9)
+
+    assert done.exit_code == 1
+    assert (scene.pull_requests, scene.check_runs, scene.branches()) == ([], [], {})
+    (comment,) = scene.comments(issue)
+    assert "failed in `verify`" in comment.body
 
 
 def test_a_stranger_starts_no_second_job(scene, runner):

@@ -7,9 +7,10 @@ import pytest
 
 from coven_action.cli.stage import MAXIMUM_BUNDLE_BYTES
 from coven_action.core.documents import MAXIMUM_DOCUMENT_BYTES
-from coven_action.core.stage_environment import OUTCOME_SHA256
+from coven_action.core.sandbox.probes import Attempt
+from coven_action.core.stage_environment import CHECKS_SHA256, OUTCOME_SHA256
 from tests.e2e.separate_jobs import Jobs
-from tests.scenario import Scene
+from tests.scenario import CONFIGURATION, Scene, ScriptedRuntime
 
 
 @pytest.fixture
@@ -91,6 +92,84 @@ def test_what_is_not_as_it_was_left_is_refused_and_told(jobs, attack):
     assert jobs.scene.branches() == {}
     (comment,) = jobs.scene.comments(jobs.scene.repository.issues[1])
     assert TOLD[attack] in comment.body
+
+
+CHECKED = CONFIGURATION + 'verify: [{name: rounding, run: "grep -q round src/tax.py"}]\n'
+
+
+@pytest.fixture
+def checked_jobs(github, tmp_path):
+    """A run whose checks, observed by `verify`, fail after the change as before it."""
+    scene = Scene(github, tmp_path, configuration=CHECKED)
+    event = scene.label(scene.open_issue())
+    run = scene.start(event, run_id=7, runtime=ScriptedRuntime(_append_a_comment))
+    run.confinement.proved = Attempt(backend="bubblewrap", level="enforced")
+    run.plan()
+    run.work()
+    run.verify()
+    found = Jobs(scene, event, run_id=7)
+    found.take_from(run)
+    return found
+
+
+def _append_a_comment(workspace):
+    with (workspace / "src/tax.py").open("a") as stream:
+        stream.write("# later\n")
+
+
+def test_checks_as_they_were_observed_are_told(checked_jobs):
+    assert checked_jobs.publish() == 0
+    assert checked_jobs.outputs["conclusion"] == "failure"
+    assert len(checked_jobs.scene.pull_requests) == 1
+
+
+def pass_checks(jobs):
+    _pass(jobs.received / "verify/checks.json")
+
+
+def _pass(path):
+    document = json.loads(path.read_bytes())
+    for result in document["results"]:
+        result["result"]["exit_code"] = 0
+    path.write_text(json.dumps(document))
+
+
+def vouch_for_no_checks(jobs):
+    jobs.digests[CHECKS_SHA256] = ""
+
+
+def leave_no_checks(jobs):
+    (jobs.received / "verify/checks.json").unlink()
+
+
+def bring_checks_along(jobs):
+    """The job of the familiar leaves checks among its own documents, and those of `verify` are missing."""
+    (jobs.received / "verify/checks.json").rename(jobs.received / "run/checks.json")
+    _pass(jobs.received / "run/checks.json")
+
+
+def link_checks(jobs):
+    path = jobs.received / "verify/checks.json"
+    path.rename(jobs.received / "checks.json")
+    path.symlink_to(jobs.received / "checks.json")
+
+
+def grow_checks(jobs):
+    os.truncate(jobs.received / "verify/checks.json", MAXIMUM_DOCUMENT_BYTES + 1)
+
+
+FORGERIES = (pass_checks, vouch_for_no_checks, leave_no_checks, bring_checks_along, link_checks, grow_checks)
+
+
+@pytest.mark.parametrize("attack", FORGERIES, ids=lambda attack: attack.__name__)
+def test_checks_that_nobody_vouches_for_are_never_a_success(checked_jobs, attack):
+    attack(checked_jobs)
+
+    assert checked_jobs.publish() == 1
+    assert checked_jobs.scene.pull_requests == []
+    assert checked_jobs.outputs["conclusion"] == "failure"
+    (comment,) = checked_jobs.scene.comments(checked_jobs.scene.repository.issues[1])
+    assert "failed in `verify`" in comment.body
 
 
 def test_another_plan_is_refused_before_anybody_is_told_anything(jobs, capfd):

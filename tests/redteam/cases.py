@@ -49,7 +49,7 @@ LINES: Final[Mapping[str, str]] = {
     "S11": "`publish` works in a clone of its own; planted hooks, filters, monitors and includes never run.",
     "S12": (
         "What a run leaves behind is ended; what it writes to the documents afterwards is noticed; it is given no file of "
-        "the runner's commands."
+        "the runner's commands, and reaches none."
     ),
     "S13": "Hidden text does not reach the familiar; the sanitiser is at a fixed point.",
     "S14": "No text of an agent sets an output or is a workflow command.",
@@ -65,7 +65,7 @@ LINES: Final[Mapping[str, str]] = {
     "S21": "Archives and files that would fill the disk, the memory or another folder are refused, in bounded memory.",
     "S22": "Every action is named by a commit.",
     "S23": "No template starts on `pull_request_target`, and none gives an agent's job an identity token.",
-    "S24": "What is installed is the pinned archive; a mismatch stops the run.",
+    "S24": "What is installed is the pinned archive; a mismatch stops the run; what runs from it does not change it.",
     "S25": "The checkout leaves no credential behind.",
     "S26": "No output holds a secret.",
     "S27": "Under `enforced` nothing of the network can be reached but the model's host.",
@@ -82,19 +82,6 @@ LINES: Final[Mapping[str, str]] = {
     "X4": "A bundle gives us one commit on the recorded base, and nothing else.",
     "X5": "Tables, terminals and directions of writing are not broken by names and titles.",
 }  # fmt: skip
-OWN_ISSUE: Final[Mapping[str, str]] = {
-    "S1": "the sandbox",
-    "S5": "the sandbox; the redactor's part is tested with S3",
-    "S6": "the sandbox",
-    "S25": "the sandbox; the templates check out with `persist-credentials: false`",
-    "S27": "the sandbox and its gateway",
-}
-"""Lines that need what another part of the project builds, and which."""
-HALVES: Final[Mapping[str, str]] = {
-    "S9": "that a key goes to its one host only: the sandbox's gateway",
-    "S12": "that the runner's command files cannot be written to: the sandbox",
-}
-"""Lines of which one half needs what another part of the project builds."""
 
 
 @dataclass(frozen=True)

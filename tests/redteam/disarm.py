@@ -7,9 +7,12 @@ the attacks are real, and it is used by the tests alone.
 import importlib
 import os
 import re
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +21,8 @@ from coven_action.core.contract.contract import parse_result
 from coven_action.core.contract.hand_off import HAND_OFF_FOLDER
 from coven_action.core.publication.endings import ENDINGS, Ending
 from coven_action.core.redaction.redactor import Redactor
+from coven_action.core.sandbox.bubblewrap import NAMESPACES, NETWORK_NAMESPACE
+from coven_action.core.sandbox.unconfined import build_unconfined
 from coven_action.core.sanitising.sanitiser import Sanitised
 from coven_action.core.trust.events import _read_labeled
 from coven_action.core.trust.run_trust import judge_trigger
@@ -225,6 +230,100 @@ PLAIN_CELLS: Final[tuple[Patch, ...]] = (
 PLAIN_LOG: Final[Patch] = ("coven_action.adapters.actions.quote_for_log", plainly)
 NO_SANITISING: Final[Patch] = ("coven_action.adapters.templates.sanitise_output", unchanged)
 
+
+def in_gateway(case: str) -> Patch:
+    """Return the patch by which the gateway's own process is started with the other patches of a case."""
+    return (GATEWAY_STARTER, _WeakenedStarter(case))
+
+
+class _WeakenedStarter:
+    """Stands where the gateway's starter has the module `subprocess`."""
+
+    PIPE, DEVNULL, TimeoutExpired = subprocess.PIPE, subprocess.DEVNULL, subprocess.TimeoutExpired
+
+    def __init__(self, case: str) -> None:
+        path = [str(Path(__file__).resolve().parents[2]), *sys.path]
+        self.code = (
+            f"import sys; sys.path[:] = {path!r}\n"
+            f"from tests.redteam.disarm import stay_disarmed; stay_disarmed({case!r})\n"
+            "from coven_action.adapters.gateway.program import main; sys.exit(main())"
+        )
+
+    def Popen(self, argv: list[str], **options: Any) -> "subprocess.Popen[bytes]":  # noqa: N802 - as in `subprocess`
+        return subprocess.Popen([argv[0], "-c", self.code], **options)
+
+
+def stay_disarmed(case: str) -> None:
+    """Apply the patches of a case for good, in a process that ends with it."""
+    for name, replacement in DISARM[case]:
+        if name != GATEWAY_STARTER:
+            owner, attribute = _resolve(name)
+            value = replacement.make(getattr(owner, attribute)) if isinstance(replacement, Made) else replacement
+            setattr(owner, attribute, value)
+
+
+def forward_anywhere(request: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a way to ask a host that goes where the agent, or an answer, says, with everything it was given."""
+
+    @asynccontextmanager
+    async def ask(self: Any, method: bytes, path: bytes, headers: Any, body: bytes) -> AsyncIterator[Any]:
+        host = dict(headers)[b"host"].decode()
+        if path.startswith(b"https://"):
+            host, _, rest = path[8:].decode().partition("/")
+            path = f"/{rest}".encode()
+        self._order, self._idle = self._order.model_copy(update={"host": host}), []
+        async with request(self, method, path, headers, body) as answered:
+            location = dict(answered.headers).get(b"location")
+            if location is None:
+                yield answered
+                return
+        async with ask(self, method, location, headers, body) as answered:
+            yield answered
+
+    return ask
+
+
+def accept_absolute(find: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a look-up of endpoints that looks at the path alone of a whole address."""
+    return lambda provider, head: find(provider, replace(head, target=re.sub(rb"^https?://[^/]+", b"", head.target)))
+
+
+def take_hosts_name(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a builder of headers that takes the host from the agent."""
+    return lambda provider, head, *, host, key, length: build(
+        provider, head, host=head.find(b"host").decode(), key=key, length=length
+    )
+
+
+async def read_anything_as_hello(reader: Any, host: str) -> bytes:
+    del host
+    return bytes(await reader.read(64 * 1024))
+
+
+GATEWAY_STARTER: Final = "coven_action.adapters.gateway.process.subprocess"
+CONVERSATION: Final = "coven_action.adapters.gateway.conversation"
+SHARED_NETWORK: Final[Patch] = (
+    "coven_action.core.sandbox.bubblewrap.NAMESPACES",
+    tuple(name for name in NAMESPACES if name != NETWORK_NAMESPACE),
+)
+UNCONFINED: Final[tuple[Patch, ...]] = (
+    (
+        "coven_action.core.sandbox.backends.build_bubblewrap",
+        lambda program, request, machine, place: build_unconfined(request, machine, place),
+    ),
+    (
+        "coven_action.core.sandbox.backends.build_root_bubblewrap",
+        lambda program, request, machine, place, user: build_unconfined(request, machine, place),
+    ),
+    (
+        "coven_action.core.sandbox.backends.build_landlock",
+        lambda request, machine, place, user: build_unconfined(request, machine, place),
+    ),
+)
+"""Every sandbox starts its program and confines nothing."""
+BELIEVED: Final[Patch] = ("coven_action.core.sandbox.probes.compute_level", lambda results: "enforced")
+"""The level is what somebody says, not what the probes have seen."""
+
 DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s10_protected_paths_hold_in_any_spelling": (
         ("coven_action.core.verification.protected_paths.fold_path", lambda path: tuple(path.split("/"))),
@@ -395,6 +494,32 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s34_nobody_learns_what_exists": (across_accounts("memory_entries.find_entry"),),
     "test_s34_a_repeated_key_repeats_ones_own_answer": (
         ("coven_action.hosted.store.transaction.Group._read_replies", Made(read_replies_of_all)),
+    ),
+    "test_s1_no_credential_is_in_reach": UNCONFINED,
+    "test_s5_no_process_or_file_shows_a_secret": UNCONFINED,
+    "test_s6_no_process_outside_is_traced": UNCONFINED,
+    "test_s6_a_setuid_program_gives_nothing": UNCONFINED,
+    "test_s6_where_privilege_can_be_gained_nothing_starts": (BELIEVED,),
+    "test_s12_what_later_steps_read_is_out_of_reach": UNCONFINED,
+    "test_s24_a_bound_program_is_not_exchanged": UNCONFINED,
+    "test_s25_what_a_checkout_leaves_is_out_of_reach": UNCONFINED,
+    "test_s25_where_a_credential_is_in_reach_nothing_starts": (BELIEVED,),
+    "test_s25_every_checkout_keeps_no_credential": OUR_FILES,
+    "test_s27_nothing_is_reached_from_inside": (SHARED_NETWORK,),
+    "test_s27_no_tunnel_leads_elsewhere": (
+        in_gateway("test_s27_no_tunnel_leads_elsewhere"),
+        (f"{CONVERSATION}.verify_tunnel_target", lambda target, allowed: target.rpartition(":")[0]),
+        (f"{CONVERSATION}.read_hello", read_anything_as_hello),
+        ("coven_action.adapters.gateway.upstream.is_public_address", lambda text: True),
+    ),
+    "test_s27_what_is_listed_is_reached": Reason("it shows that the way to the gateway is open; nothing is guarded"),
+    "test_s9_a_key_goes_to_its_one_host_only": (
+        in_gateway("test_s9_a_key_goes_to_its_one_host_only"),
+        (f"{CONVERSATION}.check_host_header", lambda value, model_host: None),
+        (f"{CONVERSATION}.find_endpoint", Made(accept_absolute)),
+        (f"{CONVERSATION}.build_upstream_headers", Made(take_hosts_name)),
+        ("coven_action.adapters.gateway.upstream.Upstream.request", Made(forward_anywhere)),
+        ("coven_action.core.gateway.masking.KeyMask.feed", lambda self, chunk: chunk),
     ),
     "test_s34_nobody_decides_for_another": (across_accounts("memory_decisions.end_entries"),),
 }

@@ -5,17 +5,21 @@ It speaks the runtime contract (`--headless --context BRIEF --output RESULT`), n
     runtime: {command: [python3, /path/to/obedient_agent.py]}      # with isolation: none
 
 The issue's text holds one fenced block, `steps`, of JSON: a list of steps, done in order. A step is an object with the key
-`do` (a key of `STEPS`) and that step's arguments. Texts may name what an earlier step has found as `@{name}`, and four
-places: `@{workspace}`, `@{run}` (the run's folder), `@{documents}` (the folder of the stages' documents), `@{home}`.
+`do` (a key of `STEPS`) and that step's arguments; with `"if_possible": true` the agent goes on where it fails. Texts may
+name what an earlier step has found as `@{name}`, and four places: `@{workspace}`, `@{run}` (the run's folder),
+`@{documents}` (the folder of the stages' documents), `@{home}`.
 
 The same module is called in the tests' own process (`obey`), where an attack needs no real one. Standard library only.
 """
 
 import base64
+import ctypes
 import json
 import os
 import re
 import shutil
+import socket
+import stat
 import subprocess
 import sys
 import time
@@ -27,6 +31,10 @@ from urllib.parse import quote
 FENCE = re.compile(r"^```steps\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAME = re.compile(r"@\{([a-z_0-9]+)\}")
 HAND_OFF = ".coven/handoff"
+PIECE = 64 * 1024
+PATIENCE = 10.0
+IPPROTO_MPTCP = 262
+PTRACE_SEIZE = 0x4206  # linux/ptrace.h
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "raw": lambda text: text,
@@ -92,8 +100,13 @@ class Agent:
     def obey(self) -> None:
         """Do all the steps, then write the result."""
         for step in find_steps(self.brief):
-            arguments = self.fill({key: value for key, value in step.items() if key != "do"})
-            STEPS[step["do"]](self, **arguments)
+            arguments = self.fill({key: value for key, value in step.items() if key not in {"do", "if_possible"}})
+            try:
+                STEPS[step["do"]](self, **arguments)
+            except OSError:
+                if not step.get("if_possible"):
+                    raise
+                self.loot.setdefault(arguments.get("to", ""), "")
         if self.result is not None:
             self.output.write_text(json.dumps(self.result), encoding="utf-8")
 
@@ -125,6 +138,56 @@ class Agent:
                 continue
         self.loot[to] = "\n".join(found)
 
+    def command_lines(self, to: str) -> None:
+        """Keep the command line of every process that shows itself."""
+        self.loot[to] = "\n".join(_read_all(sorted(Path("/proc").glob("[0-9]*/cmdline"))))
+
+    def descriptors(self, pid: str, to: str) -> None:
+        """Keep what can be read through the open descriptors of a process."""
+        self.loot[to] = "\n".join(_read_all(sorted(Path("/proc").glob(f"{pid}/fd/*"))))
+
+    def memory(self, pid: str, pattern: str, to: str) -> None:
+        """Keep what matches in the stack and heap of a process."""
+        self.loot[to] = "\n".join(_scan_memory(Path("/proc") / pid, re.compile(pattern.encode())))
+
+    def connect(self, address: str, to: str = "") -> None:
+        """Connect to a socket of this machine: a path, or `@name` for one without a path. Keep what it says, or wait for none."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect("\0" + address[1:] if address.startswith("@") else address)
+            self.loot[to] = _read_to_end(connection).decode("utf-8", "replace") if to else ""
+
+    def send(self, protocol: str, host: str, port: int, data: str, to: str = "", finish: bool = True) -> None:
+        """Send base64 over the network, and keep the answer, or wait for none.
+
+        `protocol` is `udp`, `tcp`, `mptcp`, or `fastopen`: TCP with data in the first packet. `finish` says by TCP that no
+        more will come.
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+        with socket.socket(family, kind, IPPROTO_MPTCP if protocol == "mptcp" else 0) as connection:
+            connection.settimeout(PATIENCE)
+            if protocol == "udp":
+                connection.sendto(base64.b64decode(data), (host, port))
+                return
+            if protocol == "fastopen":
+                connection.settimeout(None)  # else the kernel would say that it is under way, and not send
+                connection.sendto(base64.b64decode(data), socket.MSG_FASTOPEN, (host, port))
+            else:
+                connection.connect((host, port))
+                connection.sendall(base64.b64decode(data))
+            if finish:
+                connection.shutdown(socket.SHUT_WR)
+            self.loot[to] = _read_to_end(connection).decode("utf-8", "replace") if to else ""
+
+    def trace(self, pid: str, to: str) -> None:
+        """Take hold of a process as a debugger does, and keep its answer: `traced`, or nothing."""
+        library = ctypes.CDLL(None, use_errno=True)
+        library.ptrace.restype = ctypes.c_long
+        number = ctypes.c_long(int(pid))
+        seized = library.ptrace(ctypes.c_long(PTRACE_SEIZE), number, None, None) == 0
+        self.loot[to] = "traced" if seized else ""
+
     def find(self, pattern: str, within: str, to: str) -> None:
         match = re.search(pattern, self.loot[within])
         self.loot[to] = match[1] if match else "NOT-FOUND"
@@ -138,7 +201,8 @@ class Agent:
         place = self.place(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(text.encode(encoding))
-        place.chmod(mode)
+        if stat.S_IMODE(place.stat().st_mode) != mode:
+            place.chmod(mode)
 
     def write_name(self, name: str, text: str = "") -> None:
         """Write a file whose name is given as latin-1 text, so that it may be no UTF-8."""
@@ -177,11 +241,14 @@ class Agent:
         self.place(path).parent.mkdir(parents=True, exist_ok=True)
         os.mkfifo(self.place(path))
 
-    def command(self, argv: list[str], within: str = ".") -> None:
-        """Run a program in a folder of the workspace, and take no offence at its failing."""
+    def command(self, argv: list[str], within: str = ".", to: str = "") -> None:
+        """Run a program in a folder of the workspace, and take no offence at its failing; keep what it prints."""
         environment = {**os.environ, "GIT_AUTHOR_NAME": "agent", "GIT_AUTHOR_EMAIL": "agent@example.invalid",
                        "GIT_COMMITTER_NAME": "agent", "GIT_COMMITTER_EMAIL": "agent@example.invalid"}  # fmt: skip
-        subprocess.run(argv, cwd=self.place(within), env=environment, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(
+            argv, cwd=self.place(within), env=environment, capture_output=True, check=False, timeout=60
+        )
+        self.loot[to] = done.stdout.decode("utf-8", "replace")
 
     # Telling.
 
@@ -227,10 +294,47 @@ class Agent:
 STEPS: dict[str, Callable[..., None]] = {
     name: getattr(Agent, name)
     for name in (
-        "read", "environments", "find", "encode", "write", "write_name", "sparse", "remove", "rename", "chmod", "symlink",
-        "hardlink", "pipe", "command", "hand_off", "tell", "claim", "withhold", "say", "flood", "linger",
+        "read", "environments", "command_lines", "descriptors", "memory", "connect", "send", "trace", "find", "encode",
+        "write", "write_name", "sparse", "remove", "rename", "chmod", "symlink", "hardlink", "pipe", "command", "hand_off",
+        "tell", "claim", "withhold", "say", "flood", "linger",
     )
 }  # fmt: skip
+
+
+def _read_all(paths: list[Path]) -> list[str]:
+    found = []
+    for path in paths:
+        try:
+            if stat.S_ISREG(path.stat().st_mode):
+                with path.open("rb") as file:
+                    found.append(file.read(PIECE).decode("utf-8", "replace"))
+        except OSError:
+            continue
+    return found
+
+
+def _scan_memory(folder: Path, pattern: "re.Pattern[bytes]") -> list[str]:
+    """Return what matches in one process. The kernel lists its memory in `maps`, and shows it in `mem`."""
+    found = []
+    for line in (folder / "maps").read_text().splitlines():
+        if not line.endswith(("[stack]", "[heap]")):
+            continue
+        start, end = (int(part, 16) for part in line.split()[0].split("-"))
+        with (folder / "mem").open("rb", buffering=0) as memory:
+            memory.seek(start)
+            found += [match.decode("utf-8", "replace") for match in pattern.findall(memory.read(end - start))]
+    return found
+
+
+def _read_to_end(connection: socket.socket) -> bytes:
+    """Return what comes until the other side has ended, or is silent for too long."""
+    data = b""
+    try:
+        while chunk := connection.recv(PIECE):
+            data += chunk
+    except OSError:
+        pass
+    return data
 
 
 def find_steps(brief: dict[str, Any]) -> list[dict[str, Any]]:

@@ -220,7 +220,7 @@ class Siege:
         found = repository.import_bundle(bundle)
         files, patch = repository.list_changes(found), repository.read_patch(found, LIMITS.patch_bytes)
         facts = Facts(files=files, statistics=measure(files, len(patch)), limits=LIMITS, base_sha=base, secrets=(),
-                      tip_parents=repository.list_parents(found))  # fmt: skip
+                      judgement=None, tip_parents=repository.list_parents(found))  # fmt: skip
         return Judged(files, verification.verify(facts), patch)
 
     def start(self, event: Event, **facts: Any) -> "AttackedRun":

@@ -20,6 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from coven_action.core.checks.conclusion import judge_run
+from coven_action.core.checks.document import CHECKS_DOCUMENT, parse_checks
+from coven_action.core.publication.endings import PUBLISHED_ENDINGS
 from coven_action.core.publication.status_marker import parse_marker
 from coven_action.emulator import git_store
 from coven_action.emulator.state import Issue
@@ -35,9 +38,10 @@ from coven_action.stages import ports as protocols
 from coven_action.stages.plan import PlanPorts
 from coven_action.stages.run import RunPorts
 from coven_action.stages.telling import PublishPorts
+from coven_action.stages.verify import VerifyPorts
 from tests.scenario import CHECKS, Event, Run, Scene
 
-PORTS = {"plan": PlanPorts, "run": RunPorts, "publish": PublishPorts}
+PORTS = {"plan": PlanPorts, "run": RunPorts, "verify": VerifyPorts, "publish": PublishPorts}
 KILLED = 137
 SHA = 40
 BUG = 3
@@ -46,7 +50,10 @@ PRODUCTS = {
     ("Workspaces", "prepare"): "Workspace",
     ("PublicationRepositories", "clone"): "PublicationRepository",
     ("TreeSource", "fetch"): "Trees",
+    ("CheckTrees", "prepare"): "CheckTree",
 }
+
+CONTEXTS = {("ModelGateways", "open"): "ModelGateway"}
 
 
 class Killed(BaseException):
@@ -92,7 +99,11 @@ _KNOWN: Mapping[str, Callable[[], Error]] = {
     "Workspace": lambda: GitError("git-failed", "injected"),
     "PublicationRepositories": lambda: GitError("git-failed", "injected"),
     "PublicationRepository": lambda: GitError("git-failed", "injected"),
-    "ProcessRunner": lambda: RuntimeFault("runtime-not-started", "injected"),
+    "CheckTrees": lambda: GitError("git-failed", "injected"),
+    "CheckTree": lambda: GitError("git-failed", "injected"),
+    "Confinement": lambda: RuntimeFault("runtime-not-started", "injected"),
+    "ModelGateways": lambda: RuntimeFault("gateway-not-started", "injected"),
+    "ModelGateway": lambda: RuntimeFault("gateway-lost", "injected"),
     "RuntimeInstaller": lambda: RuntimeFault("runtime-download-failed", "injected"),
     "Job": lambda: EnvironmentFault("job-file-unwritable", "injected"),
 }
@@ -196,9 +207,24 @@ class Proxy:
             made = self._injector.call(self._stage, self._port, name, lambda: value(*arguments, **named), *arguments)
             if (self._port, name) in PRODUCTS:
                 return Proxy(self._injector, self._stage, PRODUCTS[self._port, name], made)
+            if (self._port, name) in CONTEXTS:
+                return ProxiedContext(self._injector, self._stage, CONTEXTS[self._port, name], made)
             return ProxiedLog(self._injector, self._stage, made) if name == "open_log" else made
 
         return call
+
+
+class ProxiedContext:
+    """Stands before a context that gives a port for as long as it is open."""
+
+    def __init__(self, injector: Injector, stage: str, port: str, target: Any) -> None:
+        self._injector, self._stage, self._port, self._target = injector, stage, port, target
+
+    def __enter__(self) -> Any:
+        return Proxy(self._injector, self._stage, self._port, self._target.__enter__())
+
+    def __exit__(self, *exception: object) -> Any:
+        return self._target.__exit__(*exception)
 
 
 class ProxiedLog:
@@ -254,8 +280,9 @@ def read_outputs_of(run: Run) -> dict[str, str]:
 def run_job(run: Run, begin: str = "plan") -> JobEnd:
     """Run the stages from `begin` on under the conditions of action.yml, which `tests/test_action_yml.py` reads.
 
-    `run` starts only where `plan` has decided to proceed and no step has failed; `publish` starts whenever `plan` got as
-    far as a decision, whatever became of `run`. Digests travel as outputs: a stage that did not set one hands over none.
+    `run` starts only where `plan` has decided to proceed and no step has failed, `verify` only where `run` has handed over
+    a digest and no step has failed; `publish` starts whenever `plan` got as far as a decision, whatever became of them.
+    Digests travel as outputs: a stage that did not set one hands over none.
     """
     end = JobEnd()
     if begin == "plan":
@@ -265,8 +292,13 @@ def run_job(run: Run, begin: str = "plan") -> JobEnd:
         run.digests["plan"] = outputs.get("plan-sha256")
         _step(run, "run", run.work, end)
     outputs = read_outputs_of(run)
-    if outputs.get("decision") in {"proceed", "published"}:
+    if begin != "publish" and outputs.get("outcome-sha256") and not end.code:
         run.digests = {"plan": outputs.get("plan-sha256"), "outcome": outputs.get("outcome-sha256")}
+        _step(run, "verify", run.verify, end)
+    outputs = read_outputs_of(run)
+    if outputs.get("decision") in {"proceed", "published"}:
+        names = {"plan": "plan-sha256", "outcome": "outcome-sha256", "checks": "checks-sha256"}
+        run.digests = {name: outputs.get(output) for name, output in names.items()}
         _step(run, "publish", run.publish, end)
     return end
 
@@ -336,7 +368,8 @@ class Workbench:
         self.saved = {"plan": self._save("plan", None)}
         run = self.start()
         run.wrap = self.ordinary.wrap
-        for stage, do in (("plan", run.plan), ("run", run.work), ("publish", run.publish)):
+        stages = {"plan": run.plan, "run": run.work, "verify": run.verify, "publish": run.publish}
+        for stage, do in stages.items():
             if stage != "plan":
                 self.saved[stage] = self._save(stage, run)
             do()
@@ -348,6 +381,18 @@ class Workbench:
             else read_outputs_of(run)["decision"]
         )
         self._repeated: dict[str, list[str]] = {}
+
+    def describe_conclusion(self) -> str:
+        """Return how the published result has to conclude: as its checks went, which the pull request shows."""
+        if self.ending != "verified":
+            return "neutral"
+        body = next(pull.issue.body for pull in self.scene.pull_requests if pull.issue.state == "open")
+        return "failure" if "Checks fail" in body else "success"
+
+    @property
+    def publishes(self) -> bool:
+        """Whether the ordinary task ends with a pull request."""
+        return self.ending in PUBLISHED_ENDINGS
 
     @property
     def calls(self) -> list[Call]:
@@ -410,10 +455,10 @@ class Workbench:
             return
         ending = read_outputs_of(run).get("decision")
         ending = run.evidence.ending if ending == "proceed" else ending
-        if ending not in {self.ending, "published"}:
+        if ending not in {self.ending, "published", "verified"}:
             yield f"ended {ending}, not {self.ending}"
         yield from self._judge_comments(failed=self.ending == "fault")
-        if self.ending == "published":
+        if self.publishes:
             yield from self.judge_publication()
 
     def list_requests(self, stage: str) -> list["Request"]:
@@ -459,7 +504,8 @@ class Workbench:
         if commits != 1 or len(branches) != 1:
             yield f"{commits} commits on {list(branches)}"
         checks = [check for check in scene.check_runs if check.head_sha == head]
-        if [(check.name, check.conclusion) for check in checks] != [(CHECKS, "neutral")]:
+        told = self.describe_conclusion()
+        if [(check.name, check.conclusion) for check in checks] != [(CHECKS, told)]:
             yield f"checks on the head: {checks}"
         for check in scene.check_runs:
             if check.head_sha != head and not (check.title or "").startswith("superseded"):
@@ -550,14 +596,16 @@ class Case:
 
     def _judge_conclusions(self) -> Iterator[str]:
         run, scene = self.run, self.bench.scene
-        if any(check.conclusion == "success" for check in scene.check_runs):
-            yield "a check concludes as success"
-        if "success" in read_outputs_of(run).get("conclusion", ""):
-            yield "the output says success"
         evidence = run.evidence if (run.documents / "evidence.json").is_file() else None
+        # Also where the evidence is missing in the end: it was there when the Check Run was written.
+        is_green = self.bench.ending == "verified" and self._were_checks_seen_to_pass()
+        if any(check.conclusion == "success" for check in scene.check_runs) and not is_green:
+            yield "a check concludes as success"
+        if "success" in read_outputs_of(run).get("conclusion", "") and not is_green:
+            yield "the output says success"
         if evidence is None:
             return
-        if evidence.ending == "published":
+        if evidence.ending in PUBLISHED_ENDINGS:
             missing = list(self.bench.judge_publication())
             if missing:
                 yield f"the evidence says published, and: {missing}"
@@ -569,6 +617,13 @@ class Case:
             yield "publish failed, and evidence or outputs say neutral"
         if self.end.codes.get("publish") == 1 and evidence.fault is None and evidence.ending != "could-not":
             yield "publish failed, and the evidence names no fault"
+
+    def _were_checks_seen_to_pass(self) -> bool:
+        """Whether the document that was vouched for says that every check has passed on the result."""
+        path, digest = self.run.documents / CHECKS_DOCUMENT, read_outputs_of(self.run).get("checks-sha256")
+        if not digest or self.run.digest(CHECKS_DOCUMENT) != digest:
+            return False
+        return all(judge_run(result.result) == "passed" for result in parse_checks(path.read_bytes()).results)
 
     def _judge_comment(self) -> Iterator[str]:
         comments = self.bench.scene.comments(self.bench.issue)

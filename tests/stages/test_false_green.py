@@ -33,7 +33,7 @@ from tests.stages.fault_injection import (
     run_job,
 )
 
-STAGES = ("plan", "run", "publish")
+STAGES = ("plan", "run", "verify", "publish")
 
 
 def _append(name: str, text: str) -> ScriptedRuntime:
@@ -130,6 +130,27 @@ def _coven_code(scene):
     return issue, scene.label(issue), {**facts, "environment": {RUNTIME_PATH: "/opt/coven-code"}}
 
 
+CHECKED = "a task with checks"
+CHECKED_CONFIGURATION = """version: 1
+familiars: {cody: {runtime: {command: [agent]}, model: anthropic/claude-sonnet-4-6}}
+verify: [{name: "rounding", run: "grep -q round src/tax.py"}]
+"""
+
+
+def _with_checks(scene):
+    """The first attempt does not pass the checks, the second one does; and the model is reached through the gateway."""
+    scene.commit({".github/coven.yml": CHECKED_CONFIGURATION})
+    issue = scene.open_issue()
+    key = {"model_key": "sk-ant-" + "0" * 40, "isolation": "none"}
+    return issue, scene.label(issue), {"runtime": ScriptedRuntime(_mend_in_two_attempts), **key}
+
+
+def _mend_in_two_attempts(workspace):
+    """Append a comment, and where that was done already the mended function."""
+    tax = workspace / "src/tax.py"
+    tax.write_text(MENDED if "# later" in tax.read_text() else f"{tax.read_text()}# later\n")
+
+
 class _CovenCode(ScriptedRuntime):
     """Answers as coven-code does when it is asked what it is."""
 
@@ -171,6 +192,7 @@ COURSES = {
     "a task with memory": _with_memory,
     "a base that moves": _moving_base,
     "a label that goes": _needing_no_review_any_more,
+    CHECKED: _with_checks,
 }
 ORDINARY = "a label"
 
@@ -193,11 +215,15 @@ HARMLESS: Mapping[Call, tuple[tuple[str, ...], str]] = {
         EVERY,
         "what cannot be removed is said in the log, and spoils no finished work",
     ),
+    Call("verify", "Job", "notice"): (("error",), "a line of the log about the base, which decides nothing"),
     Call("publish", "PublicationRepository", "push"): (
         ("answer lost",),
         "the server is asked, and says that it is there",
     ),
 }
+# Where checks run: between the attempts they only decide whether there is another one, and on the base they decide nothing.
+# That they could not run is said; whether the end is green is judged by what was observed of the result.
+CHECKING = frozenset({"CheckTrees", "CheckTree", "Confinement"})
 # What is told as the fault of another stage than the one whose call failed.
 OTHER_STAGE: Mapping[Call, tuple[tuple[str, ...], str, str]] = {
     Call("publish", "Documents", "read", "outcome.json"): (
@@ -216,6 +242,10 @@ TOO_LATE: Mapping[Call, tuple[tuple[str, ...], str]] = {
     Call("run", "Job", "set_output", "outcome-sha256"): (
         ("answer lost", "killed afterwards"),
         "the last deed of `run`: the outcome is written and its digest has travelled",
+    ),
+    Call("verify", "Job", "set_output", "checks-sha256"): (
+        ("answer lost", "killed afterwards"),
+        "the last deed of `verify`: the checks are written and their digest has travelled",
     ),
 }
 # Nobody can be told: it is not yet known who asked for what, or no longer.
@@ -254,7 +284,7 @@ def _no_pauses(monkeypatch):
 
 def _judge(case: Case, call: Call, kind: str) -> list[str]:
     """Return what is wrong with one case."""
-    is_harmless = _applies(HARMLESS, call, kind)
+    is_harmless = _applies(HARMLESS, call, kind) or (call.port in CHECKING and kind in {"error", "disk full"})
     code, wrong = case.end.code, case.judge()
     status = case.find_status()
     if not case.struck:
@@ -267,10 +297,11 @@ def _judge(case: Case, call: Call, kind: str) -> list[str]:
         wrong.append(f"somebody caught the kill: {case.end.codes}")
     has_died = kind.startswith("killed") and call.stage != "run"
     may_be_mute = has_died or call in UNTOLD or _is_cut_off(call, kind)
-    if _applies(TOO_LATE, call, kind) and case.bench.ending == "published":
+    if _applies(TOO_LATE, call, kind) and case.bench.publishes and not _keeps_from_checks(case, call):
         return wrong + list(case.bench.judge_publication()) + case.bench.repeat()
-    if code and not may_be_mute and case.bench.ending == "published":
+    if code and not may_be_mute and case.bench.publishes:
         stage = OTHER_STAGE[call][1] if _applies(OTHER_STAGE, call, kind) else call.stage
+        stage = "verify" if _keeps_from_checks(case, call) and _applies(TOO_LATE, call, kind) else stage
         wrong += case.judge_telling(stage)
         if call.stage != "plan" and not (KINDS[kind].lasting and call.port == "Documents"):
             fault = case.run.evidence.fault
@@ -279,6 +310,11 @@ def _judge(case: Case, call: Call, kind: str) -> list[str]:
     if code and not may_be_mute and status is not None and status.state == "published":
         wrong.append("the job failed and the comment says published")
     return wrong + case.bench.repeat()
+
+
+def _keeps_from_checks(case: Case, call: Call) -> bool:
+    """Whether a job that ends red at a call does not come to its checks, without which nothing is published."""
+    return call.stage == "run" and case.bench.ending == "verified"
 
 
 def _applies(table: Mapping[Call, tuple], call: Call, kind: str) -> bool:
@@ -330,10 +366,10 @@ QUICK = {
 @pytest.mark.parametrize("kind", QUICK)
 @pytest.mark.parametrize("stage", STAGES)
 def test_whatever_call_fails_nothing_is_called_done_and_a_rerun_mends_it(benches, stage, kind):
-    bench = benches(ORDINARY)
+    bench = benches(CHECKED if stage == "verify" else ORDINARY)
     calls = [call for call in _calls_of(bench, stage) if QUICK[kind](call)]
 
-    assert bench.ending == "published"
+    assert bench.publishes
     assert calls or kind not in {"error", "bug"}
     assert _break(bench, calls, kind) == {}
 
@@ -371,7 +407,7 @@ def test_no_method_of_a_port_is_left_out(benches):
 
 
 def test_the_tables_of_exceptions_name_calls_that_exist(benches):
-    made = set(benches(ORDINARY).calls)
+    made = {*benches(ORDINARY).calls, *benches(CHECKED).calls}
 
     assert {*HARMLESS, *OTHER_STAGE, *TOO_LATE, *UNTOLD} <= made
 

@@ -210,7 +210,7 @@ def test_the_plan_says_everything_it_decided(scene):
     run = scene.start(scene.label(scene.open_issue()))
     decided = run.plan()
 
-    assert run.outputs == {"decision": "proceed", "plan-sha256": run.digest("plan.json")}
+    assert run.outputs == {"decision": "proceed", "checks": "0", "plan-sha256": run.digest("plan.json")}
     assert decided.work.target.base_sha == scene.git("rev-parse", "main").strip()
     assert "Cody works on #1" in run.summary
     assert "Memory is off" in run.summary

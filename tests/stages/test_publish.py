@@ -110,7 +110,8 @@ def test_an_outcome_that_is_not_the_runs_own_fails_the_job(scene, tamper, code):
 FORGED = {
     "another version": ({"version": 2}, "malformed-document"),
     "another plan": ({"plan_sha256": "0" * 64}, "document-altered"),
-    "two attempts": ({"attempts": [ATTEMPT, ATTEMPT]}, "malformed-document"),
+    "too many attempts": ({"attempts": [ATTEMPT] * 6}, "malformed-document"),
+    "more tries than attempts": ({"tries": [{"attempt": 1, "rows": []}] * 2}, "malformed-document"),
     "a result of no attempt": ({"attempts": []}, "malformed-document"),
     "work without a result": ({"result": None}, "malformed-document"),
     "a result of another contract": ({"result": {"contract_version": "9"}}, "malformed-document"),
@@ -150,10 +151,12 @@ def test_every_step_of_a_published_result_has_its_verdict(scene):
     assert _results(run) == {"contract": "passed", **dict.fromkeys(STEPS, "passed"), "evidence": "neutral"}
     said = {verdict.step: verdict.finding for verdict in run.evidence.verdicts}
     assert said["text"] == "made inert before publication: 1 mention, 1 issue reference"
-    assert said["evidence"] == "no check of ours ran, so none passed; the familiar claims none"
+    assert said["evidence"] == (
+        "no check is configured, so nothing of ours ran on the result; the familiar claims none"
+    )
     assert said["freshness"] == ""
     (check,) = scene.check_runs
-    assert "| evidence | neutral | no check of ours ran" in check.text
+    assert "| evidence | neutral | no check is configured" in check.text
     assert [line.split(" | ")[0] for line in check.text.splitlines() if line.startswith("| ")][1:9] == [
         f"| {step}" for step in ("contract", *STEPS)
     ]
@@ -482,7 +485,7 @@ def test_a_hostile_title_sets_no_output_and_acts_nowhere(scene, title):
     assert run.finish() == 0
 
     assert run.outputs["conclusion"] == "neutral"
-    expected = {"decision", "plan-sha256", "outcome-sha256", "conclusion", "pull-request-number", "pull-request-url",
+    expected = {"decision", "checks", "plan-sha256", "outcome-sha256", "conclusion", "pull-request-number", "pull-request-url",
                 "branch", "head-sha", "evidence-path"}  # fmt: skip
     assert set(run.outputs) == expected
     assert not any(line.startswith("::") and "set-output" in line for line in run.log.splitlines())

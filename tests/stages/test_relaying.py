@@ -1,6 +1,7 @@
 """What a run does with the outboxes that earlier runs have left at GitHub."""
 
 import io
+import re
 import zipfile
 from datetime import timedelta
 
@@ -9,12 +10,21 @@ import pytest
 from coven_action.adapters.github_artifacts import GitHubArtifacts
 from coven_action.client import EndpointUnreachable
 from coven_action.core.documents import TaskIdentity
-from coven_action.core.endpoint.relaying import MAX_ARTIFACTS
+from coven_action.core.endpoint.relaying import MAX_ARTIFACTS, MAX_SEARCH
 from coven_action.core.endpoint.wire import Envelope, RelayVerdict, RelayVerdicts
+from coven_action.errors import DocumentError
 from coven_action.stages.relaying import relay_outboxes
 
 OUTBOX = "coven-outbox-1"
 OWN_RUN = 900
+
+
+def pack(files):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
 
 
 class Endpoint:
@@ -24,17 +34,28 @@ class Endpoint:
         self.requests = []
         self.trouble_after = None
         self.accepts = True
+        self.cannot_read = set()
+        self.envelopes = []
 
     def relay(self, request, part):
         if self.trouble_after is not None and len(self.requests) >= self.trouble_after:
             raise EndpointUnreachable("endpoint-unreachable", "POST /v1/relay: no answer (ConnectError).")
         self.requests.append((part, request))
-        keys = [*(each.key for each in request.envelopes), *("" for _ in request.sealed)]
-        return RelayVerdicts(verdicts=tuple(RelayVerdict(key=key, accepted=self.accepts) for key in keys))
+        parts = [*(each.key for each in request.envelopes), *request.sealed]
+        if self.cannot_read & set(parts):
+            raise DocumentError("envelope-refused", "The endpoint answered 422 request-invalid: envelopes.")
+        self.envelopes += [*request.envelopes, *request.sealed]
+        reason = "" if self.accepts else "the run is over"
+        return RelayVerdicts(verdicts=tuple(RelayVerdict(key="", accepted=self.accepts, reason=reason) for _ in parts))
 
     @property
     def delivered(self):
-        return [each.run_id for _, request in self.requests for each in request.envelopes]
+        return [each.run_id for each in self.envelopes]
+
+    @property
+    def delivered_runs(self):
+        """Those whose envelopes were open."""
+        return [each.run_id for each in self.envelopes if isinstance(each, Envelope)]
 
 
 class Past:
@@ -58,10 +79,7 @@ class Past:
             kind="finish", key=f"k:{run_id}", repository_id=self.github.repository.id, run_id=speaks_for or run_id,
             run_attempt=1, created_at=self.github.world.clock(), body='{"state": "done"}',
         )  # fmt: skip
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("4-a.json", envelope.model_dump_json())
-        data = packed.getvalue() if content is None else content
+        data = pack({"4-a.json": envelope.model_dump_json()}) if content is None else content
         return self.github.world.add_artifact(self.github.repository, run, name, data).id
 
     def relay(self, relayed=()):
@@ -160,14 +178,62 @@ def test_an_endpoint_that_goes_away_leaves_the_rest_to_a_later_run(past):
     assert "wait for a later run" in done.said
 
 
-def test_what_the_endpoint_refuses_is_counted_and_not_tried_again(past):
+def test_what_the_endpoint_refuses_is_named_with_the_reason_and_not_tried_again(past):
     number = past.leave(1)
     past.endpoint.accepts = False
 
     done = past.relay()
 
     assert done.handled == (number,)
-    assert done.said == "1 refused of what earlier runs had kept"
+    assert done.said == "1 set aside, in coven-outbox-1 of run 1 until that expires (finish k:1: the run is over)"
+    assert past.relay(relayed=done.handled).said == ""
+
+
+def test_an_outbox_that_is_refused_as_a_whole_keeps_no_other_back(past):
+    refused, good = past.leave(1), past.leave(2)
+    past.endpoint.cannot_read = {"k:1"}
+
+    done = past.relay()
+
+    assert done.handled == (refused, good)
+    assert past.endpoint.delivered == [2]
+    assert "1 delivered for earlier runs · 1 set aside, in coven-outbox-1 of run 1" in done.said
+    assert "finish k:1: The endpoint answered 422 request-invalid" in done.said
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 200])
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_one_envelope_that_cannot_be_read_is_set_aside_and_the_others_of_its_run_are_delivered(past, count, place):
+    texts = [f"sealed{number}" for number in range(count)]
+    bad = texts[{"first": 0, "middle": count // 2, "last": count - 1}[place]]
+    past.endpoint.cannot_read = {bad}
+    past.leave(1, pack({f"4-{number:03}.sealed": text for number, text in enumerate(texts)}))
+    behind = past.leave(2)
+
+    done = past.relay()
+
+    assert past.endpoint.envelopes[:-1] == [text for text in texts if text != bad]
+    assert past.endpoint.delivered_runs == [2]
+    assert done.handled[-1] == behind
+    assert "1 set aside, in coven-outbox-1 of run 1 until that expires (a sealed envelope: The endpoint" in done.said
+    parts = [part for part, _ in past.endpoint.requests]
+    assert len(set(parts)) == len(parts), "each request has a key of its own"
+    assert len(parts) <= 2 + MAX_SEARCH
+
+
+def test_the_search_for_what_is_refused_ends(past):
+    texts = [f"sealed{number}" for number in range(200)]
+    past.endpoint.cannot_read = set(texts[::2])
+    past.leave(1, pack({f"4-{number:03}.sealed": text for number, text in enumerate(texts)}))
+    past.leave(2)
+
+    done = past.relay()
+
+    assert len(past.endpoint.requests) <= 2 + MAX_SEARCH
+    assert past.endpoint.delivered_runs == [2]
+    said = int(re.search(r"(\d+) set aside", done.said).group(1))
+    assert said + len(past.endpoint.envelopes) == 201
+    assert len(done.handled) == 2
 
 
 def test_github_s_trouble_is_said_and_costs_nothing_else(past):

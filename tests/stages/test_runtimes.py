@@ -5,11 +5,21 @@ import stat
 
 import pytest
 
+from coven_action.core.contract.coven_code import PLACEHOLDER_KEY
 from coven_action.core.documents import PlannedFamiliar
+from coven_action.core.sandbox.request import Bind
 from coven_action.errors import RuntimeFault
-from coven_action.stages.runtimes import PROBE_LIMITS, RunFolder, RuntimePorts, prepare_runtime, runtime_kind
+from coven_action.stages.runtimes import (
+    PROBE_LIMITS,
+    Access,
+    RunFolder,
+    RuntimePorts,
+    needs_gateway,
+    prepare_runtime,
+    runtime_kind,
+)
 from tests.coven_code_standin import install_standin
-from tests.scenario import CONFIGURATION, Scene, ScriptedRuntime, run_process
+from tests.scenario import CONFIGURATION, Scene, ScriptedGateways, ScriptedRuntime, Unconfined, run_process
 
 KEY = "key-of-the-model-0123456789"
 CONFIGURED = CONFIGURATION.replace("runtime: patch", "model: anthropic/claude-sonnet-4-6")
@@ -51,15 +61,16 @@ def _ports(program, *, key=KEY, path="/opt/coven-code"):
     from pathlib import Path
 
     return RuntimePorts(
-        run_process=program, install=lambda: Path(path), patch_program=("python", "-m", "patch"), search_path="/usr/bin",
-        model_key=key,
+        confinement=Unconfined(program), gateways=ScriptedGateways(), install=lambda: Path(path),
+        patch_program=("python", "-m", "patch"), patch_binds=(Bind("/opt/ours"),), model_key=key,
     )  # fmt: skip
 
 
 def _prepare(familiar, folder, program=None, **facts):
-    isolation = facts.pop("isolation", "none")
+    access = Access(facts.pop("isolation", "none"), facts.pop("port", None))
     ports = _ports(program or Program(), **facts)
-    return prepare_runtime(familiar, turns=40, isolation=isolation, folder=folder, ports=ports)
+    needs_gateway(familiar, ports)
+    return prepare_runtime(familiar, turns=40, access=access, folder=folder, ports=ports)
 
 
 @pytest.mark.parametrize(
@@ -79,17 +90,61 @@ def test_patch_and_commands_get_the_contracts_arguments_and_no_key(folder, runti
     assert not (folder.home / ".coven-code/settings.json").exists()
 
 
-def test_the_key_is_in_a_file_of_this_user_and_nowhere_else(folder):
+def test_the_runtime_is_given_the_gateways_address_and_a_placeholder_and_never_the_key(folder):
     program = Program()
-    ready = _prepare(_familiar(), folder, program)
+    ready = _prepare(_familiar(), folder, program, port=4100)
 
     settings = folder.home / ".coven-code/settings.json"
-    assert json.loads(settings.read_text())["providers"]["anthropic"]["api_key"] == KEY
+    assert json.loads(settings.read_text())["providers"]["anthropic"] == {
+        "api_key": PLACEHOLDER_KEY,
+        "api_base": "http://127.0.0.1:4100",
+    }
+    assert KEY not in settings.read_text()
     assert stat.S_IMODE(settings.stat().st_mode) == 0o600
     assert KEY not in json.dumps([ready.argv, dict(ready.environment), dict(ready.capabilities)])
     for argv, environment, limits in program.asked:
         assert KEY not in json.dumps([argv, environment])
         assert limits is PROBE_LIMITS
+
+
+def test_a_command_finds_the_gateway_as_the_providers_own_libraries_do(folder):
+    familiar = _familiar(("node", "agent.js")).model_copy(update={"hosts": ("pypi.org",)})
+    ready = _prepare(familiar, folder, port=4100)
+
+    assert ready.environment["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:4100"
+    assert ready.environment["OPENAI_BASE_URL"] == "http://127.0.0.1:4100/v1"
+    assert {ready.environment["ANTHROPIC_API_KEY"], ready.environment["OPENAI_API_KEY"]} == {PLACEHOLDER_KEY}
+    assert ready.environment["HTTPS_PROXY"] == "http://127.0.0.1:4100"
+    without = _prepare(familiar, folder, key=None).environment
+    assert not {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HTTPS_PROXY"} & set(without)
+
+
+def test_a_command_is_given_the_files_that_it_names_and_nothing_beside_them(folder, tmp_path):
+    script = tmp_path / "agent.js"
+    script.write_text("")
+    ready = _prepare(_familiar(("/usr/bin/env", "node", str(script), "/not/there")), folder)
+
+    assert {Bind("/usr/bin/env"), Bind(str(script))} <= set(ready.binds)
+    assert not [bind for bind in ready.binds if bind.path in {str(tmp_path), "/not/there"}]
+
+
+def test_only_what_the_contract_names_can_be_written(folder):
+    for familiar in (_familiar("patch"), _familiar(("sh",)), _familiar()):
+        written = {bind.path for bind in _prepare(familiar, folder).binds if bind.writable}
+        assert written == {str(folder.home), str(folder.temporary), str(folder.result.parent)}
+        (folder.home / ".coven-code/settings.json").unlink(missing_ok=True)
+
+
+def test_a_brief_takes_away_what_an_earlier_attempt_left(folder, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("kept")
+    folder.result.symlink_to(outside)
+
+    folder.write_brief("{}")
+
+    assert not folder.result.is_symlink()
+    assert outside.read_text() == "kept"
+    assert stat.S_IMODE(folder.brief.stat().st_mode) == 0o644
 
 
 def test_a_link_in_place_of_the_settings_is_not_followed(folder, tmp_path):

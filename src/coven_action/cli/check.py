@@ -7,7 +7,6 @@ from typing import Final
 import click
 
 from coven_action.adapters.repository_files import RepositoryFiles, find_repository
-from coven_action.cli.stage import REACHED_ISOLATION
 from coven_action.core.configuration.config import Config
 from coven_action.core.configuration.document import DEFAULT_PATH
 from coven_action.core.configuration.mistakes import render_mistakes
@@ -43,7 +42,7 @@ def command(directory: Path) -> None:
         read_workflow(_decode(files.find(path) or b""), path=path)
         for path in files.list_files(WORKFLOWS, (".yml", ".yaml"))
     ]
-    findings = check_workflows(workflows, config, reached=REACHED_ISOLATION, own=own)
+    findings = check_workflows(workflows, config, own=own)
     for finding in findings:
         click.echo(render_finding(finding))
     errors += sum(finding.severity == "error" for finding in findings)

@@ -6,14 +6,15 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from coven_action import __version__
-from coven_action.cli.stage import REACHED_ISOLATION
 from coven_action.core.configuration.document import DEFAULT_PATH
 from coven_action.core.configuration.parsing import find_mistakes
 from coven_action.core.contract.platforms import describe_platform
@@ -48,6 +49,7 @@ from coven_action.errors import EnvironmentFault, GitHubError
 
 if TYPE_CHECKING:
     from coven_action.adapters.github_api import GitHubAPI
+    from coven_action.core.sandbox.probes import Attempt
 
 TOKEN_NAMES: Final = (TOKEN, "GITHUB_TOKEN")
 ENDPOINT_TOKEN: Final = "COVEN_TOKEN"  # noqa: S105 - the name of a variable
@@ -94,8 +96,15 @@ def _examine_machine() -> Iterator[Diagnosis]:
     yield check_python(sys.version_info[:3])
     yield check_git(_ask_git())
     yield check_platform(describe_platform(platform.system(), platform.machine()))
-    yield check_isolation(REACHED_ISOLATION)
+    yield check_isolation(_prove_isolation())
     yield check_job(in_job=os.environ.get("GITHUB_ACTIONS") == "true")
+
+
+def _prove_isolation() -> "Attempt":
+    from coven_action.adapters.sandbox.confinement import ProvedConfinement  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="coven-", dir=os.environ.get("RUNNER_TEMP") or None) as folder:
+        return ProvedConfinement(Path(folder), os.environ).prove()
 
 
 def _ask_git() -> str | None:

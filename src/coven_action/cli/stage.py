@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+import coven_action
 from coven_action.cli.boundary import build_redactor
 from coven_action.cli.endpoint_ports import connect_for_plan, connect_for_publish, find_outboxes
+from coven_action.core.checks.document import CHECKS_DOCUMENT
 from coven_action.core.contract.platforms import describe_platform
 from coven_action.core.documents import MAXIMUM_DOCUMENT_BYTES, parse_plan
 from coven_action.core.isolation import LEVELS, IsolationLevel
 from coven_action.core.publication.publication import find_personal_prefix
 from coven_action.core.records import sha256_hex
 from coven_action.core.stage_environment import (
+    CHECKS_SHA256,
     FOLDER,
     ID_TOKEN,
     INSTALLATION_ID,
@@ -40,20 +43,27 @@ from coven_action.stages.documents import BUNDLE_FILE, OUTCOME_DOCUMENT, PATCH_F
 if TYPE_CHECKING:
     from coven_action.adapters.git.publication import GitPublicationRepositories
     from coven_action.core.redaction.redactor import Redactor
+    from coven_action.core.sandbox.request import Bind
     from coven_action.stages.ports import Job
 
 LARGEST_ID: Final = 2**63 - 1
 MAXIMUM_EVENT_BYTES: Final = 25 * 1024 * 1024
-# Until a sandbox exists, nothing stronger than this is reached; `core.isolation` refuses what demands more.
-REACHED_ISOLATION: Final[IsolationLevel] = "none"
+SYSTEM_PREFIX: Final = Path("/usr")
+"""Where the system's own Python lives, which every sandbox has."""
 MAXIMUM_BUNDLE_BYTES: Final = 128 * 1024 * 1024
 HANDED_OVER: Final[Mapping[str, tuple[tuple[str, str, int], ...]]] = {
     "run": (("plan", PLAN_DOCUMENT, MAXIMUM_DOCUMENT_BYTES),),
+    "verify": (
+        ("plan", PLAN_DOCUMENT, MAXIMUM_DOCUMENT_BYTES),
+        ("run", OUTCOME_DOCUMENT, MAXIMUM_DOCUMENT_BYTES),
+        ("run", BUNDLE_FILE, MAXIMUM_BUNDLE_BYTES),
+    ),
     "publish": (
         ("plan", PLAN_DOCUMENT, MAXIMUM_DOCUMENT_BYTES),
         ("run", OUTCOME_DOCUMENT, MAXIMUM_DOCUMENT_BYTES),
         ("run", BUNDLE_FILE, MAXIMUM_BUNDLE_BYTES),
         ("run", PATCH_FILE, MAXIMUM_BUNDLE_BYTES),
+        ("verify", CHECKS_DOCUMENT, MAXIMUM_DOCUMENT_BYTES),
     ),
 }
 """What a stage in a job of its own takes over: the stage that wrote it, the file, and the bytes it may have."""
@@ -74,8 +84,9 @@ def command() -> None:
     \b
     plan     decide: who asked, which familiar, on what        writes plan.json
     run      let the familiar work; no GitHub token            writes outcome.json, changes.bundle, agent.log
+    verify   run the checks on base and result; no secret      writes checks.json
     publish  verify, push, draft pull request, Check Run       writes evidence.json
-    all      the three in a row, each in a process of its own
+    all      these in a row, each in a process of its own
 
     Inputs come as COVEN_INPUT_* variables, the job as GitHub's own GITHUB_* variables.
     """  # noqa: D301 - \b is click's sign for lines that stay as they are
@@ -123,9 +134,11 @@ def run(checkout: Path | None) -> None:
     """Let the familiar work, and write outcome.json, changes.bundle and agent.log."""
     from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415
     from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
+    from coven_action.adapters.gateway.opening import GatewayOpener  # noqa: PLC0415
+    from coven_action.adapters.git.checking import GitCheckTrees  # noqa: PLC0415
     from coven_action.adapters.git.program import Git  # noqa: PLC0415
     from coven_action.adapters.git.workspace import GitWorkspaces  # noqa: PLC0415
-    from coven_action.adapters.runtime_process import run_process  # noqa: PLC0415
+    from coven_action.adapters.sandbox.confinement import ProvedConfinement  # noqa: PLC0415
     from coven_action.stages.run import RunPorts  # noqa: PLC0415
     from coven_action.stages.run import run as run_stage  # noqa: PLC0415
     from coven_action.stages.runtimes import RuntimePorts  # noqa: PLC0415
@@ -137,16 +150,18 @@ def run(checkout: Path | None) -> None:
         build_redactor(environment),
     )
     _take_over("run", environment, documents.folder, job, redactor)
-    search_path = environment.get("PATH", os.defpath)
+    git = Git(documents.folder / "git", environment.get("PATH", os.defpath))
     ports = RunPorts(
         clock=SystemClock(),
         documents=documents,
-        workspaces=GitWorkspaces(Git(documents.folder / "git", search_path)),
+        workspaces=GitWorkspaces(git),
+        trees=GitCheckTrees(git),
         runtimes=RuntimePorts(
-            run_process=run_process,
+            confinement=ProvedConfinement(documents.folder / "sandbox", environment),
+            gateways=GatewayOpener(environment, lambda line: job.notice(redactor.redact(line))),
             install=lambda: _install_runtime(environment, documents.folder),
             patch_program=(sys.executable, "-I", "-m", "coven_action.runtimes.patch"),
-            search_path=search_path,
+            patch_binds=list_own_folders(),
             model_key=environment.get(MODEL_KEY) or None,
         ),
         job=job,
@@ -156,10 +171,54 @@ def run(checkout: Path | None) -> None:
         context.task,
         checkout=checkout or Path(environment.get("GITHUB_WORKSPACE") or Path.cwd()),
         platform=describe_platform(platform.system(), platform.machine()),
-        isolation=REACHED_ISOLATION,
         plan_sha256=environment.get(PLAN_SHA256) or None,
         ports=ports,
     )
+
+
+@command.command()
+@click.option("--checkout", type=click.Path(path_type=Path), help="The checked out repository [GITHUB_WORKSPACE].")
+def verify(checkout: Path | None) -> None:
+    """Run the repository's checks on the base and on the result, and write checks.json."""
+    from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415
+    from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
+    from coven_action.adapters.git.checking import GitCheckTrees  # noqa: PLC0415
+    from coven_action.adapters.git.program import Git  # noqa: PLC0415
+    from coven_action.adapters.sandbox.confinement import ProvedConfinement  # noqa: PLC0415
+    from coven_action.stages.verify import VerifyPorts  # noqa: PLC0415
+    from coven_action.stages.verify import verify as verify_stage  # noqa: PLC0415
+
+    context, environment = parse_job_context(os.environ), os.environ
+    documents, job, redactor = (
+        DocumentFolder(find_folder(environment, context)),
+        ActionsJob(),
+        build_redactor(environment),
+    )
+    _take_over("verify", environment, documents.folder, job, redactor)
+    ports = VerifyPorts(
+        clock=SystemClock(),
+        documents=documents,
+        trees=GitCheckTrees(Git(documents.folder / "git", environment.get("PATH", os.defpath))),
+        confinement=ProvedConfinement(documents.folder / "sandbox", environment),
+        job=job,
+        redactor=redactor,
+    )
+    verify_stage(
+        context.task,
+        checkout=checkout or Path(environment.get("GITHUB_WORKSPACE") or Path.cwd()),
+        plan_sha256=environment.get(PLAN_SHA256) or None,
+        outcome_sha256=environment.get(OUTCOME_SHA256) or None,
+        separate_runner=is_separate_runner(environment),
+        ports=ports,
+    )
+
+
+def is_separate_runner(environment: Mapping[str, str]) -> bool:
+    """Return whether nothing of the agent's can have been on this machine: a job of its own, on a machine made for it.
+
+    GitHub makes a new virtual machine for each job of its own runners; who runs others may reuse them.
+    """
+    return environment.get(STAGE) == "verify" and environment.get("RUNNER_ENVIRONMENT") == "github-hosted"
 
 
 @command.command()
@@ -189,21 +248,25 @@ def publish() -> None:
         witness=repositories.open_witness(documents.folder),
         open_outboxes=find_outboxes(context, get_token(environment)),
     )
-    digests = Digests(plan=environment.get(PLAN_SHA256) or None, outcome=environment.get(OUTCOME_SHA256) or None)
+    digests = Digests(
+        plan=environment.get(PLAN_SHA256) or None,
+        outcome=environment.get(OUTCOME_SHA256) or None,
+        checks=environment.get(CHECKS_SHA256) or None,
+    )
     sys.exit(publish_stage(context.task, digests=digests, ports=ports))
 
 
 @command.command(name="all")
 @click.option("--checkout", type=click.Path(path_type=Path), help="The checked out repository [GITHUB_WORKSPACE].")
 def run_all(checkout: Path | None) -> None:
-    """Run plan, run and publish, each in a process of its own that sees only the variables it may see."""
+    """Run plan, run, verify and publish, each in a process of its own that sees only the variables it may see."""
     context = parse_job_context(os.environ)
     folder = find_folder(os.environ, context)
     sys.exit(run_stages(os.environ, folder, checkout=checkout))
 
 
 def run_stages(environment: Mapping[str, str], folder: Path, *, checkout: Path | None) -> int:
-    """Run the three stages as processes and return the exit code of the last one that mattered."""
+    """Run the stages as processes and return the exit code of the last one that mattered."""
     # An endpoint is refused in one job, so nobody here has any use for what asks for ID tokens.
     environment = {name: value for name, value in environment.items() if name not in ID_TOKEN}
     code = start_stage("plan", environment, {FOLDER: str(folder), STAGE: "all"})
@@ -211,7 +274,8 @@ def run_stages(environment: Mapping[str, str], folder: Path, *, checkout: Path |
         return code
     plan_data = _read_own(folder / PLAN_DOCUMENT)
     digests = {FOLDER: str(folder), PLAN_SHA256: sha256_hex(plan_data)}
-    if parse_plan(plan_data).work is not None:
+    work = parse_plan(plan_data).work
+    if work is not None:
         arguments = ("--checkout", str(checkout)) if checkout else ()
         # `run` records what goes wrong, and `publish` tells it. One that was killed has vouched for nothing, whatever lies
         # there: then no digest is handed over, and `publish` refuses what it finds.
@@ -219,7 +283,16 @@ def run_stages(environment: Mapping[str, str], folder: Path, *, checkout: Path |
         outcome = folder / OUTCOME_DOCUMENT
         if outcome.is_file() and not was_killed:
             digests[OUTCOME_SHA256] = sha256_hex(_read_own(outcome))
+            # Likewise: a `verify` that failed has vouched for nothing, and nothing is published unseen.
+            together = {**digests, STAGE: "all"}
+            if work.checks and start_stage("verify", environment, together, *arguments) == 0:
+                digests |= _vouch_for_checks(folder / CHECKS_DOCUMENT)
     return start_stage("publish", environment, digests)
+
+
+def _vouch_for_checks(path: Path) -> dict[str, str]:
+    """Return the digest of what `verify` has written; nothing where there was no result to check."""
+    return {CHECKS_SHA256: sha256_hex(_read_own(path))} if path.is_file() else {}
 
 
 def start_stage(
@@ -262,6 +335,15 @@ def _take_over(stage: str, environment: Mapping[str, str], folder: Path, job: "J
         wrong = take_file(Path(received).resolve() / source, name, limit, folder)
         if wrong is not None:
             job.warning(redactor.redact(wrong))
+
+
+def list_own_folders() -> "tuple[Bind, ...]":
+    """Return the folders that a Python of ours takes beside the system: the environment, what that is made of, our package."""
+    from coven_action.core.sandbox.request import Bind  # noqa: PLC0415
+
+    package = Path(coven_action.__file__).resolve().parent
+    folders = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), package}
+    return tuple(Bind(str(folder)) for folder in sorted(folders) if folder != SYSTEM_PREFIX)
 
 
 def get_token(environment: Mapping[str, str]) -> str:

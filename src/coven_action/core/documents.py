@@ -8,9 +8,11 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from coven_action.core.checks.results import MAX_CHECKS, CheckCommand, ClaimedRow, ObservedRow
 from coven_action.core.contract.contract import Brief
 from coven_action.core.contract.usage import Usage
 from coven_action.core.endpoint.planned import HistoryEvidence, PlannedHistory
+from coven_action.core.gateway.report import GatewayReport
 from coven_action.core.memory.evidence import MemoryEvidence
 from coven_action.core.memory.hand_off import MemoryHandOff
 from coven_action.core.memory.selection import PlannedMemory
@@ -23,6 +25,8 @@ from coven_action.core.verification.protected_paths import BUILT_IN_ONLY, Protec
 from coven_action.errors import DocumentError
 
 MAXIMUM_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
+MAX_ATTEMPTS: Final = 5
+"""How often a familiar may start in one run."""
 D = TypeVar("D", bound=Record)
 Sha = str
 Sha256 = str
@@ -67,23 +71,35 @@ class FrozenText(Record):
 
 
 class PlannedFamiliar(Record):
-    """Who works, and why this one."""
+    """Who works, and why this one. `hosts` are those that a familiar with `mode: full` may reach beside its model's."""
 
     id: str
     display_name: str
     model: str | None
     runtime: str | tuple[str, ...]
     mode: str
+    hosts: tuple[str, ...] = ()
     why: str
 
 
 class PlannedLimits(Record):
-    """The bounds of one run. Seconds, turns, files, bytes."""
+    """The bounds of one run.
+
+    Attributes:
+        time_seconds: Of all attempts together, and of the checks between them.
+        turns: Of one attempt.
+        files: Changed by the result.
+        patch_bytes: Of the result's patch.
+        attempts: How often the familiar may start while the repository's checks fail.
+        cost_cents: What all attempts together may spend at the model, in US cents; None where the configuration says nothing.
+    """
 
     time_seconds: int
     turns: int
     files: int
     patch_bytes: int
+    attempts: int = 1
+    cost_cents: int | None = None
 
 
 class Target(Record):
@@ -131,6 +147,8 @@ class Work(Record):
     status_comment_id: int | None
     published_tasks: tuple[str, ...] = ()
     protection: Protection = BUILT_IN_ONLY
+    checks: tuple[CheckCommand, ...] = Field(default=(), max_length=MAX_CHECKS)
+    failing_checks: Literal["draft", "nothing"] = "draft"
 
 
 class Published(Record):
@@ -190,11 +208,28 @@ class Fault(Record):
 
 
 class Isolation(Record):
-    """The isolation that was in force while the runtime worked, and what that means."""
+    """The isolation that was in force while programs that are not ours worked.
+
+    Attributes:
+        demanded: By the workflow.
+        reached: What the probes proved on this machine.
+        note: What that means, without a full stop.
+        backend: Which sandbox it was; empty where none was used.
+        limited_by: What held memory and processes; empty where nothing was started.
+    """
 
     demanded: str
     reached: str
     note: str
+    backend: str = ""
+    limited_by: str = ""
+
+
+class TriedChecks(Record):
+    """The repository's checks as they went between two attempts, where the agent had worked: the familiar's own, a claim."""
+
+    attempt: int
+    rows: tuple[ObservedRow, ...] = Field(max_length=MAX_CHECKS)
 
 
 class HandOff(Record):
@@ -208,7 +243,9 @@ class Outcome(Record):
     """`outcome.json`: what happened while the runtime worked. All of it is untrusted: it may have been written by the agent.
 
     `secrets` are the kinds of secrets that `run` alone knows and has found in the change or in a text of the agent's. A change
-    that holds one goes no further: there is no bundle then.
+    that holds one goes no further: there is no bundle then. `tries` are the checks as the familiar saw them between its
+    attempts. `gateway` is the account of the model gateway, which the agent did not write. `workspace_destroyed` says that
+    nothing of the run's folder was left.
     """
 
     kind: Literal["coven-action/outcome"] = "coven-action/outcome"
@@ -233,6 +270,9 @@ class Outcome(Record):
     files_changed: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     usage: Usage | None = None
+    tries: tuple[TriedChecks, ...] = Field(default=(), max_length=MAX_ATTEMPTS)
+    gateway: GatewayReport | None = None
+    workspace_destroyed: bool = False
     log_sha256: Sha256 | None = None
     log_bytes: int = 0
     started_at: str
@@ -249,11 +289,12 @@ class Measure(Record):
 class Verdict(Record):
     """One step of the verification before publication and what it found.
 
-    `neutral` is neither: nothing of ours could be observed. `not-reached` follows the refusal of an earlier step.
+    `neutral` is neither: there was nothing to observe. `failed` is published all the same and said first: checks that fail.
+    `not-reached` follows the refusal of an earlier step.
     """
 
     step: str
-    result: Literal["passed", "refused", "neutral", "not-reached"]
+    result: Literal["passed", "failed", "refused", "neutral", "not-reached"]
     finding: str = ""
 
     @property
@@ -276,8 +317,29 @@ class StageTime(Record):
     seconds: float
 
 
+class ObservedChecks(Record):
+    """The repository's checks as we ran them, beside what the familiar says of them.
+
+    Attributes:
+        sha256: Of `checks.json`.
+        observed_on: Whether the runner was another than that of the agent.
+        isolation: What was in force while they ran.
+        rows: One for each check; what failed comes first.
+        claimed: What the familiar says it ran, beside what we saw of the same commands.
+    """
+
+    sha256: Sha256
+    observed_on: Literal["separate_runner", "same_runner"]
+    isolation: Isolation
+    rows: tuple[ObservedRow, ...] = Field(max_length=MAX_CHECKS)
+    claimed: tuple[ClaimedRow, ...] = ()
+
+
 class Evidence(Record):
-    """`evidence.json`: every verdict with its reason. Check Run, pull request, comment and summary are renderings of it."""
+    """`evidence.json`: every verdict with its reason. Check Run, pull request, comment and summary are renderings of it.
+
+    `checks` is None where none were observed. `tries` and `gateway` are copied from the outcome.
+    """
 
     kind: Literal["coven-action/evidence"] = "coven-action/evidence"
     version: Literal[1] = 1
@@ -294,6 +356,10 @@ class Evidence(Record):
     files: tuple[ChangedFile, ...]
     statistics: DiffStatistics
     isolation: Isolation | None
+    checks: ObservedChecks | None = None
+    tries: tuple[TriedChecks, ...] = ()
+    gateway: GatewayReport | None = None
+    workspace_destroyed: bool = False
     memory: MemoryEvidence | None
     history: HistoryEvidence | None = None
     fault: Fault | None
@@ -323,7 +389,7 @@ def write_document(document: Record) -> bytes:
 
 def parse_plan(data: bytes) -> Plan:
     """Read `plan.json`. Raises `DocumentError` for anything but a plan of this version with exactly its one answer."""
-    plan = _parse(Plan, data, "plan.json")
+    plan = parse_document(Plan, data, "plan.json")
     given = {name for name in _ANSWERS.values() if getattr(plan, name) is not None}
     if given != {_ANSWERS[plan.decision]}:
         raise DocumentError(
@@ -335,15 +401,16 @@ def parse_plan(data: bytes) -> Plan:
 
 def parse_outcome(data: bytes) -> Outcome:
     """Read `outcome.json`. Raises `DocumentError` for anything but an outcome of this version."""
-    return _parse(Outcome, data, "outcome.json")
+    return parse_document(Outcome, data, "outcome.json")
 
 
 def parse_evidence(data: bytes) -> Evidence:
     """Read `evidence.json`. Raises `DocumentError` for anything but evidence of this version."""
-    return _parse(Evidence, data, "evidence.json")
+    return parse_document(Evidence, data, "evidence.json")
 
 
-def _parse(model: type[D], data: bytes, name: str) -> D:
+def parse_document(model: type[D], data: bytes, name: str) -> D:
+    """Read a document of one model, within its size. Raises `DocumentError` for anything else, naming the field."""
     if len(data) > MAXIMUM_DOCUMENT_BYTES:
         raise DocumentError("document-too-large", f"{name} has {len(data)} bytes; {MAXIMUM_DOCUMENT_BYTES} are allowed")
     try:

@@ -69,8 +69,9 @@ def decide_isolation(demanded: str, reached: IsolationLevel, runtime: str) -> Is
     if not check_level(reached, demanded):
         return IsolationRefused(
             code="isolation-not-reached",
-            reason=f"The workflow demands isolation {demanded}; this runner and version reach {reached}.",
-            remedy="Only if the agent may read what this job can read, its model key included, change the step to:\n"
+            reason=f"The workflow demands isolation {demanded}; this runner reaches {reached}.",
+            remedy="`coven-action probe` says on this runner what is missing; docs/isolation.md says which runner has it.\n"
+            "Only if the agent may read what this job can read, its model key included, change the step to:\n"
             f"    with: {{isolation: {reached}}}",
         )
     if reached == "none":

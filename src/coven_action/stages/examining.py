@@ -1,5 +1,6 @@
 """Look at what a run left, in a clone of our own, and verify it. Nothing of the agent's is executed, and nothing leaves here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,7 @@ from coven_action.core.verification.verification import (
     verify,
 )
 from coven_action.stages.documents import BUNDLE_FILE
+from coven_action.stages.judging import JudgedChecks
 from coven_action.stages.ports import Documents, GitHubWriter, PublicationRepositories, PublicationRepository
 
 PUBLICATION_FOLDER: Final = "publication"
@@ -37,6 +39,7 @@ class Observed:
         secrets: The kinds of secrets that were found, whichever step refuses first.
         notes: What people are told beside the verdicts.
         repository: The clone, None where none was needed.
+        checks: What our checks have shown of the tip; None where they decide nothing.
     """
 
     files: tuple[ChangedFile, ...] = ()
@@ -47,6 +50,7 @@ class Observed:
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     repository: PublicationRepository | None = None
+    checks: JudgedChecks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,21 @@ class ExaminePorts:
     redactor: Redactor
 
 
-def examine(work: Work, said: Outcome, *, kept_patch: bytes, ports: ExaminePorts) -> Observed:
+def examine(
+    work: Work,
+    said: Outcome,
+    *,
+    kept_patch: bytes,
+    judge: Callable[[str], JudgedChecks | None],
+    ports: ExaminePorts,
+) -> Observed:
     """Return what a run left.
 
     Args:
         work: Plan's own copy of what was to be done.
         said: The outcome as it was read, nothing of it covered: what is looked for is looked for in this.
         kept_patch: The patch that `run` kept where it kept the change itself back.
+        judge: Returns what our checks have shown of a commit.
         ports: The outside world.
     """
     said_secrets = find_kinds([said.hand_off.title, said.hand_off.body], ports.redactor) | frozenset(said.secrets)
@@ -83,6 +95,7 @@ def examine(work: Work, said: Outcome, *, kept_patch: bytes, ports: ExaminePorts
     texts = (find_added_text(patch.decode("utf-8", "replace")), "\n".join(file.path for file in files))
     secrets = tuple(sorted(said_secrets | find_kinds(texts, ports.redactor)))
     statistics = measure(files, len(patch))
+    checks = judge(tip)
     facts = Facts(
         files=files,
         statistics=statistics,
@@ -92,6 +105,7 @@ def examine(work: Work, said: Outcome, *, kept_patch: bytes, ports: ExaminePorts
         secrets=secrets,
         texts=examine_texts(said.hand_off),
         claims=claimed_tests(said),
+        judgement=checks.judgement if checks else None,
         look_at_target=lambda: look_at_target(target, tip, repository, ports.github),
         protection=work.protection,
     )
@@ -105,7 +119,16 @@ def examine(work: Work, said: Outcome, *, kept_patch: bytes, ports: ExaminePorts
         secrets=secrets,
         notes=(*describe_protection(files, work.protection), *_describe_movement(verdicts)),
         repository=repository,
+        checks=checks,
     )
+
+
+def read_unfinished(work: Work, ports: ExaminePorts) -> bytes:
+    """Return the patch of a change that is not to be published, and so is not verified."""
+    folder = ports.documents.make_folder(PUBLICATION_FOLDER)
+    repository = ports.repositories.clone(folder, work.target.base_sha)
+    tip = repository.import_bundle(ports.documents.folder / BUNDLE_FILE)
+    return repository.read_patch(tip, work.limits.patch_bytes)
 
 
 def _describe_movement(verdicts: tuple[Verdict, ...]) -> tuple[str, ...]:

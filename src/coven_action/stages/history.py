@@ -5,7 +5,7 @@ configuration says `hosted.required`, or limits the tasks of a day; then a count
 the first failure of a stage nothing more is asked in it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -27,6 +27,7 @@ from coven_action.core.endpoint.wire import (
     RelayVerdicts,
     RunReport,
     Session,
+    WitnessVerdict,
 )
 from coven_action.core.memory.grants import EndpointGrant
 from coven_action.core.records import Record
@@ -44,6 +45,13 @@ DIVERGED: Final = (
     "The endpoint's audit log is not the one that an earlier run of this repository has witnessed: its history was "
     "rewritten. Compare an export with the heads kept in earlier runs' evidence before you rely on it."
 )
+RESTORED: Final = (
+    "The endpoint was restored from a backup that ends before what an earlier run of this repository has witnessed; its audit "
+    "log says so (audit.reseal). What was written in between is lost, revocations and erasures included: look at the memory "
+    "before you turn it on again."
+)
+WITNESSED: Final[Mapping[WitnessVerdict, str]] = {"restored": RESTORED, "diverged": DIVERGED}
+"""What is said aloud of a witness's verdict."""
 
 
 class History(Protocol):
@@ -70,7 +78,7 @@ class History(Protocol):
         ...
 
     def relay(self, request: RelayRequest, key: str) -> RelayVerdicts:
-        """Hand over what earlier runs could not deliver."""
+        """Hand over what earlier runs could not deliver; `DocumentError` where the request itself is refused."""
         ...
 
     def wait(self, seconds: int) -> None:
@@ -274,8 +282,8 @@ class EndpointConversation:
         session, admission = self._session, self._admission
         number = admission.number if admission else None
         warnings = list(admission.warnings if admission else ())
-        if session is not None and session.witnessed == "diverged":
-            warnings.insert(0, DIVERGED)
+        if session is not None and session.witnessed in WITNESSED:
+            warnings.insert(0, WITNESSED[session.witnessed])
         return PlannedHistory(
             url=self._hosted.url,
             state="unreachable" if self._trouble or admission is None else "admitted",
@@ -364,8 +372,8 @@ class PublishConversation:
             return
         self._answered = True
         self.witness = session.witness
-        if session.witnessed == "diverged":
-            self.warnings.append(DIVERGED)
+        if session.witnessed in WITNESSED:
+            self.warnings.append(WITNESSED[session.witnessed])
 
     @property
     def is_well(self) -> bool:
@@ -376,7 +384,8 @@ class PublishConversation:
         """Hand over what an earlier run could not deliver.
 
         Raises:
-            Error: The endpoint gave no answer, or refused the request.
+            DocumentError: The endpoint refuses what the request holds.
+            Error: The endpoint gave no answer, or refused the request for now.
         """
         return self._history.relay(request, ":".join((*map(str, self._task), "relay", part)))
 

@@ -251,6 +251,7 @@ class _Session:
                 model=familiar.model,
                 runtime=familiar.runtime,
                 mode=familiar.mode,
+                hosts=familiar.hosts,
                 why=decided.route.why,
             ),
             trust=decided.trust,
@@ -259,10 +260,15 @@ class _Session:
                 turns=config.limits.turns,
                 files=config.limits.files,
                 patch_bytes=config.limits.patch,
+                # What reads a patch out of an issue reads the same one each time.
+                attempts=1 if familiar.runtime == "patch" else config.limits.attempts,
+                cost_cents=config.limits.cost,
             ),
             target=decided.target,
             protection=config.protection,
             labels=config.publish.labels,
+            checks=config.verify,
+            failing_checks=config.publish.failing_checks,
             brief=brief,
             memory=memory.selection.planned,
             isolation_demanded=isolation,
@@ -341,6 +347,7 @@ class _Session:
         self.ports.documents.write(PLAN_DOCUMENT, data)
         redact = self.ports.redactor.redact
         self.ports.job.append_summary(redact(self.ports.renderer.render("summary_plan.md.j2", {"plan": decided})))
+        self.ports.job.set_output("checks", redact(str(len(decided.work.checks) if decided.work else 0)))
         self.ports.job.set_output("plan-sha256", redact(sha256_hex(data)))
         # Last: the later stages start by this output, and only where nothing of `plan` can fail any more.
         self.ports.job.set_output("decision", redact(decided.decision))

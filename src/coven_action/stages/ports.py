@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from coven_action.core.contract.process_output import ProcessLimits
-from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.documents import Measure, Target
 from coven_action.core.endpoint.relaying import OutboxArtifact, RunFacts
+from coven_action.core.gateway.order import GatewayOrder
+from coven_action.core.gateway.report import GatewayReport
 from coven_action.core.publication.publication import Annotation
 from coven_action.core.publication.status_marker import ThreadComment
 from coven_action.core.publication.targets import Head, PullRequest
 from coven_action.core.redaction.redactor import Redacted
+from coven_action.core.sandbox.confined_report import ConfinedReport
+from coven_action.core.sandbox.probes import Attempt
+from coven_action.core.sandbox.request import SandboxRequest
+from coven_action.core.sandbox.toolchains import Tools
 from coven_action.core.trust.edits import Edits
 from coven_action.core.trust.events import Actor, Thread
 from coven_action.core.trust.trust import PermissionAnswer
@@ -234,19 +239,90 @@ class Workspaces(Protocol):
         ...
 
 
-class ProcessRunner(Protocol):
-    """Runs a program and everything it starts, within limits, and leaves nothing of it behind."""
+class Confinement(Protocol):
+    """The strongest sandbox that this machine is proved to have; none where nothing is proved."""
 
-    def __call__(
+    def prove(self) -> Attempt:
+        """Try every escape, the first time it is asked, and return what is left: backend, level, and why not more."""
+        ...
+
+    def find_tools(self) -> Tools:
+        """Return the machine's tools."""
+        ...
+
+    def choose_relay_port(self) -> int:
+        """Return where on loopback inside the way to a gateway begins."""
+        ...
+
+    def run(
         self,
-        argv: Sequence[str],
+        request: SandboxRequest,
         *,
-        environment: Mapping[str, str],
-        cwd: Path,
         limits: ProcessLimits,
         write: Callable[[bytes], object],
-    ) -> ProcessReport:
-        """Return how it ended. Raises `RuntimeFault` where it could not be started."""
+        keep_going: Callable[[], bool] = lambda: True,
+    ) -> ConfinedReport:
+        """Run a program to its end, confined as was proved; nothing of it is left afterwards.
+
+        Where nothing was proved it runs unconfined: whoever calls has decided that the workflow allows that.
+        `keep_going` is asked several times a second, and False ends it. Raises `RuntimeFault` where it could not be started.
+        """
+        ...
+
+
+class ModelGateway(Protocol):
+    """The way to the model while it is open: it holds the key, counts, and ends the run at its budget."""
+
+    @property
+    def socket(self) -> Path:
+        """The socket that leads to it."""
+        ...
+
+    @property
+    def ended_because(self) -> str | None:
+        """The code of the budget that is used up; None while none is."""
+        ...
+
+    def report(self) -> GatewayReport:
+        """Close it and return its account. Raises `RuntimeFault` where it was lost."""
+        ...
+
+
+class ModelGateways(Protocol):
+    """Opens ways to a model."""
+
+    def open(self, order: GatewayOrder, key: str) -> AbstractContextManager[ModelGateway]:
+        """Open one. Raises `RuntimeFault` where it could not be started."""
+        ...
+
+
+class CheckTree(Protocol):
+    """A fresh copy of the repository, as an ordinary clone has it, in which the repository's checks run."""
+
+    @property
+    def root(self) -> Path:
+        """The tree's absolute path."""
+        ...
+
+    def read_reports(self, since: float) -> tuple[bytes, ...]:
+        """Return the test reports (JUnit XML) written in it since a moment (seconds since 1970), bounded, links not followed."""
+        ...
+
+
+class CheckTrees(Protocol):
+    """Makes trees for the checks."""
+
+    def prepare(
+        self, checkout: Path, folder: Path, commit: str, *, bundle: Path | None, default_branch: str
+    ) -> CheckTree:
+        """Make `folder`/tree from the checkout and, where one is given, a bundle, at a commit of theirs.
+
+        Raises `GitError` where the commit is in neither.
+        """
+        ...
+
+    def destroy(self, folder: Path) -> None:
+        """Remove everything that checks have left in a folder."""
         ...
 
 

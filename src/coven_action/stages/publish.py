@@ -24,7 +24,7 @@ from coven_action.core.documents import (
 )
 from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES
 from coven_action.core.memory.evidence import settle_proposals
-from coven_action.core.publication.endings import ENDINGS, Ending, EndingRule, decide_ending
+from coven_action.core.publication.endings import ENDINGS, PUBLISHED_ENDINGS, Ending, EndingRule, decide_ending
 from coven_action.core.publication.publication import build_rows
 from coven_action.core.records import format_time, sha256_hex
 from coven_action.core.redaction.patch import redact_patch
@@ -32,7 +32,7 @@ from coven_action.core.redaction.values import redact_record
 from coven_action.core.verification.contract import find_contradiction
 from coven_action.core.verification.freshness import describe_moved_branch
 from coven_action.core.verification.verification import find_refusal, record_contract
-from coven_action.errors import DocumentError
+from coven_action.errors import DocumentError, Error
 from coven_action.stages.documents import (
     EVIDENCE_DOCUMENT,
     OUTCOME_DOCUMENT,
@@ -42,8 +42,9 @@ from coven_action.stages.documents import (
     check_digest,
     check_task,
 )
-from coven_action.stages.examining import ExaminePorts, Observed, examine
+from coven_action.stages.examining import ExaminePorts, Observed, examine, read_unfinished
 from coven_action.stages.faults import build_fault, explain_exception, is_bug
+from coven_action.stages.judging import find_check_fault, judge_observed
 from coven_action.stages.memory import PROPOSED_FOLDER, JudgedMemory, judge_memory, write_proposed_files
 from coven_action.stages.publishing import Publishing
 from coven_action.stages.reporting import Reporting
@@ -56,6 +57,7 @@ class Digests:
 
     plan: str | None
     outcome: str | None
+    checks: str | None = None
 
 
 def publish(task: TaskIdentity, *, digests: Digests, ports: PublishPorts) -> int:
@@ -77,7 +79,7 @@ def publish(task: TaskIdentity, *, digests: Digests, ports: PublishPorts) -> int
     if plan.work is None:
         _repeat_outputs(plan, ports)
         return 0
-    return _Session(plan, plan.work, sha256_hex(data), ports).publish(digests.outcome)
+    return _Session(plan, plan.work, digests, sha256_hex(data), ports).publish()
 
 
 def _repeat_outputs(plan: Plan, ports: PublishPorts) -> None:
@@ -97,9 +99,10 @@ def _repeat_outputs(plan: Plan, ports: PublishPorts) -> None:
 class _Session:
     """One call of `publish`: what it has learned and done so far."""
 
-    def __init__(self, plan: Plan, work: Work, plan_sha256: str, ports: PublishPorts) -> None:
+    def __init__(self, plan: Plan, work: Work, digests: Digests, plan_sha256: str, ports: PublishPorts) -> None:
         self.plan = plan
         self.work = work
+        self.digests = digests
         self.plan_sha256 = plan_sha256
         self.ports = ports
         self.started = ports.clock.now()
@@ -125,11 +128,11 @@ class _Session:
         self.evidence: Evidence | None = None
         self.fault: Fault | None = None
 
-    def publish(self, outcome_digest: str | None) -> int:
+    def publish(self) -> int:
         try:
             self.ports.documents.remove(EVIDENCE_DOCUMENT)
             self.kept_patch = self._take_patch()
-            ending, self.fault = self._proceed(outcome_digest)
+            ending, self.fault = self._proceed()
             # The Check Run names the digest of the evidence it was rendered from: that evidence stands unless a fault followed.
             evidence = self.evidence or self._build_evidence(ending, self.fault)
             self._tell(evidence, ENDINGS[ending])
@@ -141,26 +144,38 @@ class _Session:
             return ENDINGS[Ending.FAULT].exit_code
         return ENDINGS[ending].exit_code
 
-    def _proceed(self, outcome_digest: str | None) -> tuple[Ending, Fault | None]:
-        fault = self._read_outcome(outcome_digest)
+    def _proceed(self) -> tuple[Ending, Fault | None]:
+        fault = self._read_outcome()
         outcome, said = self.progress.outcome, self.said
-        if outcome is None or said is None or fault is not None:
+        if outcome is None or said is None:
+            return Ending.FAULT, fault
+        if fault is not None:
+            self._keep_unfinished(said)
             return Ending.FAULT, fault
         self._check_bundle(said)
-        self.observed = examine(self.work, said, kept_patch=self.kept_patch, ports=self._examine_ports())
+        self.observed = self._examine(said)
         self.notes.extend(self.observed.notes)
         self._judge_memory(said)
-        refusal = find_refusal(self.observed.verdicts)
-        ending = decide_ending(outcome, outcome.fault, has_changes=self._has_changes(said), refusal=refusal)
-        if ending is Ending.PUBLISHED:
-            ending = self._publish_result()
+        ending = self._decide(outcome, said)
+        if ending in PUBLISHED_ENDINGS:
+            ending = self._publish_result(ending)
         else:
             self._propose_memory()
-        if ending is not Ending.PUBLISHED and self.observed.patch:
-            self._keep_patch()
-        return ending, outcome.fault
+        if ending not in PUBLISHED_ENDINGS and self.observed.patch:
+            self._keep_patch(self.observed.patch)
+        return ending, find_check_fault(self.observed.checks) if ending is Ending.FAULT else None
 
-    def _publish_result(self) -> Ending:
+    def _decide(self, outcome: Outcome, said: Outcome) -> Ending:
+        checks = self.observed.checks
+        return decide_ending(
+            outcome,
+            None,
+            has_changes=self._has_changes(said),
+            refusal=find_refusal(self.observed.verdicts),
+            judged=checks.judgement.judged if checks else None,
+        )
+
+    def _publish_result(self, ending: Ending) -> Ending:
         """Push, open the pull request, propose memory, write the Check Run; or see that the branch has moved just now."""
         observed = self.observed
         if observed.repository is None or observed.tip is None:
@@ -170,22 +185,22 @@ class _Session:
             self._replace_verdict(stale)
             self._propose_memory()
             return Ending.STALE
-        body = self.telling.render_pull_request_body(self._build_evidence(Ending.PUBLISHED, None))
+        body = self.telling.render_pull_request_body(self._build_evidence(ending, None))
         self.notes.extend(self.publishing.open_pull_request(observed.files, body))
         self._propose_memory()
-        self.evidence = self._build_evidence(Ending.PUBLISHED, None)
+        self.evidence = self._build_evidence(ending, None)
         self.publishing.write_check_run(self.evidence)
-        return Ending.PUBLISHED
+        return ending
 
     def _replace_verdict(self, changed: Verdict) -> None:
         verdicts = tuple(changed if verdict.step == changed.step else verdict for verdict in self.observed.verdicts)
         self.observed = replace(self.observed, verdicts=verdicts)
 
-    def _read_outcome(self, digest: str | None) -> Fault | None:
+    def _read_outcome(self) -> Fault | None:
         """Read what `run` left. That it left nothing usable is a fault of `run`, told like any other."""
         try:
             data = self.ports.documents.read(OUTCOME_DOCUMENT, MAXIMUM_DOCUMENT_BYTES)
-            check_digest(data, digest, OUTCOME_DOCUMENT)
+            check_digest(data, self.digests.outcome, OUTCOME_DOCUMENT)
             outcome = parse_outcome(data)
             check_task(outcome.task, self.plan.task, OUTCOME_DOCUMENT)
             self._check_outcome(outcome)
@@ -212,6 +227,19 @@ class _Session:
         except DocumentError as error:
             self.observed = Observed(verdicts=record_contract(error.message))
             raise
+
+    def _examine(self, said: Outcome) -> Observed:
+        ports = self.ports
+        judge = partial(
+            judge_observed,
+            work=self.work,
+            said=said,
+            task=self.plan.task,
+            digest=self.digests.checks,
+            documents=ports.documents,
+            redactor=ports.redactor,
+        )
+        return examine(self.work, said, kept_patch=self.kept_patch, judge=judge, ports=self._examine_ports())
 
     def _examine_ports(self) -> ExaminePorts:
         ports = self.ports
@@ -265,15 +293,28 @@ class _Session:
         finally:
             self.ports.documents.remove(PATCH_FILE)
 
-    def _keep_patch(self) -> None:
+    def _keep_unfinished(self, said: Outcome) -> None:
+        """Leave what was done until a run broke off. That it cannot be had is said, and changes nothing of the end."""
+        if said.tip_sha is None:
+            return
+        try:
+            check_bundle(self.ports.documents, said.bundle_sha256)
+            patch = read_unfinished(self.work, self._examine_ports())
+        except Error as error:
+            self.notes.append(f"What was done until then could not be kept: {error.message}")
+            return
+        self._keep_patch(patch)
+
+    def _keep_patch(self, patch: bytes) -> None:
         """Leave the work for a maintainer, redacted, where it is not published."""
-        self.ports.documents.write(PATCH_FILE, redact_patch(self.observed.patch, self.ports.redactor).encode())
+        self.ports.documents.write(PATCH_FILE, redact_patch(patch, self.ports.redactor).encode())
         self.notes.append(f"The patch was not published; it is kept, redacted, as {PATCH_FILE} in the run's artifacts.")
 
     def _build_evidence(self, ending: Ending, fault: Fault | None) -> Evidence:
         rule, outcome, pushed, target = ENDINGS[ending], self.progress.outcome, self.progress, self.work.target
         now = self.ports.clock.now()
         number = pushed.pull_request.number if pushed.pull_request else target.pull_request
+        checks = self.observed.checks.observed if self.observed.checks else None
         return Evidence(
             task=self.plan.task,
             repository_name=self.plan.repository_name,
@@ -290,10 +331,15 @@ class _Session:
                 self.observed.statistics,
                 self.observed.verdicts,
                 self.memory.evidence if self.memory else None,
+                checks,
             ),
             files=self.observed.files,
             statistics=self.observed.statistics,
             isolation=outcome.isolation if outcome else None,
+            checks=checks,
+            tries=outcome.tries if outcome else (),
+            gateway=outcome.gateway if outcome else None,
+            workspace_destroyed=outcome is not None and outcome.workspace_destroyed,
             memory=self.memory.evidence if self.memory else None,
             history=self.reporting.build_evidence(),
             fault=fault,
@@ -313,9 +359,11 @@ class _Session:
             if self.progress.outcome
             else 0.0
         )
+        checks = self.observed.checks
         return (
             StageTime(stage="plan", seconds=self.plan.seconds),
             StageTime(stage="run", seconds=round(run, 3)),
+            *([StageTime(stage="verify", seconds=checks.seconds)] if checks and checks.observed else []),
             StageTime(stage="publish", seconds=round((now - self.started).total_seconds(), 3)),
         )
 

@@ -1,7 +1,8 @@
 """Hand over what earlier runs could not deliver to the endpoint. Trouble with it is said, and costs nothing but the try.
 
 What was handed over is remembered by the runs for one another, so that the next ones are about something else. Where that
-is lost, the same is handed over again: each envelope has its key for ever, and the endpoint does nothing twice.
+is lost, the same is handed over again: each envelope has its key for ever, and the endpoint does nothing twice. An envelope
+that the endpoint refuses is said and set aside, where it lies, and the next one is handed over.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,13 +12,19 @@ from datetime import datetime
 from coven_action.core.documents import TaskIdentity
 from coven_action.core.endpoint.relaying import (
     MAX_ARCHIVE_BYTES,
+    MAX_SEARCH,
     OUTBOX_NAMES,
     OutboxArtifact,
+    SetAside,
     choose_artifacts,
+    describe_set_aside,
+    halve,
     is_of_workflow,
     keep_own,
+    list_refused,
     parse_files,
     read_archive,
+    set_aside,
     split_request,
 )
 from coven_action.core.endpoint.wire import RelayRequest, RelayVerdicts
@@ -54,7 +61,8 @@ def relay_outboxes(
         default_branch: Of the repository.
         relayed: Ids that earlier runs have handled.
         now: The time.
-        relay: Hands a request to the endpoint; the text makes its key one of its own.
+        relay: Hands a request to the endpoint; the text makes its key one of its own. Raises `DocumentError` where the
+            request itself is refused, and another `Error` where there is no answer.
         outboxes: What waits, at GitHub.
     """
     tally = _Tally()
@@ -92,8 +100,7 @@ class _Tally:
 
     handled: list[int] = field(default_factory=list)
     accepted: int = 0
-    refused: int = 0
-    archives: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     trouble: str = ""
 
     def relay(
@@ -103,17 +110,50 @@ class _Tally:
         relay: Callable[[RelayRequest, str], RelayVerdicts],
     ) -> None:
         if isinstance(kept, DocumentError):
-            self.archives.append(kept.message)
+            self.refused.append(kept.message)
             return
-        for number, request in enumerate(split_request(kept)):
-            verdicts = relay(request, f"{artifact.id}-{number}").verdicts
-            self.accepted += sum(verdict.accepted for verdict in verdicts)
-            self.refused += sum(not verdict.accepted for verdict in verdicts)
+        requests, refused = split_request(kept)
+        search = _Search(relay, MAX_SEARCH)
+        found = [search.hand_over(request, f"{artifact.id}-{number}") for number, request in enumerate(requests)]
+        self.accepted += search.accepted
+        refused = (*refused, *(each for part in found for each in part))
+        if refused:
+            self.refused.append(describe_set_aside(artifact, refused))
 
     def tell(self) -> Relayed:
-        counts = (
-            (self.accepted, "delivered for earlier runs"),
-            (self.refused, "refused of what earlier runs had kept"),
-        )
-        said = (*(f"{number} {what}" for number, what in counts if number), *self.archives, self.trouble)
+        accepted = f"{self.accepted} delivered for earlier runs" if self.accepted else ""
+        said = (accepted, *self.refused, self.trouble)
         return Relayed(tuple(self.handled), " · ".join(part for part in said if part))
+
+
+@dataclass(slots=True)
+class _Search:
+    """Hands the envelopes of an artifact over, and finds those for which a whole request is refused.
+
+    Args:
+        relay: Hands a request to the endpoint.
+        left: Requests that may be made besides the first ones, to tell the refused from the others.
+        accepted: How many envelopes were accepted.
+    """
+
+    relay: Callable[[RelayRequest, str], RelayVerdicts]
+    left: int
+    accepted: int = 0
+
+    def hand_over(self, request: RelayRequest, part: str) -> tuple[SetAside, ...]:
+        """Return what the endpoint refused of a request."""
+        try:
+            answer = self.relay(request, part)
+        except DocumentError as refused:
+            return self._look_for_refused(request, part, refused)
+        self.accepted += sum(verdict.accepted for verdict in answer.verdicts)
+        return list_refused(request, answer)
+
+    def _look_for_refused(self, request: RelayRequest, part: str, refused: DocumentError) -> tuple[SetAside, ...]:
+        """Hand over the halves: one envelope that the endpoint cannot take would keep the others back for ever."""
+        halves = halve(request)
+        if not halves or self.left < len(halves):
+            return set_aside(request, refused.message)
+        self.left -= len(halves)
+        found = [self.hand_over(half, f"{part}-{number}") for number, half in enumerate(halves)]
+        return tuple(each for half in found for each in half)

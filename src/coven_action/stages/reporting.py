@@ -17,6 +17,7 @@ from coven_action.core.endpoint.planned import (
 from coven_action.core.endpoint.relaying import remember
 from coven_action.core.endpoint.reports import build_events, build_finish, build_proposals, build_run_report, build_uses
 from coven_action.core.endpoint.wire import ProposalVerdicts, Usage
+from coven_action.core.gateway.report import GatewayReport
 from coven_action.core.memory.evidence import MemoryEvidence
 from coven_action.core.redaction.redactor import Redactor
 from coven_action.errors import Error
@@ -161,13 +162,15 @@ class Reporting:
 
 
 def _build_usage(evidence: Evidence, outcome: Outcome | None) -> Usage:
+    """Return what was used: as the gateway counted it, where there was one, since the agent did not write that."""
     seconds = round(sum(time.seconds for time in evidence.times))
-    said = outcome.usage if outcome is not None else None
-    if said is None:
+    counted = (outcome.gateway or outcome.usage) if outcome is not None else None
+    if counted is None:
         return Usage(runner_seconds=seconds)
+    known = counted.priced_cost_usd if isinstance(counted, GatewayReport) else 0.0
     return Usage(
-        input_tokens=said.input_tokens + said.cache_creation_input_tokens + said.cache_read_input_tokens,
-        output_tokens=said.output_tokens,
-        cost_micro_usd=round((said.cost_usd or 0) * _MICRO),
+        input_tokens=counted.input_tokens + counted.cache_creation_input_tokens + counted.cache_read_input_tokens,
+        output_tokens=counted.output_tokens,
+        cost_micro_usd=round((known if counted.cost_usd is None else counted.cost_usd) * _MICRO),
         runner_seconds=seconds,
     )

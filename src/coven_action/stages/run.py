@@ -5,21 +5,19 @@ rather than raising them wherever it can, so that `publish` has something to tel
 folder that cannot be written to end it with an error.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from coven_action.core.contract.contract import MAX_RESULT_BYTES, RuntimeResult, parse_result
+from coven_action.core.contract.contract import RuntimeResult
 from coven_action.core.contract.coven_code import CONFIG_HOME_NAME
 from coven_action.core.contract.hand_off import HAND_OFF_LIMIT, PULL_REQUEST_FILE, parse_pull_request_hand_off
 from coven_action.core.contract.platforms import Platform
-from coven_action.core.contract.process_output import ProcessLimits
-from coven_action.core.contract.process_report import ProcessReport
-from coven_action.core.contract.usage import parse_usage
-from coven_action.core.contract.verdict import RuntimeVerdict, judge_runtime
+from coven_action.core.contract.verdict import RuntimeVerdict
 from coven_action.core.documents import (
     MAXIMUM_DOCUMENT_BYTES,
-    Attempt,
     Fault,
     Isolation,
     Outcome,
@@ -28,14 +26,17 @@ from coven_action.core.documents import (
     parse_plan,
     write_document,
 )
-from coven_action.core.isolation import IsolationAllowed, IsolationLevel, IsolationRefused, decide_isolation
-from coven_action.core.records import canonical_json, format_time, sha256_hex
+from coven_action.core.gateway.building import build_order
+from coven_action.core.isolation import IsolationAllowed, IsolationRefused, decide_isolation
+from coven_action.core.records import format_time, sha256_hex
 from coven_action.core.redaction.encodings import KIND as REGISTERED
 from coven_action.core.redaction.patch import redact_patch
 from coven_action.core.redaction.redactor import Redactor
 from coven_action.core.redaction.values import find_kinds, redact_record
+from coven_action.core.sandbox.probes import Attempt as ProvedAttempt
 from coven_action.core.verification.verification import find_added_text
 from coven_action.errors import EnvironmentFault, RuntimeFault
+from coven_action.stages.attempting import Attempting, AttemptPorts, Bench, Ended
 from coven_action.stages.documents import (
     BUNDLE_FILE,
     LOG_FILE,
@@ -47,8 +48,15 @@ from coven_action.stages.documents import (
 )
 from coven_action.stages.faults import explain_exception, is_bug
 from coven_action.stages.memory import materialise, take_hand_off
-from coven_action.stages.ports import Clock, Documents, Job, Workspace, Workspaces
-from coven_action.stages.runtimes import RunFolder, Runtime, RuntimePorts, prepare_runtime, runtime_kind
+from coven_action.stages.ports import CheckTrees, Clock, Documents, Job, ModelGateway, Workspace, Workspaces
+from coven_action.stages.runtimes import (
+    Access,
+    RunFolder,
+    RuntimePorts,
+    needs_gateway,
+    prepare_runtime,
+    runtime_kind,
+)
 
 RUN_FOLDER: Final = "run"
 
@@ -60,6 +68,7 @@ class RunPorts:
     clock: Clock
     documents: Documents
     workspaces: Workspaces
+    trees: CheckTrees
     runtimes: RuntimePorts
     job: Job
     redactor: Redactor
@@ -70,7 +79,6 @@ def run(
     *,
     checkout: Path,
     platform: Platform,
-    isolation: IsolationLevel,
     plan_sha256: str | None,
     ports: RunPorts,
 ) -> Outcome | None:
@@ -80,7 +88,6 @@ def run(
         task: This run, from the environment.
         checkout: The repository as the workflow checked it out.
         platform: What this machine is.
-        isolation: The level that was proved for this run.
         plan_sha256: The plan's digest as the workflow handed it over; None where it handed over none.
         ports: The outside world.
 
@@ -100,7 +107,7 @@ def run(
     for name in (OUTCOME_DOCUMENT, BUNDLE_FILE, PATCH_FILE, LOG_FILE):
         ports.documents.remove(name)
     session = _Session(task, plan.work, sha256_hex(data), ports)
-    outcome = session.work_within_bounds(checkout, platform, isolation)
+    outcome = session.work_within_bounds(checkout, platform)
     outcome = _cover(outcome, ports.redactor)
     written = write_document(outcome)
     ports.documents.write(OUTCOME_DOCUMENT, written)
@@ -140,10 +147,10 @@ class _Session:
             "started_at": format_time(ports.clock.now()),
         }
 
-    def work_within_bounds(self, checkout: Path, platform: Platform, isolation: IsolationLevel) -> Outcome:
+    def work_within_bounds(self, checkout: Path, platform: Platform) -> Outcome:
         try:
             self.ports.workspaces.destroy(self.folder)
-            self._work(checkout, platform, isolation)
+            self._work(checkout, platform)
         except Exception as error:  # noqa: BLE001 - written down, so that `publish` tells it; a bug is raised afterwards
             told = explain_exception(error)
             self._record_fault(told.code, told.message, told.remedy)
@@ -155,12 +162,14 @@ class _Session:
         """Leave nothing of the run behind. That something cannot be removed is said, and spoils no finished work."""
         try:
             self.ports.workspaces.destroy(self.folder)
+            self.parts["workspace_destroyed"] = not self.folder.exists()
         except Exception as error:  # noqa: BLE001 - said in the log, whatever it is
             self.ports.job.warning(self.ports.redactor.redact(f"run: {explain_exception(error)}"))
 
-    def _work(self, checkout: Path, platform: Platform, isolation: IsolationLevel) -> None:
-        self._check_platform(platform)
-        allowed = self._check_isolation(isolation, platform)
+    def _work(self, checkout: Path, platform: Platform) -> None:
+        if not platform.supported:
+            raise EnvironmentFault("platform-not-supported", platform.note)
+        allowed = self._check_isolation(self.ports.runtimes.confinement.prove(), platform)
         folder = RunFolder(self.folder)
         folder.create()
         workspace = self.ports.workspaces.prepare(
@@ -170,77 +179,98 @@ class _Session:
             default_branch=self.work.repository.default_branch,
             clone_url=self.work.brief.repo.clone_url,
         )
-        runtime = prepare_runtime(
-            self.work.familiar,
-            turns=self.work.limits.turns,
-            isolation=allowed.level,
-            folder=folder,
-            ports=self.ports.runtimes,
+        with self._open_gateway(folder) as gateway:
+            port = self.ports.runtimes.confinement.choose_relay_port()
+            access = Access(allowed.level, port if gateway else None)
+            runtime = prepare_runtime(
+                self.work.familiar,
+                turns=self.work.limits.turns,
+                access=access,
+                folder=folder,
+                ports=self.ports.runtimes,
+            )
+            self.parts |= {"runtime_version": runtime.version, "capabilities": dict(runtime.capabilities)}
+            materialise(self.work, folder.home / CONFIG_HOME_NAME)
+            ended = self._attempt(Bench(self.work, folder, runtime, workspace, checkout, gateway, port))
+            self._judge(ended, workspace)
+
+    @contextmanager
+    def _open_gateway(self, folder: RunFolder) -> Iterator[ModelGateway | None]:
+        """Open the way to the model, where there is one, and keep its account, however the work ends."""
+        runtimes, familiar = self.ports.runtimes, self.work.familiar
+        if not needs_gateway(familiar, runtimes):
+            yield None
+            return
+        order = build_order(
+            model=familiar.model or "",
+            hosts=familiar.hosts,
+            cost_cents=self.work.limits.cost_cents,
+            socket=str(folder.gateway),
         )
-        self.parts |= {"runtime_version": runtime.version, "capabilities": dict(runtime.capabilities)}
-        materialise(self.work, folder.home / CONFIG_HOME_NAME)
-        brief = canonical_json(self.work.brief.at(str(workspace.root)).document())
-        folder.brief.write_text(brief, encoding="utf-8")
-        report = self._start(runtime, workspace)
-        self._record_report(report)
-        self._judge(report, _read_result(folder.result), workspace)
+        with runtimes.gateways.open(order, runtimes.model_key or "") as gateway:
+            try:
+                yield gateway
+            finally:
+                self.parts["gateway"] = gateway.report()
 
-    def _check_platform(self, platform: Platform) -> None:
-        if not platform.supported:
-            raise EnvironmentFault("platform-not-supported", platform.note)
-
-    def _check_isolation(self, isolation: IsolationLevel, platform: Platform) -> IsolationAllowed:
-        decided = decide_isolation(self.work.isolation_demanded, isolation, runtime_kind(self.work.familiar))
+    def _check_isolation(self, proved: ProvedAttempt, platform: Platform) -> IsolationAllowed:
+        demanded = self.work.isolation_demanded
+        self.ports.job.notice(
+            self.ports.redactor.redact(f"isolation: {proved.level} reached ({proved.backend}), {demanded} demanded")
+        )
+        decided = decide_isolation(demanded, proved.level, runtime_kind(self.work.familiar))
         if isinstance(decided, IsolationRefused):
+            self.parts["isolation"] = Isolation(
+                demanded=demanded, reached=proved.level, note="no runtime was started", backend=proved.backend
+            )
             raise RuntimeFault(decided.code, decided.reason, remedy=decided.remedy)
         note = " ".join(part for part in (decided.note, platform.note) if part)
-        self.parts["isolation"] = Isolation(demanded=self.work.isolation_demanded, reached=decided.level, note=note)
+        self.parts["isolation"] = Isolation(demanded=demanded, reached=decided.level, note=note, backend=proved.backend)
         return decided
 
-    def _start(self, runtime: Runtime, workspace: Workspace) -> ProcessReport:
-        self.ports.job.notice(
-            self.ports.redactor.redact(f"{runtime.name} works, at most {self.work.limits.time_seconds} s …")
-        )
+    def _attempt(self, bench: Bench) -> Ended:
+        """Let the runtime work, and keep what is known of it, however it ends."""
+        limits, redact = bench.work.limits, self.ports.redactor.redact
+        times = f", at most {limits.attempts} times" if limits.attempts > 1 and bench.work.checks else ""
+        self.ports.job.notice(redact(f"{bench.runtime.name} works, at most {limits.time_seconds} s{times} …"))
         # The log goes through the redactor as it comes, so that a kill leaves a log, and leaves no secret in it.
         stream = self.ports.redactor.stream()
         with self.ports.documents.open_log(LOG_FILE) as log:
+            ports = AttemptPorts(
+                clock=self.ports.clock,
+                confinement=self.ports.runtimes.confinement,
+                trees=self.ports.trees,
+                job=self.ports.job,
+                redactor=self.ports.redactor,
+                write=lambda chunk: log(stream.feed(chunk)),
+            )
+            attempting = Attempting(bench, ports)
             try:
-                return self.ports.runtimes.run_process(
-                    runtime.argv,
-                    environment=runtime.environment,
-                    cwd=workspace.root,
-                    limits=ProcessLimits(seconds=float(self.work.limits.time_seconds)),
-                    write=lambda chunk: log(stream.feed(chunk)),
-                )
+                return attempting.work()
             finally:
                 log(stream.finish())
+                self._record_attempts(attempting)
 
-    def _record_report(self, report: ProcessReport) -> None:
-        log = self.ports.documents.measure(LOG_FILE)
+    def _record_attempts(self, attempting: Attempting) -> None:
         self.parts |= {
-            "attempts": (
-                Attempt(
-                    exit_code=report.exit_code,
-                    signal=report.signal,
-                    duration_seconds=round(report.duration_seconds, 3),
-                    timed_out=report.timed_out,
-                    output_bytes=report.output_bytes,
-                    output_truncated=report.output_truncated,
-                    processes_left_behind=report.killed_orphans,
-                ),
-            ),
-            "usage": parse_usage(report.stdout_tail),
-            "log_sha256": log.sha256,
-            "log_bytes": log.size,
+            "attempts": tuple(attempting.attempts),
+            "tries": tuple(attempting.tries),
+            "usage": attempting.usage,
+            "isolation": self.parts["isolation"].model_copy(update={"limited_by": attempting.limited_by}),
         }
 
-    def _judge(self, report: ProcessReport, result: RuntimeResult | RuntimeFault, workspace: Workspace) -> None:
-        tip = workspace.commit_tree()
-        verdict = judge_runtime(report, result, tree_changed=tip is not None)
+    def _judge(self, ended: Ended, workspace: Workspace) -> None:
+        verdict, result, log = ended.verdict, ended.result, self.ports.documents.measure(LOG_FILE)
         hand_off, notes = parse_pull_request_hand_off(workspace.read_hand_off(PULL_REQUEST_FILE, HAND_OFF_LIMIT))
-        self.parts |= {"verdict": verdict.kind, "hand_off": hand_off, "hand_off_notes": notes}
-        self.parts["memory_hand_off"] = take_hand_off(workspace, self._knows)
-        self.parts["summary"] = _summarise(verdict, result)
+        self.parts |= {
+            "log_sha256": log.sha256,
+            "log_bytes": log.size,
+            "verdict": verdict.kind,
+            "hand_off": hand_off,
+            "hand_off_notes": notes,
+            "memory_hand_off": take_hand_off(workspace, self._knows),
+            "summary": _summarise(verdict, result),
+        }
         if isinstance(result, RuntimeResult):
             self.parts |= {
                 "result": result.model_dump(mode="json", exclude={"unknown_fields"}),
@@ -248,8 +278,8 @@ class _Session:
             }
         if verdict.kind == "fault":
             self._record_fault(verdict.code or "runtime-crashed", verdict.sentence, None)
-        if tip is not None:
-            self._record_changes(tip, workspace)
+        if ended.tip is not None:
+            self._record_changes(ended.tip, workspace)
 
     def _knows(self, value: Any) -> bool:
         """Whether any text of a value holds a secret that this stage alone was given."""
@@ -280,19 +310,6 @@ class _Session:
             "summary": message,
             "fault": Fault(stage="run", code=code, message=message, remedy=fault.remedy),
         }
-
-
-def _read_result(path: Path) -> RuntimeResult | RuntimeFault:
-    """Return the result, or why there is none. A link or a pipe in its place is no result."""
-    try:
-        if path.is_symlink() or not path.is_file():
-            return RuntimeFault("runtime-no-result", "The runtime wrote no result.")
-        with path.open("rb") as stream:
-            return parse_result(stream.read(MAX_RESULT_BYTES + 1))
-    except OSError as error:
-        return RuntimeFault("runtime-no-result", f"The runtime's result cannot be read: {error.strerror}.")
-    except RuntimeFault as fault:
-        return fault
 
 
 def _summarise(verdict: RuntimeVerdict, result: RuntimeResult | RuntimeFault) -> str:

@@ -1,6 +1,7 @@
 """Make a familiar's runtime ready to start: which program, which arguments, which surroundings. Decisions are `core`'s.
 
-Each kind of runtime has one function; a runtime that is not in the table cannot be started.
+Each kind of runtime has one function; a runtime that is not in the table cannot be started. Whatever is started here works
+in the sandbox that was proved, the question for a program's version included.
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from coven_action.core.contract.coven_code import (
+    PLACEHOLDER_KEY,
     ModelAccess,
     decide_launch,
     parse_capabilities,
@@ -18,8 +20,9 @@ from coven_action.core.contract.coven_code import (
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.documents import PlannedFamiliar
 from coven_action.core.isolation import IsolationLevel
+from coven_action.core.sandbox.request import Bind, SandboxRequest
 from coven_action.errors import RuntimeFault
-from coven_action.stages.ports import ProcessRunner, RuntimeInstaller
+from coven_action.stages.ports import Confinement, ModelGateways, RuntimeInstaller
 
 PROBE_LIMITS: Final = ProcessLimits(seconds=20.0, kept_bytes=512 * 1024, hard_bytes=8 * 1024 * 1024, grace_seconds=1.0)
 SETTINGS_FILE: Final = "settings.json"
@@ -30,23 +33,28 @@ class RuntimePorts:
     """What runtimes need of the outside.
 
     Attributes:
-        run_process: Starts programs.
+        confinement: Starts programs.
+        gateways: Lead to the model.
         install: Finds coven-code.
         patch_program: How the built-in `patch` runtime is started.
-        search_path: `PATH` for the runtime.
-        model_key: The model's key, None where the job was given none.
+        patch_binds: What of this machine that takes beside the system.
+        model_key: The model's key, None where the job was given none. It goes to the gateway and nowhere else.
     """
 
-    run_process: ProcessRunner
+    confinement: Confinement
+    gateways: ModelGateways
     install: RuntimeInstaller
     patch_program: tuple[str, ...]
-    search_path: str
+    patch_binds: tuple[Bind, ...]
     model_key: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The folder of one run, outside the workspace: a fresh home, temporary files, brief and result."""
+    """The folder of one run, outside the workspace: a fresh home, temporary files, brief and result.
+
+    The runtime may write into `home`, `temporary` and the folder of `result`, and read `brief`.
+    """
 
     root: Path
 
@@ -67,24 +75,64 @@ class RunFolder:
 
     @property
     def result(self) -> Path:
-        """Where the runtime writes its result."""
-        return self.root / "result.json"
+        """Where the runtime writes its result, in a folder that holds nothing else."""
+        return self.root / "out" / "result.json"
+
+    @property
+    def gateway(self) -> Path:
+        """The socket of the model gateway, in a folder that nobody else may enter."""
+        return self.root / "gateway" / "socket"
+
+    @property
+    def binds(self) -> tuple[Bind, ...]:
+        """What of it exists where the runtime works."""
+        writable = (self.home, self.temporary, self.result.parent)
+        return (Bind(str(self.brief)), *(Bind(str(folder), writable=True) for folder in writable))
 
     def create(self) -> None:
         """Make the folders. What an earlier attempt left is gone by then."""
-        for folder in (self.home / ".coven-code", self.temporary):
+        for folder in (self.home / ".coven-code", self.temporary, self.result.parent):
             folder.mkdir(parents=True)
+        self.gateway.parent.mkdir(mode=0o700)
+
+    def write_brief(self, text: str) -> None:
+        """Write the brief, readable by whichever user the runtime works as, and remove an earlier attempt's result.
+
+        Nothing in the result's folder is followed: what lies there was made by the runtime.
+        """
+        self.brief.write_text(text, encoding="utf-8")
+        self.brief.chmod(0o644)
+        self.result.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a runtime may use of the outside.
+
+    Attributes:
+        level: The isolation in force.
+        port: Where on loopback the way to the model gateway begins; None where there is no gateway.
+    """
+
+    level: IsolationLevel
+    port: int | None = None
+
+    @property
+    def address(self) -> str | None:
+        """The gateway's address as the runtime sees it; None where there is none."""
+        return None if self.port is None else f"http://127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A runtime that is ready to start."""
+    """A runtime that is ready to start; `binds` are what it takes of this machine."""
 
     name: str
     version: str
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     capabilities: Mapping[str, Any]
+    binds: tuple[Bind, ...]
 
 
 def runtime_kind(familiar: PlannedFamiliar) -> str:
@@ -92,8 +140,20 @@ def runtime_kind(familiar: PlannedFamiliar) -> str:
     return familiar.runtime if isinstance(familiar.runtime, str) else "command"
 
 
+def needs_gateway(familiar: PlannedFamiliar, ports: RuntimePorts) -> bool:
+    """Whether a gateway is opened for a familiar: it works with a model, and there is a key for that.
+
+    Raises:
+        RuntimeFault: `missing-model-key`: coven-code cannot work without one.
+    """
+    kind = runtime_kind(familiar)
+    if kind == "coven-code" and not ports.model_key:
+        raise RuntimeFault("missing-model-key", "The familiar needs a model, and the job was given no model key.")
+    return kind != "patch" and bool(ports.model_key)
+
+
 def prepare_runtime(
-    familiar: PlannedFamiliar, *, turns: int, isolation: IsolationLevel, folder: RunFolder, ports: RuntimePorts
+    familiar: PlannedFamiliar, *, turns: int, access: Access, folder: RunFolder, ports: RuntimePorts
 ) -> Runtime:
     """Return the familiar's runtime, ready to start.
 
@@ -104,8 +164,8 @@ def prepare_runtime(
     if kind == "patch":
         return _prepare_patch(folder, ports)
     if kind == "coven-code":
-        return _prepare_coven_code(familiar, turns=turns, isolation=isolation, folder=folder, ports=ports)
-    return _prepare_command(familiar, folder, ports)
+        return _prepare_coven_code(familiar, turns=turns, access=access, folder=folder, ports=ports)
+    return _prepare_command(familiar, access, folder, ports)
 
 
 def _contract_arguments(folder: RunFolder) -> tuple[str, ...]:
@@ -113,9 +173,17 @@ def _contract_arguments(folder: RunFolder) -> tuple[str, ...]:
 
 
 def _environment(folder: RunFolder, ports: RuntimePorts, additions: Mapping[str, str] | None = None) -> dict[str, str]:
+    tools = ports.confinement.find_tools()
     return runtime_environment(
-        path=ports.search_path, home=str(folder.home), temporary=str(folder.temporary), additions=additions
+        path=tools.environment["PATH"],
+        home=str(folder.home),
+        temporary=str(folder.temporary),
+        additions={**tools.environment, **(additions or {})},
     )
+
+
+def _binds(folder: RunFolder, ports: RuntimePorts, *further: Bind) -> tuple[Bind, ...]:
+    return (*folder.binds, *ports.confinement.find_tools().binds, *further)
 
 
 def _prepare_patch(folder: RunFolder, ports: RuntimePorts) -> Runtime:
@@ -125,34 +193,59 @@ def _prepare_patch(folder: RunFolder, ports: RuntimePorts) -> Runtime:
         argv=(*ports.patch_program, *_contract_arguments(folder)),
         environment=_environment(folder, ports),
         capabilities={},
+        binds=_binds(folder, ports, *ports.patch_binds),
     )
 
 
-def _prepare_command(familiar: PlannedFamiliar, folder: RunFolder, ports: RuntimePorts) -> Runtime:
-    # The model key is not handed over: only coven-code's settings file is known to be the right place for it.
+def _prepare_command(familiar: PlannedFamiliar, access: Access, folder: RunFolder, ports: RuntimePorts) -> Runtime:
+    # What the command names by an absolute path is what the configuration of the default branch wants it to have.
+    named = tuple(Bind(word) for word in familiar.runtime if word.startswith("/") and Path(word).exists())
     return Runtime(
         name=familiar.runtime[0],
         version="unknown",
         argv=(*familiar.runtime, *_contract_arguments(folder)),
-        environment=_environment(folder, ports),
+        environment=_environment(folder, ports, {**_point_to_gateway(access), **_open_tunnels(familiar, access)}),
         capabilities={},
+        binds=_binds(folder, ports, *named),
     )
 
 
+def _point_to_gateway(access: Access) -> dict[str, str]:
+    """Return the variables by which the providers' own client libraries find the model and a key.
+
+    https://docs.anthropic.com/en/api/client-sdks and https://github.com/openai/openai-python#readme
+    """
+    if access.address is None:
+        return {}
+    return {
+        "ANTHROPIC_BASE_URL": access.address,
+        "ANTHROPIC_API_KEY": PLACEHOLDER_KEY,
+        "OPENAI_BASE_URL": f"{access.address}/v1",
+        "OPENAI_API_KEY": PLACEHOLDER_KEY,
+    }
+
+
+def _open_tunnels(familiar: PlannedFamiliar, access: Access) -> dict[str, str]:
+    """Return the variables that lead to the familiar's own hosts, through the gateway."""
+    if access.address is None or not familiar.hosts:
+        return {}
+    proxy = {"HTTPS_PROXY": access.address, "https_proxy": access.address}
+    return {**proxy, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
 def _prepare_coven_code(
-    familiar: PlannedFamiliar, *, turns: int, isolation: IsolationLevel, folder: RunFolder, ports: RuntimePorts
+    familiar: PlannedFamiliar, *, turns: int, access: Access, folder: RunFolder, ports: RuntimePorts
 ) -> Runtime:
-    if not ports.model_key:
-        raise RuntimeFault("missing-model-key", "The familiar needs a model, and the job was given no model key.")
     program = ports.install()
-    capabilities = parse_capabilities(_ask(program, "--version", folder, ports), _ask(program, "--help", folder, ports))
+    bind = Bind(str(program))
+    capabilities = parse_capabilities(*(_ask(program, question, folder, ports) for question in ("--version", "--help")))
     launch = decide_launch(
         capabilities,
-        mode="repair",
-        isolation=isolation,
+        mode="full" if familiar.mode == "full" else "repair",
+        isolation=access.level,
         model=familiar.model or "",
         max_turns=turns,
-        access=ModelAccess(api_key=ports.model_key),
+        access=ModelAccess(api_key=PLACEHOLDER_KEY, api_base=access.address),
         brief_path=str(folder.brief),
         result_path=str(folder.result),
     )
@@ -163,20 +256,21 @@ def _prepare_coven_code(
         name="coven-code",
         version=capabilities.version,
         argv=(str(program), *launch.argv_tail),
-        environment=_environment(folder, ports, launch.environment),
+        environment=_environment(folder, ports, {**launch.environment, **_open_tunnels(familiar, access)}),
         capabilities={**capabilities.model_dump(mode="json"), "launched_as": launch.mode},
+        binds=_binds(folder, ports, bind),
     )
 
 
 def _ask(program: Path, question: str, folder: RunFolder, ports: RuntimePorts) -> bytes:
-    """Return what the program prints about itself. It gets no key: the settings are written afterwards."""
-    report = ports.run_process(
-        (str(program), question),
+    """Return what the program prints about itself. There is no gateway yet, and nothing but its own folder."""
+    request = SandboxRequest(
+        argv=(str(program), question),
         environment=_environment(folder, ports),
-        cwd=folder.temporary,
-        limits=PROBE_LIMITS,
-        write=_drop,
+        folder=str(folder.temporary),
+        binds=_binds(folder, ports, Bind(str(program)))[1:],
     )
+    report = ports.confinement.run(request, limits=PROBE_LIMITS, write=_drop).process
     if report.exit_code != 0:
         raise RuntimeFault("runtime-not-supported", f"The program does not answer {question}.")
     return report.stdout_tail

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from coven_action.core.checks.conclusion import describe_claims
 from coven_action.core.documents import Evidence, Outcome, Plan, Work
 from coven_action.core.endpoint.planned import PlannedHistory
 from coven_action.core.platform_limits import CHECK_SUMMARY, COMMENT_BODY, PULL_REQUEST_BODY, STEP_SUMMARY_BYTES
-from coven_action.core.publication.endings import ENDINGS, Ending, EndingRule
+from coven_action.core.publication.endings import ENDINGS, PUBLISHED_ENDINGS, Ending, EndingRule
 from coven_action.core.publication.status_marker import Status, render_marker
 from coven_action.core.publication.targets import PullRequest, find_thread_number
 from coven_action.core.records import sha256_hex
@@ -129,13 +130,15 @@ class Telling:
         return sha256_hex(self._render_evidence(evidence))
 
     def _annotate(self, evidence: Evidence) -> None:
+        job, rule = self.ports.job, ENDINGS[Ending(evidence.ending)]
         if evidence.fault is not None:
             fault = evidence.fault
-            self.ports.job.error(self.redact(f"{fault.stage}: [{fault.code}] {fault.message} {fault.remedy}"))
-        elif ENDINGS[Ending(evidence.ending)].exit_code and self.progress.outcome is not None:
-            # The job fails without a fault of anything around the work: its log says so too.
-            said = cut_text(self.progress.outcome.summary, LOGGED_SUMMARY)
-            self.ports.job.error(self.redact(f"{self.work.familiar.display_name} {evidence.title}: {said}"))
+            job.error(self.redact(f"{fault.stage}: [{fault.code}] {fault.message} {fault.remedy}"))
+        elif rule.conclusion == "failure" and self.progress.outcome is not None:
+            # Without a fault of anything around the work: the log says all the same what failed, though a pull request carry it.
+            said = _find_failed_checks(evidence) or cut_text(self.progress.outcome.summary, LOGGED_SUMMARY)
+            tell = job.error if rule.exit_code else job.warning
+            tell(self.redact(f"{self.work.familiar.display_name} {evidence.title}: {said}"))
 
     def _summarise(self, evidence: Evidence) -> None:
         values = self._values(evidence)
@@ -178,6 +181,7 @@ class Telling:
 
     def _values(self, evidence: Evidence) -> dict[str, Any]:
         """Return what the templates may show."""
+        checks = evidence.checks
         return {
             "plan": self.plan,
             "work": self.work,
@@ -185,6 +189,10 @@ class Telling:
             "evidence": evidence,
             "evidence_sha256": sha256_hex(self._render_evidence(evidence)),
             "refusal": find_refusal(evidence.verdicts),
+            "is_published": Ending(evidence.ending) in PUBLISHED_ENDINGS,
+            "failing": [row for row in checks.rows if row.standing != "passed"] if checks else [],
+            "claimed": describe_claims(checks.claimed) if checks else "",
+            "claims_otherwise": checks is not None and any(row.agrees is False for row in checks.claimed),
             "is_draft": self.progress.pull_request is not None and self.progress.pull_request.draft,
             "closes": find_thread_number(self.work.target.branch),
             "untouched": not self.progress.has_pushed,
@@ -205,3 +213,10 @@ class Telling:
     def redact(self, text: str) -> Redacted:
         """Cover what looks like a secret, and every value this stage was given."""
         return self.ports.redactor.redact(text)
+
+
+def _find_failed_checks(evidence: Evidence) -> str:
+    """Return which checks decided that the task ended badly; "" where none did."""
+    if Ending(evidence.ending) not in {Ending.FAILING, Ending.CHECKS_FAILED}:
+        return ""
+    return next(verdict.finding for verdict in evidence.verdicts if verdict.step == "evidence")

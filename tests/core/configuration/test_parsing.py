@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from coven_action.core.checks.results import CheckCommand
 from coven_action.core.configuration.config import Config, Familiar, Limits, Rule
 from coven_action.core.configuration.document import ANY, SECTIONS, Hosted, Publish, When
 from coven_action.core.configuration.mistakes import InvalidConfigError
@@ -35,7 +36,8 @@ familiars:
     model: anthropic/claude-sonnet-4-6
     skills: [systematic-debugging, test-driven-development]
     assignee: acme-coven
-    mode: repair
+    mode: full
+    hosts: [registry.npmjs.org]
   stitch: {runtime: patch}
   loom: {runtime: {command: [/opt/loom, --quiet]}}
 routing:
@@ -44,8 +46,11 @@ routing:
   - {when: {assignee: ACME-coven}, familiar: loom}
   - {otherwise: decline}
 allow_bots: [49699333]
-limits: {time: 45m, turns: 60, files: 50, patch: 512KiB, per_day: 20}
-publish: {labels: ["coven", "🧙‍♀️ magic"]}
+verify:
+  - {name: tests, run: make test, timeout: 20m}
+  - {name: audit, run: "npm audit && true", network: true}
+limits: {time: 45m, turns: 60, files: 50, patch: 512KiB, attempts: 3, cost: 0.50 USD, per_day: 20}
+publish: {labels: ["coven", "🧙‍♀️ magic"], failing_checks: nothing}
 protect: ["migrations/**", LICENSE, "*.sql"]
 protect_override:
   - {path: docs/AGENTS.md, reason: It is an example in the documentation.}
@@ -131,7 +136,7 @@ def test_a_grown_configuration_means_what_it_says():
     assert [rule.familiar for rule in config.rules] == ["stitch", "cody", "loom"]
     assert config.rules[2].when == When(assignee="ACME-coven")
     assert config.allow_bots == (49699333,)
-    assert config.limits == Limits(time=2700, turns=60, files=50, patch=512 * 1024, per_day=20)
+    assert config.limits == Limits(time=2700, turns=60, files=50, patch=512 * 1024, attempts=3, cost=50, per_day=20)
     assert config.publish.labels == ("coven", "🧙‍♀️ magic")
     assert config.protection == Protection(
         protect=("migrations/**", "LICENSE", "*.sql"),
@@ -183,7 +188,7 @@ def test_the_mistakes_are_printed_as_people_read_them():
     assert caught.value.diagnostics() == (
         ".github/coven.yml:10:5: error[unknown-key]: familiars.nova.modle is not a key here\n"
         "  |     modle: repair\n"
-        "  |     ^^^^^ did you mean `mode`? allowed: display_name, model, skills, runtime, mode, assignee\n"
+        "  |     ^^^^^ did you mean `mode`? allowed: display_name, model, skills, runtime, mode, hosts, assignee\n"
         '.github/coven.yml:15:52: error[invalid-duration]: limits.time is "10 min"; write 10m, 90s or 1h\n'
         "2 errors. Nothing was run."
     )
@@ -226,7 +231,7 @@ def test_the_path_is_the_one_that_was_given():
             [
                 (
                     "2:1 unknown-key familars is not a key here / did you mean `familiars`? "
-                    "allowed: version, familiars, routing, allow_bots, limits, protect, protect_override, publish, memory, hosted"
+                    "allowed: version, familiars, routing, allow_bots, verify, limits, protect, protect_override, publish, memory, hosted"
                 )
             ],
         ),
@@ -301,11 +306,7 @@ def test_another_version_is_refused(version, expected):
             f"assignee: {'x' * 40}",
             "invalid-value assignee is 40 characters long; write the login of a GitHub account, without @",
         ),
-        ("mode: repiar", 'invalid-value mode is "repiar" / did you mean `repair`? allowed: repair'),
-        (
-            "mode: full",
-            'not-yet mode is "full", which this version does not act on / planned: a shell inside the enforced sandbox',
-        ),
+        ("mode: repiar", 'invalid-value mode is "repiar" / did you mean `repair`? allowed: repair, full'),
         ("runtime: path", 'invalid-value runtime is "path" / did you mean `patch`? allowed: coven-code, patch'),
         ("runtime: [make]", "wrong-type runtime is a list; write text"),
         (
@@ -321,11 +322,14 @@ def test_another_version_is_refused(version, expected):
         ),
         (
             "hosts: [a.example.com]",
-            "not-yet hosts is not acted on by this version / planned: network hosts opened in the enforced sandbox",
+            (
+                "invalid-value hosts is for `mode: full` only / "
+                "add `mode: full`, which needs isolation enforced, or remove it"
+            ),
         ),
         (
             "id: other",
-            "unknown-key id is not a key here / allowed: display_name, model, skills, runtime, mode, assignee",
+            "unknown-key id is not a key here / allowed: display_name, model, skills, runtime, mode, hosts, assignee",
         ),
     ],
 )
@@ -333,6 +337,76 @@ def test_a_wrong_line_of_a_familiar_is_told_with_what_to_write(line, expected):
     told = [re.sub(r"^\d+:\d+ (\S+) familiars\.cody\.", r"\1 ", each) for each in _tell(_with("", familiar=line))]
 
     assert told == [expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("*", "write every host by its whole name: nobody knows what a pattern will match tomorrow"),
+        ("*.npmjs.org", "write every host by its whole name: nobody knows what a pattern will match tomorrow"),
+        *(
+            (name, "write the name alone, in lower-case letters: no scheme, no port, no path and no address")
+            for name in (
+                "https://a.example.com",
+                "a.example.com:443",
+                "A.example.com",
+                "10.0.0.1",
+                "[::1]",
+                "a.b/c",
+                "a.b.",
+            )
+        ),
+    ],
+)
+def test_a_host_is_named_exactly(name, advice):
+    told = _tell(_with("", familiar="mode: full") + f"    hosts: ['{name}']\n")
+
+    assert told == [f'6:13 invalid-value familiars.cody.hosts[0] is "{name}"; {advice}']
+
+
+def test_the_patch_runtime_gets_no_shell():
+    assert _tell("version: 1\nfamiliars: {a: {runtime: patch, mode: full}}") == [
+        "2:39 invalid-value familiars.a.mode is full, and the patch runtime has no shell / remove it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [
+        ("{run: make}", "missing-key verify[0].name is missing / add `name`"),
+        ("{name: t}", "missing-key verify[0].run is missing / add `run`"),
+        (
+            "{name: t, run: ''}",
+            "invalid-value verify[0].run is empty; a command is one line for the shell, of at most 2000 characters",
+        ),
+        (
+            '{name: t, run: "a\\nb"}',
+            (
+                'invalid-value verify[0].run is "a\\nb", which holds invisible characters; '
+                "a command is one line for the shell, of at most 2000 characters"
+            ),
+        ),
+        ("{name: t, run: a, timeout: 10 min}", 'invalid-duration verify[0].timeout is "10 min"; write 10m, 90s or 1h'),
+        ("{name: t, run: a, network: yes}", 'wrong-type verify[0].network is "yes"; write true or false'),
+        (
+            "{name: t, run: a, shell: bash}",
+            "unknown-key verify[0].shell is not a key here / allowed: name, run, timeout, network",
+        ),
+        (
+            "{name: t, run: a}, {name: t, run: b}",
+            'invalid-value verify[1].name is "t" once more / name each check differently',
+        ),
+    ],
+)
+def test_a_check_is_told_what_it_lacks(check, expected):
+    assert [re.sub(r"^\d+:\d+ ", "", each) for each in _tell(_with(f"verify: [{check}]"))] == [expected]
+
+
+def test_checks_are_what_the_stages_are_given():
+    assert parse_config(GROWN).verify == (
+        CheckCommand(name="tests", run="make test", timeout_seconds=1200, network=False),
+        CheckCommand(name="audit", run="npm audit && true", timeout_seconds=600, network=True),
+    )
 
 
 @pytest.mark.parametrize("model", ["claude", "/claude", "anthropic/", "Anthropic/claude", "a/b c", "a/../b;", "a//b"])
@@ -401,6 +475,17 @@ def test_what_follows_from_an_alias_is_not_told_again():
         ("turns: 040", '6:17 wrong-type limits.turns is "040"; write a whole number'),
         ("turns: yes", '6:17 wrong-type limits.turns is "yes"; write a whole number'),
         ("turns: true", '6:17 wrong-type limits.turns is "true"; write a whole number'),
+        (
+            "attempts: 6",
+            "6:20 out-of-range limits.attempts is 6; write 1 to 5: what five attempts did not mend, a sixth will not",
+        ),
+        ("cost: 5", "6:16 invalid-money limits.cost is 5; write 5 USD or 0.50 USD"),
+        ("cost: 5 EUR", '6:16 invalid-money limits.cost is "5 EUR"; write 5 USD or 0.50 USD'),
+        ("cost: 0.5 USD", '6:16 invalid-money limits.cost is "0.5 USD"; write 5 USD or 0.50 USD'),
+        (
+            "cost: 0 USD",
+            '6:16 out-of-range limits.cost is "0 USD"; write 0.01 USD to 10000 USD: more than that is no limit',
+        ),
         (
             "files: 3001",
             "6:17 out-of-range limits.files is 3001; write 1 to 3000: GitHub lists no more files of a pull request",
@@ -638,7 +723,7 @@ def test_an_assignee_of_another_familiar_is_suggested():
 
     assert _tell(text) == [
         (
-            '14:23 unknown-assignee routing[2].when.assignee is "acme-covn", the assignee of no familiar / '
+            '15:23 unknown-assignee routing[2].when.assignee is "acme-covn", the assignee of no familiar / '
             "did you mean `acme-coven`? allowed: acme-coven"
         )
     ]
@@ -692,19 +777,19 @@ def test_no_planned_key_is_accepted_already():
 
 
 def test_only_the_planned_value_of_a_key_is_planned():
-    assert find_plan(("familiars", "cody", "mode"), "repair") is None
-    assert find_plan(("familiars", "cody", "mode"), "full") is not None
-    assert find_plan(("mode",), "full") is None
+    assert find_plan(("routing", 0, "task"), "fix") is None
+    assert find_plan(("routing", 0, "task"), "review") is not None
+    assert find_plan(("task",), "review") is None
 
 
 def test_every_mistake_of_a_file_is_told_at_once_in_its_order():
     text = GROWN.replace("version: 1", "version: 2").replace("45m", "45").replace("turns: 60", "turns: 0")
     text = text.replace("familiar: loom", "familiar: lom").replace("task: fix", "task: review")
 
-    mistakes = find_mistakes(text + "verify: []\nverify: []\n")
+    mistakes = find_mistakes(text + "verify: []\n")
 
     assert [mistake.code for mistake in mistakes] == [
-        "invalid-value", "not-yet", "unknown-familiar", "invalid-duration", "out-of-range", "not-yet", "duplicate-key",
+        "invalid-value", "not-yet", "unknown-familiar", "invalid-duration", "out-of-range", "duplicate-key",
     ]  # fmt: skip
     assert [(m.line, m.column) for m in mistakes] == sorted((m.line, m.column) for m in mistakes)
 

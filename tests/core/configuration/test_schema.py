@@ -46,7 +46,7 @@ def test_what_is_accepted_is_valid_as_it_is_written(validator, text):
         "version: 1\nfamiliars: {}",
         "version: 1\nfamiliars: {Cody: {runtime: patch}}",
         "version: 1\nfamiliars: {coven: {runtime: patch}}",
-        "version: 1\nfamiliars: {a: {runtime: patch, mode: full}}",
+        "version: 1\nfamiliars: {a: {runtime: patch, mode: some}}",
         "version: 1\nfamiliars: {a: {model: }}",
         "version: 1\nfamiliars: {a: {runtime: patch}}\nlimits: {time: 30}",
         "version: 1\nfamiliars: {a: {runtime: patch}}\nverify: []",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from coven_action.core.gateway import metering
 from coven_action.core.gateway.bodies import ModelRequest
 from coven_action.core.gateway.metering import UNSTATED_OUTPUT, Ledger, find_price, measure_cost
-from coven_action.core.gateway.order import Budget, Price
+from coven_action.core.gateway.order import Budget, LongContext, Price
 from coven_action.core.gateway.refusals import Refused
 from coven_action.core.gateway.usage import Reading, Tokens
 
@@ -71,6 +71,23 @@ def test_sums_are_exact():
 
     assert ledger.report().cost_usd == 0.02205
     assert measure_cost(SONNET, Tokens(1, 1, 1, 1)) == 22_050_000
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cost"),
+    [
+        (Tokens(10, 50, 0, 0), 10 * 1 + 50 * 2),
+        (Tokens(4, 0, 3, 3), 4 * 1 + 3 * 3 + 3 * 4),
+        # One token more, and every token of the answer costs the rate of long requests.
+        (Tokens(11, 50, 0, 0), 11 * 10 + 50 * 20),
+        (Tokens(4, 1, 3, 4), 4 * 10 + 1 * 20 + 3 * 30 + 4 * 40),
+    ],
+)
+def test_a_long_request_costs_its_own_rates(tokens, cost):
+    long = LongContext(above=10, input=10, output=20, cache_creation=30, cache_read=40)
+    price = Price(input=1, output=2, cache_creation=3, cache_read=4, long_context=long)
+
+    assert measure_cost(price, tokens) == cost * 10**6
 
 
 @given(st.lists(st.tuples(*[st.integers(min_value=0, max_value=10**6)] * 4), max_size=20))

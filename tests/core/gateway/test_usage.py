@@ -153,6 +153,11 @@ def test_what_is_no_count_is_none(counts):
         ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": None}}, Tokens(5)),
         ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}, Tokens(0, 0, 0, 9)),
         ({"output_tokens": 2, "cache_read_input_tokens": "x"}, Tokens(0, 2)),
+        (
+            {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 3}},
+            Tokens(4, 0, 3, 2),
+        ),
+        ({"input_tokens": 9, "input_tokens_details": {"cache_write_tokens": -3}}, Tokens(9)),
     ],
 )
 def test_counts_that_are_partly_wrong_are_partly_read(counts, tokens):

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coven_action.core.checks.results import CheckCommand, ClaimedRow, ObservedRow
 from coven_action.core.contract.usage import Usage
-from coven_action.core.documents import HandOff, Isolation, Verdict
+from coven_action.core.documents import HandOff, Isolation, ObservedChecks, TriedChecks, Verdict
+from coven_action.core.gateway.report import GatewayReport, HostCount
 from coven_action.core.memory.evidence import MemoryEvidence
 from coven_action.core.platform_limits import ANNOTATIONS_PER_REQUEST, CHECK_TITLE, PULL_REQUEST_TITLE
 from coven_action.core.publication.publication import (
@@ -20,9 +22,10 @@ from coven_action.core.publication.publication import (
     decide_title,
     find_personal_prefix,
     may_lose_review_label,
+    read_claims,
 )
 from coven_action.core.verification.changes import DiffStatistics
-from tests.core.samples import READ_AT, TASK, build_outcome, build_work, changed
+from tests.core.samples import DIGEST, LIMITS, READ_AT, TASK, build_outcome, build_work, changed
 from tests.fuzzing import examples
 
 WORK = build_work()
@@ -116,8 +119,8 @@ def test_a_commit_says_who_asked_and_its_task_stands_last():
     assert message.splitlines()[-1] == "Coven-Task: 301/issues/1001"
 
 
-def rows(outcome=None, statistics=STATISTICS, verdicts=(PASSED,), work=WORK, memory=None):
-    return {row.name: row.text for row in build_rows(work, outcome, statistics, verdicts, memory)}
+def rows(outcome=None, statistics=STATISTICS, verdicts=(PASSED,), work=WORK, memory=None, checks=None):
+    return {row.name: row.text for row in build_rows(work, outcome, statistics, verdicts, memory, checks)}
 
 
 def test_the_table_answers_the_questions_in_their_order():
@@ -130,7 +133,9 @@ def test_the_table_answers_the_questions_in_their_order():
     assert table["what was done"] == (
         "1 commit, 2 files, +14 \u22123; protected paths: none touched; limits: 2/100 files"
     )
-    assert table["what we observed"] == "no checks were run; the familiar claims none"
+    assert table["what we observed"] == (
+        "no check of ours ran, since none is configured (verify: in .github/coven.yml); the familiar claims none"
+    )
     assert table["boundary"].startswith("isolation none (demanded: none); the familiar could read")
     assert table["memory"] == WORK.brief.memory_policy.reason
 
@@ -167,7 +172,156 @@ def test_without_a_record_of_the_run_its_isolation_is_not_guessed():
 def test_the_isolation_that_was_reached_is_said_beside_the_one_demanded(reached):
     isolation = Isolation(demanded="none", reached=reached, note="note")
 
-    assert rows(build_outcome(isolation=isolation))["boundary"] == f"isolation {reached} (demanded: none); note"
+    assert rows(build_outcome(isolation=isolation, workspace_destroyed=True))["boundary"] == (
+        f"isolation {reached} (demanded: none); note · workspace destroyed"
+    )
+
+
+def test_what_held_the_boundary_is_named():
+    isolation = Isolation(
+        demanded="partial", reached="enforced", note="note", backend="bubblewrap", limited_by="cgroups"
+    )
+
+    assert rows(build_outcome(isolation=isolation))["boundary"] == (
+        "isolation enforced by bubblewrap (demanded: partial); note; limits held by cgroups"
+        " · nobody saw the workspace destroyed"
+    )
+
+
+@pytest.mark.parametrize("backend", ["", "none"])
+def test_where_no_sandbox_was_used_none_is_named(backend):
+    isolation = Isolation(demanded="none", reached="none", note="note", backend=backend)
+
+    assert rows(build_outcome(isolation=isolation))["boundary"].startswith("isolation none (demanded: none); note · ")
+
+
+def gateway(**changes):
+    parts = dict.fromkeys(
+        (
+            "input_tokens",
+            "output_tokens",
+            "cache_creation_input_tokens",
+            "cache_read_input_tokens",
+            "estimated_answers",
+        ),
+        0,
+    )
+    return GatewayReport(**{**parts, "requests": 31, "cost_usd": 0.414, "priced_cost_usd": 0.414, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "31 model requests · hosts used: none · hosts refused: none"),
+        ({"requests": 1}, "1 model request · hosts"),
+        (
+            {
+                "hosts_used": (HostCount(host="api.example", count=31),),
+                "hosts_refused": (HostCount(host="evil.example", count=2), HostCount(host="(unreadable)", count=1)),
+            },
+            "hosts used: api.example (31) · hosts refused: evil.example (2), (unreadable) (1)",
+        ),
+        ({"hosts_refused": (HostCount(host="x" * 9000, count=1),) * 50}, f"refused: {'x' * 79}… (1), "),
+        ({"hosts_refused": (HostCount(host="x", count=1),) * 50}, "x (1) and 45 more"),
+        ({"is_test_network": True}, "· the network was a stand-in"),
+        ({"faults": {"relay.py:1": 2, "relay.py:7": 1}}, "· the gateway failed 3 times of itself"),
+    ],
+)
+def test_what_passed_the_gateway_and_what_did_not_is_said(changes, said):
+    boundary = rows(build_outcome(gateway=gateway(**changes)))["boundary"]
+
+    assert said in boundary
+    assert len(boundary) < 1000
+
+
+def test_where_there_was_no_gateway_no_request_is_invented():
+    assert "request" not in rows(build_outcome())["boundary"]
+
+
+def seen(name="tests", standing="passed", **changes):
+    parts = {"before": "212 passed", "after": "214 passed", "text": f"{name} 212 → 214 passed", "seconds": 48.2}
+    return ObservedRow(**{"name": name, "standing": standing, **parts, **changes})
+
+
+def checked(*shown, **changes):
+    isolation = Isolation(demanded="enforced", reached="enforced", note="")
+    parts = {"sha256": DIGEST, "observed_on": "separate_runner", "isolation": isolation, "rows": shown}
+    return ObservedChecks(**{**parts, **changes})
+
+
+CHECKED = build_work(
+    checks=(
+        CheckCommand(name="tests", run="make  test", timeout_seconds=600),
+        CheckCommand(name="lint", run="make lint " + "x" * 200, timeout_seconds=600),
+    )
+)
+
+
+def test_what_was_observed_is_said_with_its_command_and_its_time():
+    clean = {"before": "clean", "after": "clean", "text": "lint clean", "seconds": 0.44, "notes": ("a", "b")}
+    table = rows(build_outcome(), work=CHECKED, checks=checked(seen(), seen("lint", **clean)))
+
+    assert table["what we observed"] == (
+        f"tests 212 → 214 passed (make test, 48 s) · lint clean (make lint {'x' * 69}…, 0.4 s; a; b)"
+        " · the familiar claimed nothing about them"
+    )
+    assert list(table)[2] == "what we observed"
+    assert "· checks run on a runner of their own, isolation enforced ·" in table["boundary"]
+
+
+def test_a_claim_that_we_saw_to_be_wrong_is_named():
+    wrong = ClaimedRow(command="make test", claimed="passed", observed="3 failed", agrees=False)
+    table = rows(build_outcome(), work=CHECKED, checks=checked(seen(), claimed=(wrong,), observed_on="same_runner"))
+
+    assert table["what we observed"].endswith("the familiar claimed otherwise: make test passed")
+    assert "· checks run on the familiar's runner, isolation enforced ·" in table["boundary"]
+
+
+@pytest.mark.parametrize("standing", ["failed", "failed-before-too", "could-not-run"])
+def test_a_check_that_does_not_pass_comes_before_everything_else(standing):
+    table = rows(build_outcome(), work=CHECKED, checks=checked(seen(standing=standing), seen("lint")))
+
+    assert next(iter(table)) == "what we observed"
+    assert list(table).count("what we observed") == 1
+
+
+UNSEEN = Verdict(step="evidence", result="refused", finding="its digest is missing")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"verdicts": (PASSED, UNSEEN)}, "none of our checks was seen on the result: its digest is missing"),
+        ({"verdicts": (PASSED,)}, "none of our checks was seen on the result; the familiar claims none"),
+        ({"statistics": DiffStatistics()}, "there was no change to check"),
+    ],
+)
+def test_checks_that_nobody_saw_are_not_said_to_have_run(facts, said):
+    assert rows(build_outcome(), work=CHECKED, **facts)["what we observed"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("tries", "said"),
+    [
+        (
+            (TriedChecks(attempt=1, rows=(seen(text="tests 3 failed"), seen("lint", text="lint clean"))),),
+            "claimed: the familiar tried the checks once; after attempt 1: tests 3 failed, lint clean",
+        ),
+        (
+            (TriedChecks(attempt=1, rows=(seen(),)), TriedChecks(attempt=2, rows=())),
+            "claimed: the familiar tried the checks 2 times; after attempt 2: none",
+        ),
+    ],
+)
+def test_the_familiars_own_tries_are_claims(tries, said):
+    assert rows(build_outcome(tries=tries))["tries"] == said
+    assert "tries" not in rows(build_outcome())
+
+
+def test_tries_that_somebody_forged_push_nothing_out_of_sight():
+    tries = (TriedChecks(attempt=1, rows=(seen(text="x" * 9000),) * 16),)
+
+    assert len(rows(build_outcome(tries=tries))["tries"]) < 1200
 
 
 @pytest.mark.parametrize(
@@ -185,6 +339,41 @@ def test_a_cost_is_shown_where_the_runtime_reports_one(usage, cost):
     assert rows(build_outcome(usage=usage)).get("cost") == cost
 
 
+LIMITED = build_work(limits=LIMITS.model_copy(update={"cost_cents": 500}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "work", "cost"),
+    [
+        ({}, WORK, "118 tokens in, 9 out · 0.41 USD, as the gateway counted"),
+        ({}, LIMITED, "118 tokens in, 9 out · 0.41 of 5.00 USD, as the gateway counted"),
+        (
+            {"cache_read_input_tokens": 40, "cache_creation_input_tokens": 2, "estimated_answers": 3},
+            WORK,
+            "118 tokens in, 42 in by the cache, 9 out · 0.41 USD, as the gateway counted (3 answers estimated from above)",
+        ),
+        (
+            {"cost_usd": None, "priced_cost_usd": 0.1, "unpriced_models": ("a/b",)},
+            LIMITED,
+            "118 tokens in, 9 out · 0.10 of 5.00 USD and what a/b costs, whose price is unknown, as the gateway counted",
+        ),
+        (
+            {"cost_usd": None, "priced_cost_usd": 0.0},
+            WORK,
+            "118 tokens in, 9 out · 0.00 USD and what a model costs, whose price is unknown, as the gateway counted",
+        ),
+    ],
+)
+def test_what_the_gateway_counted_stands_before_what_the_runtime_says(changes, work, cost):
+    counted = gateway(input_tokens=118, output_tokens=9, **changes)
+    usage = Usage(input_tokens=1, output_tokens=2)
+
+    assert rows(build_outcome(gateway=counted), work=work)["cost"] == cost
+    assert rows(build_outcome(gateway=counted, usage=usage), work=work)["cost"] == (
+        f"{cost} · 1 tokens in, 2 out, as the runtime reports it"
+    )
+
+
 @pytest.mark.parametrize(
     ("result", "claims"),
     [
@@ -199,8 +388,12 @@ def test_a_cost_is_shown_where_the_runtime_reports_one(usage, cost):
         ({"review": {"tests_run": [{"command": "make test", "status": "passed"}]}}, ("make test: passed",)),
         ({"review": {"tests_run": [{}]}}, ("None: None",)),
         ({"review": {"tests_run": [{"command": "x", "status": "passed"}] * 50}}, ("x: passed",) * 10),
+        (
+            {"review": {"tests_run": [{"command": "x" * 900, "status": "y" * 900}]}},
+            (f"{'x' * 119}…: {'y' * 79}…",),
+        ),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_the_familiar_says_of_its_own_tests_is_read_whatever_it_is(result, claims):
     assert claimed_tests(build_outcome(result=result)) == claims
@@ -210,8 +403,24 @@ def test_a_claim_is_never_shown_as_an_observation():
     result = {"review": {"tests_run": [{"command": "make test", "status": "passed"}]}}
 
     observed = rows(build_outcome(result=result))["what we observed"]
-    assert observed == "no checks were run; the familiar claims (not verified): make test: passed"
+    assert observed.startswith("no check of ours ran, ")
+    assert observed.endswith("; the familiar claims (not verified): make test: passed")
     assert claimed_tests(None) == ()
+
+
+def test_the_claims_of_a_whole_result_are_read():
+    claim = {"command": "make test", "status": "passed", "output_summary": None}
+    review = {
+        "mode": "none", "evidence_status": "not_applicable", "reviewed_files": [], "supporting_files": [], "findings": [],
+        "tests_run": [claim], "no_findings_reason": None, "limitations": [],
+    }  # fmt: skip
+    result = {
+        "contract_version": "3", "status": "success", "summary": "", "pr_body": "", "commits": [], "files_changed": [],
+        "review": review,
+    }  # fmt: skip
+
+    assert [found.model_dump() for found in read_claims(build_outcome(result=result))] == [claim]
+    assert read_claims(build_outcome()) == ()
 
 
 @given(st.text(max_size=400), st.text(max_size=400))

@@ -5,6 +5,7 @@ import pytest
 from coven_action.core.sandbox.backends import (
     BACKENDS,
     NOBODY,
+    OWN_NETWORK,
     build_launch,
     choose_best,
     choose_user,
@@ -13,6 +14,7 @@ from coven_action.core.sandbox.backends import (
 from coven_action.core.sandbox.bubblewrap import build_bubblewrap, build_root_bubblewrap
 from coven_action.core.sandbox.landlock import build_landlock
 from coven_action.core.sandbox.probes import Attempt
+from coven_action.core.sandbox.unconfined import build_unconfined
 from tests.core.sandbox.requests import MACHINE, PLACE, REQUEST
 
 
@@ -31,6 +33,7 @@ from tests.core.sandbox.requests import MACHINE, PLACE, REQUEST
         ("landlock", {"landlock": 0}, "the kernel has no Landlock"),
         ("bubblewrap", {"architecture": "riscv64"}, "no filter of system calls is known for riscv64"),
         ("landlock", {"architecture": ""}, "no filter of system calls is known for this machine"),
+        ("none", {"bubblewrap": (), "sudo": None, "landlock": 0, "architecture": ""}, ""),
     ],
 )
 def test_what_a_machine_cannot_try(backend, lacking, obstacle):
@@ -54,9 +57,10 @@ def test_each_backend_builds_its_own():
     assert build("landlock") == build_landlock(REQUEST, MACHINE, PLACE)
     as_root = replace(MACHINE, uid=0)
     assert build("landlock", as_root) == build_landlock(REQUEST, as_root, PLACE, (5, 6))
+    assert build("none") == build("none", as_root) == build_unconfined(REQUEST, MACHINE, PLACE)
 
 
-@pytest.mark.parametrize("backend", ["none", "docker", ""])
+@pytest.mark.parametrize("backend", ["docker", "None", ""])
 def test_what_is_no_backend_builds_nothing(backend):
     with pytest.raises(ValueError, match="no backend"):
         build_launch(backend, REQUEST, MACHINE, PLACE, program="bwrap", user=(5, 6))
@@ -81,3 +85,13 @@ def test_the_highest_level_is_chosen_and_of_equals_the_more_isolating(levels, ch
     assert best.backend == chosen
     assert best.level == max(levels, default="none", key=["none", "partial", "enforced"].index)
     assert bool(best.reason) == (chosen == "none")
+
+
+def test_loopback_is_the_programs_own_exactly_where_its_network_is():
+    with_own = {
+        backend
+        for backend in BACKENDS
+        if "--unshare-net" in build_launch(backend, REQUEST, MACHINE, PLACE, program="bwrap", user=(5, 6)).argv
+    }
+
+    assert with_own == OWN_NETWORK

@@ -3,12 +3,15 @@ from dataclasses import replace
 import pytest
 
 from coven_action.core.sandbox.bubblewrap import NAMESPACES, build_bubblewrap, build_root_bubblewrap
+from coven_action.core.sandbox.network import NETWORK_FILES, NETWORK_FOLDERS
 from coven_action.core.sandbox.request import START, Bind
 from coven_action.core.sandbox.seccomp import build_filter
 from tests.core.sandbox.requests import MACHINE, PLACE, REQUEST
 
 ORDINARY = build_bubblewrap("/usr/bin/bwrap", REQUEST, MACHINE, PLACE)
 AS_ROOT = build_root_bubblewrap("/usr/bin/bwrap", REQUEST, MACHINE, PLACE, (1001, 1002))
+WITHOUT_GATEWAY = replace(REQUEST, gateway="")
+WITH_NETWORK = replace(WITHOUT_GATEWAY, network=True)
 
 
 def find(argv, *words):
@@ -105,7 +108,7 @@ def test_the_program_is_started_by_the_entry_with_the_order():
 
 def test_environment_and_relay_travel_by_the_order_not_the_command_line():
     assert ("env", "GREETING=hello world") in ORDINARY.order
-    assert ("relay", "8377 /run/coven/gateway") in ORDINARY.order
+    assert {("gateway", "/run/coven/gateway"), ("relay", "8377")} <= set(ORDINARY.order)
     assert not any("hello world" in word for word in ORDINARY.argv)
 
 
@@ -125,7 +128,7 @@ def test_without_a_gateway_no_socket_is_bound():
     launch = build_bubblewrap("bwrap", replace(REQUEST, gateway=""), MACHINE, PLACE)
 
     assert "/run/coven/gateway" not in launch.argv
-    assert "relay" not in dict(launch.order)
+    assert not {"gateway", "relay"} & set(dict(launch.order))
 
 
 def test_an_interpreter_of_the_system_needs_no_bind():
@@ -161,3 +164,49 @@ def test_nothing_else_of_the_machine_is_bound():
         "/work/run/tree",
         "/run-temp/told/etc",
     }
+
+
+# --- the machine's network
+
+
+def build_both(request, machine=MACHINE):
+    return (
+        build_bubblewrap("bwrap", request, machine, PLACE),
+        build_root_bubblewrap("bwrap", request, machine, PLACE, (5, 6)),
+    )
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["ordinary", "root"])
+def test_the_network_costs_that_one_namespace_and_brings_what_finds_and_trusts_hosts(which):
+    without, with_network = build_both(WITHOUT_GATEWAY)[which], build_both(WITH_NETWORK)[which]
+    shared = [word for path in (*NETWORK_FILES, *NETWORK_FOLDERS) for word in ("--ro-bind-try", path, path)]
+    before = list(without.argv)
+    before.remove("--unshare-net")
+    at = find(before, "--ro-bind-try", "/etc/alternatives", "/etc/alternatives") + 3
+
+    assert list(with_network.argv) == before[:at] + shared + before[at:]
+    assert find(with_network.argv, "--ro-bind", PLACE.etc, "/etc") < find(with_network.argv, *shared[:3])
+
+
+def test_no_private_key_and_no_password_lies_where_the_network_needs_a_file():
+    assert not any(
+        f"{path}/".startswith(("/etc/ssl/private/", "/etc/pki/tls/private/", "/etc/shadow", "/etc/passwd"))
+        or path in {"/etc", "/etc/ssl", "/etc/pki", "/etc/pki/tls"}
+        for path in (*NETWORK_FILES, *NETWORK_FOLDERS)
+    )
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["ordinary", "root"])
+def test_abstract_sockets_belong_to_the_network_and_stay_out_of_reach_where_landlock_can_do_it(which):
+    with_network = build_both(WITH_NETWORK)[which]
+    older = build_both(WITH_NETWORK, replace(MACHINE, landlock=5))[which]
+    without = build_both(WITHOUT_GATEWAY)[which]
+
+    assert with_network.order == (*without.order[:-1], ("landlock", "0 0 1"), ("restrict", ""), ("first", ""))
+    assert older.order == without.order
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["ordinary", "root"])
+def test_raw_packets_are_refused_where_the_network_is_the_machines(which):
+    assert build_both(WITH_NETWORK)[which].filter == build_filter("x86_64", network=True)
+    assert build_both(WITHOUT_GATEWAY)[which].filter == build_filter("x86_64")

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from coven_action.core.sandbox.landlock import DEVICES, build_landlock, get_handled
+from coven_action.core.sandbox.network import NETWORK_FILES, NETWORK_FOLDERS
 from coven_action.core.sandbox.request import START
 from coven_action.core.sandbox.seccomp import build_filter
 from tests.core.sandbox.requests import MACHINE, PLACE, REQUEST
@@ -108,3 +109,31 @@ def test_the_entry_is_started_where_it_lies():
 def test_without_landlock_there_is_no_sandbox():
     with pytest.raises(ValueError, match="no Landlock"):
         build_landlock(REQUEST, replace(MACHINE, landlock=0), PLACE)
+
+
+@pytest.mark.parametrize(
+    ("version", "without", "with_network"),
+    [(3, "32767 0 0", "32767 0 0"), (4, "32767 3 0", "32767 0 0"), (7, "65535 3 3", "65535 0 3")],
+)
+def test_the_network_costs_the_rules_of_ports_and_no_others(version, without, with_network):
+    machine = replace(MACHINE, landlock=version)
+    request = replace(REQUEST, gateway="")
+
+    assert dict(build_landlock(request, machine, PLACE).order)["landlock"] == without
+    launch = build_landlock(replace(request, network=True), machine, PLACE)
+    assert dict(launch.order)["landlock"] == with_network
+    assert "port" not in dict(launch.order)
+
+
+@pytest.mark.parametrize("user", [None, (5, 6)], ids=["same user", "another user"])
+def test_with_the_network_hosts_can_be_found_and_trusted(user):
+    request = replace(REQUEST, gateway="")
+    without, with_network = (
+        build_landlock(changed, MACHINE, PLACE, user) for changed in (request, replace(request, network=True))
+    )
+    added = {path: rights for path, rights in list_paths(with_network).items() if path not in list_paths(without)}
+
+    assert added == dict.fromkeys({*NETWORK_FILES, *NETWORK_FOLDERS} - {"/etc/hosts"}, 0b1101)
+    assert dict(with_network.order)["filter"] == (
+        build_filter("x86_64", shared=True, same_user=user is None, network=True).hex()
+    )

@@ -37,13 +37,14 @@ def test_paths_that_lead_elsewhere_are_not_plain(path):
         {"binds": (Bind("/a/./b"),)},
         {"relay_port": 0},
         {"relay_port": 65536},
+        {"network": True, "gateway": "/gateway.sock"},
     ],
 )
 def test_a_request_that_cannot_be_meant_is_refused(wrong):
     said = {"argv": ("a",), "environment": {}, "folder": "/a"}
 
     assert SandboxRequest(**said)
-    with pytest.raises(ValueError, match=r"^(a request names|not an absolute|no port)"):
+    with pytest.raises(ValueError, match=r"^(a request names|not an absolute|no port|a gateway is the only way)"):
         SandboxRequest(**(said | wrong))
 
 
@@ -57,8 +58,9 @@ def test_the_order_says_everything_the_entry_needs():
         ("limit", "data 1048576"),
         ("limit", "fsize 2097152"),
         ("limit", "nproc 5"),
+        ("gateway", "/sock et"),
         ("user", "7 8"),
-        ("relay", "8377 /sock et"),
+        ("relay", "8377"),
         ("folder", "/tree"),
     )
 
@@ -105,6 +107,14 @@ def test_the_etc_inside_knows_one_user():
     assert files["passwd"] == "agent:x:7:8:agent:/tmp:/bin/sh\n"
     assert files["group"] == "agent:x:8:\n"
     assert set(files) == {"passwd", "group", "hosts", "nsswitch.conf"}
+
+
+def test_other_hosts_have_names_where_there_is_a_network():
+    with_network, without = build_etc(7, 8, network=True), build_etc(7, 8)
+
+    assert "hosts: files dns\n" in with_network["nsswitch.conf"]
+    assert "hosts: files\n" in without["nsswitch.conf"]
+    assert {name for name in without if with_network[name] != without[name]} == {"nsswitch.conf"}
 
 
 def test_what_a_sandbox_is_told_lies_in_its_place():

@@ -25,7 +25,7 @@ from coven_action.core.sandbox.seccomp import (
 ALLOWED = 0
 OWN, SHARED = False, True
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK = 1, 2, 10, 16, 17, 40
-STREAM, DATAGRAM, CLOSE_ON_EXEC = 1, 2, 0o2000000
+STREAM, DATAGRAM, RAW, PACKET, CLOSE_ON_EXEC = 1, 2, 3, 10, 0o2000000
 
 
 def run(program, architecture, number, *arguments):
@@ -52,9 +52,9 @@ def run(program, architecture, number, *arguments):
             return {0x7FFF0000: 0, 0x00050000: value & 0xFFFF}[value & 0xFFFF0000]
 
 
-def call(architecture, shared, name, *arguments, same_user=False):
+def call(architecture, shared, name, *arguments, same_user=False, network=False):
     number = CALLS[name][list(ARCHITECTURES).index(architecture)]
-    program = build_filter(architecture, shared=shared, same_user=same_user)
+    program = build_filter(architecture, shared=shared, same_user=same_user, network=network)
     return run(program, ARCHITECTURES[architecture], number, *arguments)
 
 
@@ -129,6 +129,55 @@ def call(architecture, shared, name, *arguments, same_user=False):
 )
 def test_what_a_call_is_answered(architecture, shared, answer, name, arguments):
     assert call(architecture, shared, name, *arguments) == answer
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("shared", "answer", "name", "arguments"),
+    [
+        *[
+            (shared, ALLOWED, "socket", (family, kind))
+            for shared in (OWN, SHARED)
+            for family in (AF_INET, AF_INET6)
+            for kind in (STREAM, DATAGRAM, STREAM | CLOSE_ON_EXEC, DATAGRAM | CLOSE_ON_EXEC)
+        ],
+        *[
+            (shared, EPERM, "socket", (family, kind))
+            for shared in (OWN, SHARED)
+            for family in (AF_INET, AF_INET6)
+            for kind in (RAW, PACKET, RAW | CLOSE_ON_EXEC)
+        ],
+        *[(shared, EAFNOSUPPORT, "socket", (AF_PACKET, RAW)) for shared in (OWN, SHARED)],
+        *[(shared, EAFNOSUPPORT, "socket", (AF_VSOCK, STREAM)) for shared in (OWN, SHARED)],
+        # How programs ask which addresses the machine has.
+        *[(shared, ALLOWED, "socket", (AF_NETLINK, RAW | CLOSE_ON_EXEC)) for shared in (OWN, SHARED)],
+        (OWN, ALLOWED, "socket", (AF_UNIX, STREAM)),
+        (SHARED, EAFNOSUPPORT, "socket", (AF_UNIX, STREAM)),
+        *[(shared, ALLOWED, "sendto", (3, 0, 0, MSG_FASTOPEN)) for shared in (OWN, SHARED)],
+        (OWN, ALLOWED, "shmget", ()),
+        (SHARED, EPERM, "shmget", ()),
+        (SHARED, EPERM, "setxattr", ()),
+        (SHARED, EPERM, "prlimit64", (4711, 7)),
+        *[(shared, EPERM, "keyctl", ()) for shared in (OWN, SHARED)],
+        *[(shared, EPERM, "unshare", (CLONE_NEWUSER,)) for shared in (OWN, SHARED)],
+    ],
+)
+def test_what_a_call_is_answered_where_the_network_is_the_machines(architecture, shared, answer, name, arguments):
+    assert call(architecture, shared, name, *arguments, network=True) == answer
+
+
+def test_a_rule_for_some_families_leaves_the_others_to_the_rules_behind_it():
+    rule = Rule("socket", EPERM, 1, only=(RAW,), families=(AF_INET, AF_INET6))
+    program = assemble("x86_64", (rule, Rule("socket", EAFNOSUPPORT, 0, only=(AF_UNIX,)), Rule("keyctl", EPERM)))
+    answers = {
+        (family, kind): run(program, ARCHITECTURES["x86_64"], CALLS["socket"][0], family, kind)
+        for family in (AF_UNIX, AF_INET, AF_INET6, AF_NETLINK)
+        for kind in (STREAM, RAW)
+    }
+
+    assert {asked for asked, answer in answers.items() if answer == EPERM} == {(AF_INET, RAW), (AF_INET6, RAW)}
+    assert {asked for asked, answer in answers.items() if answer == EAFNOSUPPORT} == {(AF_UNIX, STREAM), (AF_UNIX, RAW)}
+    assert run(program, ARCHITECTURES["x86_64"], CALLS["keyctl"][0]) == EPERM
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

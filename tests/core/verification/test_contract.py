@@ -2,7 +2,7 @@
 
 import pytest
 
-from coven_action.core.documents import Attempt, Fault
+from coven_action.core.documents import MAX_ATTEMPTS, Attempt, Fault, TriedChecks
 from coven_action.core.verification.contract import find_contradiction
 from tests.core.samples import DIGEST, TIP_SHA, build_outcome
 
@@ -15,6 +15,7 @@ ATTEMPT = Attempt(
     output_truncated=False,
     processes_left_behind=0,
 )
+TRIED = TriedChecks(attempt=1, rows=())
 FAULT = Fault(stage="run", code="runtime-crashed", message="It crashed.")
 REVIEW = {
     "mode": "none", "evidence_status": "not_applicable", "reviewed_files": [], "supporting_files": [], "findings": [],
@@ -41,6 +42,10 @@ def outcome(**changes):
         {"verdict": "fault", "fault": FAULT, "result": None},
         {"verdict": "fault", "fault": FAULT, "result": None, "attempts": (), "tip_sha": None, "bundle_sha256": None},
         {"verdict": "failed", "result": {**RESULT, "status": "failure"}},
+        {"attempts": (ATTEMPT,) * MAX_ATTEMPTS},
+        {"attempts": (ATTEMPT, ATTEMPT), "tries": (TRIED,)},
+        {"attempts": (ATTEMPT, ATTEMPT), "tries": (TRIED, TRIED)},
+        {"verdict": "fault", "fault": FAULT, "result": None, "attempts": (ATTEMPT, ATTEMPT), "tries": (TRIED,)},
     ],
 )
 def test_what_run_writes_says_one_thing(changes):
@@ -55,9 +60,11 @@ def test_what_run_writes_says_one_thing(changes):
         ({"verdict": "nothing-changed", "fault": FAULT}, "the verdict and the fault"),
         ({"tip_sha": None}, "a commit and its bundle"),
         ({"bundle_sha256": None}, "a commit and its bundle"),
-        ({"attempts": (ATTEMPT, ATTEMPT)}, "an attempt has one result"),
-        ({"attempts": (ATTEMPT, ATTEMPT), "verdict": "failed"}, "an attempt has one result"),
-        ({"attempts": ()}, "an attempt has one result"),
+        ({"attempts": (ATTEMPT,) * (MAX_ATTEMPTS + 1)}, "at most 5 attempts"),
+        ({"attempts": (), "verdict": "failed"}, "a result needs an attempt"),
+        ({"attempts": ()}, "a result needs an attempt"),
+        ({"tries": (TRIED, TRIED)}, "tried at most once after each attempt"),
+        ({"attempts": (), "result": None, "verdict": "failed", "tries": (TRIED,)}, "tried at most once"),
         ({"attempts": (), "result": None}, "there is no result"),
         ({"result": None}, "there is no result"),
         ({"result": {}}, "breaks the runtime's contract at contract_version"),

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coven_action.core.checks.conclusion import Judged, Judgement, judge_checks
+from coven_action.core.checks.results import CheckCommand
 from coven_action.core.documents import PlannedLimits
 from coven_action.core.verification.changes import DiffStatistics
 from coven_action.core.verification.findings import refuse_for
@@ -24,7 +26,7 @@ from coven_action.core.verification.verification import (
     record_only,
     verify,
 )
-from tests.core.samples import BASE_SHA, LIMITS, changed
+from tests.core.samples import BASE_SHA, LIMITS, TASK, TIP_SHA, changed
 from tests.fuzzing import examples
 
 
@@ -39,33 +41,61 @@ GOOD = Facts(
     tip_parents=(BASE_SHA,),
     base_sha=BASE_SHA,
     secrets=(),
+    judgement=Judgement(judged=Judged.PASSED, publishes=True, finding="passed on the result: tests"),
 )
+COMMANDS = (CheckCommand(name="tests", run="make test", timeout_seconds=600),)
+NONE_CONFIGURED = judge_checks(None, (), task=TASK, base_sha=BASE_SHA, tip_sha=TIP_SHA)
 ORDER = ["contract", "tree", "limits", "protected-paths", "secrets", "text", "evidence", "freshness"]
 
 
-def test_a_good_result_passes_every_step_in_its_order_but_the_one_that_nobody_observed():
+def test_a_good_result_passes_every_step_in_its_order():
     verdicts = verify(GOOD)
 
     assert [verdict.step for verdict in verdicts] == ORDER == [CONTRACT, *STEPS]
-    assert {verdict.step for verdict in verdicts if verdict.result != "passed"} == {"evidence"}
+    assert {verdict.result for verdict in verdicts} == {"passed"}
     assert find_refusal(verdicts) is None
+
+
+def find_evidence(**changes):
+    return next(it for it in verify(GOOD.model_copy(update=changes)) if it.step == "evidence")
 
 
 @pytest.mark.parametrize("claims", [(), ("pytest: passed",)])
 def test_without_a_check_of_ours_the_evidence_is_neutral_whatever_is_claimed(claims):
-    verdict = next(it for it in verify(GOOD.model_copy(update={"claims": claims})) if it.step == "evidence")
+    verdict = find_evidence(claims=claims, judgement=NONE_CONFIGURED)
 
     assert verdict.result == "neutral"
-    assert "no check of ours ran" in verdict.finding
+    assert "no check is configured, so nothing of ours ran on the result" in verdict.finding
     assert verdict.finding.endswith(f"claims (not verified): {claims[0]}" if claims else "claims none")
 
 
 def test_long_claims_leave_room_for_what_we_observed():
-    facts = GOOD.model_copy(update={"claims": tuple(f"{number}{'x' * 9000}: passed" for number in range(10))})
-    verdict = next(it for it in verify(facts) if it.step == "evidence")
+    claims = tuple(f"{number}{'x' * 9000}: passed" for number in range(10))
+    verdict = find_evidence(claims=claims, judgement=NONE_CONFIGURED)
 
     assert len(verdict.finding) < 1000
     assert verdict.finding.endswith("and 5 more")
+
+
+@pytest.mark.parametrize(
+    ("judged", "publishes", "result"),
+    [
+        (Judged.PASSED, True, "passed"),
+        (Judged.FAILED, True, "failed"),
+        (Judged.FAILED, False, "refused"),
+        (Judged.FAULT, False, "refused"),
+    ],
+)
+def test_the_evidence_is_what_our_checks_came_to(judged, publishes, result):
+    judgement = Judgement(judged=judged, publishes=publishes, finding="as it went: tests")
+    verdicts = verify(GOOD.model_copy(update={"judgement": judgement, "claims": ("pytest: passed",)}))
+
+    assert [(it.result, it.finding) for it in verdicts if it.step == "evidence"] == [(result, "as it went: tests")]
+    assert verdicts[-1].result == ("not-reached" if result == "refused" else "passed")
+
+
+def test_what_the_runtime_gave_up_is_neither_passed_nor_refused_for_its_checks():
+    assert find_evidence(judgement=None).result == "neutral"
 
 
 def test_what_was_made_inert_is_said():
@@ -74,6 +104,7 @@ def test_what_was_made_inert_is_said():
     assert [it.finding for it in verify(facts) if it.step == "text"] == ["made inert before publication: 2 mentions"]
 
 
+UNSEEN = judge_checks(None, COMMANDS, task=TASK, base_sha=BASE_SHA, tip_sha=TIP_SHA)
 REFUSALS = [
     ({"tip_parents": ()}, "tree", "not one commit on top"),
     ({"tip_parents": ("e" * 40,)}, "tree", "not one commit on top"),
@@ -88,6 +119,7 @@ REFUSALS = [
     ({"files": (changed("x", after="submodule"),)}, "protected-paths", "protected paths are changed: x"),
     ({"secrets": ("github-token",)}, "secrets", "what looks like a secret was found: github-token"),
     ({"texts": TextFacts(restless=("the title",))}, "text", "words that cannot be made inert: the title"),
+    ({"judgement": UNSEEN}, "evidence", "no observed checks were handed over"),
     ({"look_at_target": stale}, "freshness", "the branch moved"),
 ]
 

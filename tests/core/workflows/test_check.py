@@ -24,9 +24,9 @@ PATCH = "version: 1\nfamiliars: {stitch: {runtime: patch}}\n"
 CODE = "version: 1\nfamiliars: {cody: {model: anthropic/claude-sonnet-4-6}}\n"
 
 
-def check(workflow=GOOD, config=PATCH, *, reached="none", own=False, more=()):
+def check(workflow=GOOD, config=PATCH, *, own=False, more=()):
     files = [read_workflow(workflow, path=PATH), *(read_workflow(text, path=f"more{n}") for n, text in enumerate(more))]
-    return check_workflows(files, parse_config(config) if config else None, reached=reached, own=own)
+    return check_workflows(files, parse_config(config) if config else None, own=own)
 
 
 def said(findings):
@@ -43,12 +43,13 @@ def test_the_quickstart_has_nothing_to_say_about_the_patch_runtime():
     assert check(config=None) == ()
 
 
-def test_a_familiar_with_a_model_is_told_what_will_not_start():
-    findings = check(config=CODE)
+@pytest.mark.parametrize("demanded", ["none", "partial"])
+def test_a_familiar_with_a_shell_is_told_that_less_than_a_sandbox_is_not_enough(demanded):
+    (finding,) = check(edit("isolation: enforced}", f"isolation: {demanded}}}"), CODE)
 
-    assert said(findings) == [("runtime-needs-sandbox", "warning"), ("isolation-not-reached", "warning")]
-    assert all("cody will not start" in finding.message for finding in findings)
-    assert check(config=CODE, reached="enforced") == ()
+    assert said([finding]) == [("runtime-needs-sandbox", "warning")]
+    assert "cody will start only where the runner reaches more" in finding.message
+    assert check(config=CODE) == ()
 
 
 def test_a_path_and_no_isolation_are_accepted_as_what_the_maintainer_wants():
@@ -95,7 +96,7 @@ EDITS = [
     ("isolation: enforced}", "isolation: strict}", [("isolation-unknown", ERROR)]),
     ("isolation: enforced}", 'isolation: "${{ vars.ISOLATION }}"}', []),
     ("isolation: enforced}", "isolaton: none}", [("unknown-input", ERROR)]),
-    ("isolation: enforced}", "stage: verify}", [("invalid-value", ERROR)]),
+    ("isolation: enforced}", "stage: check}", [("invalid-value", ERROR)]),
     ("isolation: enforced}", "stage: all}", []),
     ("isolation: enforced}", 'stage: "${{ inputs.stage }}"}', []),
     ('with: {model-api-key: "${{ secrets.MODEL_API_KEY }}", isolation: enforced}', "with: nothing", []),
@@ -334,7 +335,7 @@ HOSTED = PATCH + "hosted: {url: https://coven.example.com}\n"
 def test_the_isolated_template_has_nothing_to_say_with_and_without_an_endpoint():
     assert check(ISOLATED) == ()
     assert check(ISOLATED, HOSTED) == ()
-    assert check(ISOLATED, CODE, reached="enforced") == ()
+    assert check(ISOLATED, CODE) == ()
 
 
 def test_an_endpoint_needs_jobs_of_their_own():
@@ -362,9 +363,33 @@ def test_a_job_that_may_not_ask_for_an_id_token_is_warned_of():
     assert check(workflow) == ()
 
 
-def test_the_familiar_s_job_may_not_ask_for_one():
-    workflow = edit(
-        "      contents: read # the checkout", "      id-token: write # why\n      contents: read # the", ISOLATED
-    )
+@pytest.mark.parametrize("why", ["whoever works here", "what runs here"])
+def test_a_job_with_foreign_code_may_not_ask_for_one(why):
+    granted = f"      contents: read # the checkout; {why}"
+    workflow = edit(granted, f"      id-token: write\n{granted}", ISOLATED)
 
     assert said(check(workflow, HOSTED)) == [("id-token-beside-agent", "error")]
+
+
+CHECKED = PATCH + "verify: [{name: tests, run: make test, timeout: 40m}]\n"
+
+
+def test_a_job_must_last_for_the_checks_on_both_trees():
+    (finding,) = check(ISOLATED, CHECKED)
+
+    assert (finding.code, finding.severity) == ("timeout-too-short", "error")
+    assert "the timeouts of verify let it work for 80" in finding.message
+    assert "timeout-minutes: 95" in finding.remedy
+
+
+def test_in_one_job_the_times_of_familiar_and_checks_add_up():
+    (finding,) = check(config=CHECKED)
+
+    assert "limits.time and the timeouts of verify let it work for 110" in finding.message
+
+
+def test_a_job_with_checks_alone_needs_the_whole_history_too():
+    verify = ISOLATED.index("  verify:")
+    shallow = ISOLATED[:verify] + ISOLATED[verify:].replace("fetch-depth: 0", "fetch-depth: 1", 1)
+
+    assert said(check(shallow)) == [("checkout-shallow", "error")]

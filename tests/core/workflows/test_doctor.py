@@ -3,6 +3,7 @@
 import pytest
 
 from coven_action.core.contract.platforms import describe_platform
+from coven_action.core.sandbox.probes import Attempt
 from coven_action.core.workflows.doctor import (
     UNREADABLE,
     check_default_configuration,
@@ -65,13 +66,23 @@ def test_each_platform_has_its_answer(system, level):
     assert check_platform(describe_platform(system, "x86_64")).level == level
 
 
-def test_isolation_none_says_what_an_agent_could_read():
-    diagnosis = check_isolation("none")
+@pytest.mark.parametrize(
+    ("level", "backend", "fact"),
+    [("none", "none", "its model key included"), ("partial", "landlock", "limited and not closed")],
+)
+def test_less_than_a_sandbox_says_what_it_means_and_what_starts(level, backend, fact):
+    diagnosis = check_isolation(Attempt(backend=backend, level=level))
 
     assert diagnosis.level == "warning"
-    assert "model key" in diagnosis.fact
-    assert "isolation: none" in diagnosis.remedy
-    assert check_isolation("enforced").level == "ok"
+    assert fact in diagnosis.fact
+    assert f"isolation: {level}" in diagnosis.remedy
+
+
+def test_a_sandbox_that_holds_is_well():
+    diagnosis = check_isolation(Attempt(backend="bubblewrap", level="enforced"))
+
+    assert diagnosis.level == "ok"
+    assert "bubblewrap" in diagnosis.fact
 
 
 def test_outside_a_job_the_machine_is_not_the_runner():

@@ -95,7 +95,7 @@ def config(answers):
 @pytest.mark.parametrize("template", [TEMPLATE, RELEASED], ids=["unreleased", "released"])
 def test_the_workflow_passes_our_own_check(answers, template):
     text = render_workflow(template, config(answers), action_ref=SHA)
-    findings = check_workflows([read_workflow(text, path="w.yml")], config(answers), reached="enforced", own=False)
+    findings = check_workflows([read_workflow(text, path="w.yml")], config(answers), own=False)
 
     assert findings == ()
     assert f"OpenCoven/coven-action@{SHA} #" in text
@@ -155,18 +155,23 @@ def test_other_people_s_linters_accept_the_workflow(answers, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+CHECKED = "version: 1\nfamiliars: {a: {runtime: patch}}\nverify: [{name: tests, run: make}]\n"
+
+
 def test_the_next_steps_name_what_each_runtime_needs():
     patch, code = render_next_steps(config(PATCH)), render_next_steps(config(CODE))
 
     assert "MODEL_API_KEY" not in patch
     assert "```diff" in patch
     assert not needs_key(config(PATCH))
-    for words in ("environment", "MODEL_API_KEY", "whoever can push a branch", "--hosted-repair", "isolation: none"):
+    for words in ("environment", "MODEL_API_KEY", "whoever can push a branch", "coven-action probe", "isolation enforced"):
         assert words in code.replace("Environment", "environment")
     for text in (patch, code):
         assert text.startswith("1. Commit both files to the default branch")
         assert "gh label create coven:fix" in text
         assert "create and approve pull requests" in text
+        assert "verify: [{name: tests, run: make test}]" in text
+    assert "verify:" not in render_next_steps(parse_config(CHECKED))
 
 
 def test_labels_with_blanks_can_be_pasted_and_no_label_needs_no_step():
@@ -192,10 +197,10 @@ def test_every_template_that_can_be_chosen_is_there():
 @pytest.mark.parametrize("answers", [PATCH, CODE], ids=["patch", "coven-code"])
 def test_separate_jobs_pass_our_own_check_and_every_use_is_pinned(answers):
     text = render_workflow(SEPARATE, config(answers), action_ref=SHA)
-    findings = check_workflows([read_workflow(text, path="w.yml")], config(answers), reached="enforced", own=False)
+    findings = check_workflows([read_workflow(text, path="w.yml")], config(answers), own=False)
 
     assert findings == ()
-    assert text.count(f"OpenCoven/coven-action@{SHA} # before the first release") == 3
+    assert text.count(f"OpenCoven/coven-action@{SHA} # before the first release") == 4
     assert "0" * 40 not in text
     assert ("secrets." in text) is (answers is CODE)
     assert ("environment:" in text) is (answers is CODE)

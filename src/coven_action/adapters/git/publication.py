@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from coven_action.adapters.git.bundles import check_objects, fetch_bundle
 from coven_action.adapters.git.merging import find_conflicts, is_ancestor
 from coven_action.adapters.git.program import (
     BASE_REF,
     NETWORK_TIMEOUT,
-    RESULT_REF,
     Git,
     Settings,
     build_identity,
@@ -128,20 +128,12 @@ class GitPublicationRepository:
 
     def import_bundle(self, bundle: Path) -> str:
         """Take a bundle's objects in and return its tip."""
-        self._run("fetch", "--quiet", "--no-tags", str(bundle), f"+{RESULT_REF}:{RESULT_REF}")
-        tip = self._run("rev-parse", "--verify", "--end-of-options", RESULT_REF).decode().strip()
+        tip = fetch_bundle(self._git, self._root, bundle)
         self._check_objects(tip)
         return tip
 
     def _check_objects(self, tip: str) -> None:
-        """Refuse objects that git would not make, such as a tree with `..` in it.
-
-        `fetch.fsckObjects` does not reach bundles in every git that is still in use, so the new objects are packed and
-        indexed once more, strictly. https://git-scm.com/docs/git-index-pack#Documentation/git-index-pack.txt---strict
-        """
-        wanted = f"{tip}\n^{self._base_sha}\n".encode()
-        name = self._run("pack-objects", "--quiet", "--revs", str(self._root / "new"), stdin=wanted).decode().strip()
-        self._run("index-pack", "--strict", str(self._root / f"new-{name}.pack"))
+        check_objects(self._git, self._root, tip, self._base_sha)
 
     def list_changes(self, tip: str) -> tuple[ChangedFile, ...]:
         """Return what differs between the base and `tip`."""

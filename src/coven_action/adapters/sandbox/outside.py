@@ -73,7 +73,9 @@ class Outside:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            self.gateway = str(self.folder / "gateway.sock")
+            # As the gateway's own: open to every user, in a folder that nobody else may enter.
+            (self.folder / "gateway").mkdir(mode=0o700)
+            self.gateway = str(self.folder / "gateway/socket")
             stack.enter_context(_answer(Path(self.gateway), self.token))
             self.bait_file = _write(self.folder / "secret", self.token)
             self.runner_file = _write(self.folder / "env", "")
@@ -108,7 +110,7 @@ class Outside:
             variables: The names of those that the sandbox is given.
             readable: A file that it is given, for reading only.
         """
-        homes = _list_homes(self.environ)
+        homes = list_homes(self.environ)
         checkout = Path(self.environ.get("GITHUB_WORKSPACE") or self.folder)
         runner = [self.environ[name] for name in RUNNER_FILES if self.environ.get(name)]
         folders = [self.environ[name] for name in RUNNER_FOLDERS if self.environ.get(name)]
@@ -173,7 +175,8 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _list_homes(environ: Mapping[str, str]) -> list[str]:
+def list_homes(environ: Mapping[str, str]) -> list[str]:
+    """Return the home folders of the user that this process runs as, by the environment and by the system."""
     homes = [environ.get("HOME", "")]
     with contextlib.suppress(KeyError):
         homes.append(pwd.getpwuid(os.getuid()).pw_dir)

@@ -1,6 +1,5 @@
 """Proves what a sandbox holds: a program tries every escape inside, before anything else is started there."""
 
-import socket
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from coven_action.adapters.sandbox.machine import find_machine, find_sudo
 from coven_action.adapters.sandbox.outside import Outside
 from coven_action.adapters.sandbox.running import RunProcess, run_confined
-from coven_action.adapters.sandbox.sandbox import PROOF_PREFIX, Sandbox, list_sandboxes
+from coven_action.adapters.sandbox.sandbox import PROOF_PREFIX, Sandbox, find_free_port, list_sandboxes
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.sandbox.backends import BACKENDS, choose_best, find_obstacle
@@ -74,7 +73,7 @@ def prove(sandbox: Sandbox, run: RunProcess, base: Path, environ: Mapping[str, s
         folder, workspace, told = (Path(top) / name for name in ("outside", "workspace", "told"))
         for path in (folder, workspace, told):
             path.mkdir()
-        with Outside(folder=folder, workspace=workspace, environ=environ, port=_find_free_port()) as outside:
+        with Outside(folder=folder, workspace=workspace, environ=environ, port=find_free_port()) as outside:
             world = told / "world.json"
             given = {"PATH": PATH, "HOME": str(workspace)}
             world.write_text(outside.describe(given, world), encoding="utf-8")
@@ -108,14 +107,6 @@ def parse_results(text: bytes) -> tuple[ProbeResult, ...] | None:
         return RESULTS.validate_json(text)
     except ValidationError:
         return None
-
-
-def _find_free_port() -> int:
-    """Return a port where nobody listens: a sandbox without a network of its own shares the machine's."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _not_started(sandbox: Sandbox, reason: str) -> Attempt:

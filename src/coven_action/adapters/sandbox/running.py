@@ -1,7 +1,6 @@
 """Runs one program in a sandbox, within all its bounds, and says how it ended."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +8,7 @@ from coven_action.adapters.sandbox.limits import limit_tree
 from coven_action.adapters.sandbox.sandbox import Sandbox
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.contract.process_report import ProcessReport
+from coven_action.core.sandbox.confined_report import ConfinedReport
 from coven_action.core.sandbox.request import SandboxRequest
 
 
@@ -27,22 +27,6 @@ class RunProcess(Protocol):
     ) -> ProcessReport:
         """Run it."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ConfinedReport:
-    """How a confined program ended.
-
-    Attributes:
-        process: What was seen of its processes. An exit code of 125 means that the last step of the confinement was
-            refused and the program never started.
-        exceeded: Which bound of the tree was passed: `memory`, `processes` or `workspace`; empty for none.
-        limited_by: What held these bounds, for the evidence.
-    """
-
-    process: ProcessReport
-    exceeded: str
-    limited_by: str
 
 
 def run_confined(

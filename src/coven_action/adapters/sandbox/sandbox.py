@@ -5,6 +5,7 @@ The sandbox starts nothing itself: its command line is started, limited and ende
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,14 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from coven_action.core.sandbox.backends import build_launch, choose_user, find_obstacle
-from coven_action.core.sandbox.request import Launch, Machine, Place, SandboxRequest, build_etc, render_order
+from coven_action.core.sandbox.backends import OWN_NETWORK, build_launch, choose_user, find_obstacle
+from coven_action.core.sandbox.network import NETWORK_FILES, NETWORK_FOLDERS
+from coven_action.core.sandbox.request import (
+    RELAY_PORT,
+    Launch,
+    Machine,
+    Place,
+    SandboxRequest,
+    build_etc,
+    render_order,
+)
 
 PREFIX: Final = "coven-sandbox-"
 PROOF_PREFIX: Final = "coven-probe-"
 READABLE: Final = 0o644
 ENTERED: Final = 0o755
 PRIVATE: Final = 0o700
+LOOPBACK: Final = "127.0.0.1"
 
 Build = Callable[..., Launch]
 
@@ -44,7 +55,7 @@ class Sandbox:
     """A backend on this machine.
 
     Attributes:
-        backend: A name of `BACKENDS` but `none`.
+        backend: A name of `BACKENDS`.
         machine: What it is built from.
         program: bubblewrap, where the backend uses it.
         build: Makes the launch; another one only to see that a probe notices what is missing.
@@ -74,7 +85,7 @@ class Sandbox:
             place = Place(folder=f"{folder}/told", scratch=f"{folder}/scratch")
             launch = self.build(self.backend, request, self.machine, place, program=self.program, user=user)
             becomes = user if any(word == "user" for word, _ in launch.order) else None
-            _write_place(place, launch, becomes or (self.machine.uid, self.machine.gid))
+            _write_place(place, launch, becomes or (self.machine.uid, self.machine.gid), network=request.network)
             if becomes is not None and owner.st_uid == 0:
                 _give([request.folder, *(bind.path for bind in request.binds if bind.writable)], becomes)
             if becomes is not None:
@@ -94,6 +105,27 @@ def list_sandboxes(machine: Machine) -> tuple[Sandbox, ...]:
     )
 
 
+def build_unconfined(machine: Machine) -> Sandbox:
+    """Return what stands for a sandbox where none is wanted: it starts programs and confines nothing.
+
+    Nothing returns it by itself; whoever uses it has decided that the level `none` is allowed.
+    """
+    return Sandbox("none", machine)
+
+
+def choose_relay_port(sandbox: Sandbox) -> int:
+    """Return where on loopback the way to the gateway begins: at a free port where others may listen there as well."""
+    return RELAY_PORT if sandbox.backend in OWN_NETWORK else find_free_port()
+
+
+def find_free_port() -> int:
+    """Return a port of loopback where nobody listens now; should somebody come first, the program does not start."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind((LOOPBACK, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def sweep(base: Path) -> None:
     """Remove what sandboxes of an interrupted run, and their proofs, left in `base`, a folder of ours.
 
@@ -105,21 +137,33 @@ def sweep(base: Path) -> None:
             shutil.rmtree(path)
 
 
-def _write_place(place: Place, launch: Launch, user: tuple[int, int]) -> None:
+def _write_place(place: Place, launch: Launch, user: tuple[int, int], *, network: bool) -> None:
     etc = Path(place.etc)
     etc.mkdir(parents=True)
     Path(place.scratch).mkdir(mode=PRIVATE)
     files = {Path(place.order): render_order(launch.order), Path(place.filter): launch.filter}
-    files |= {etc / name: text.encode() for name, text in build_etc(*user).items()}
+    files |= {etc / name: text.encode() for name, text in build_etc(*user, network=network).items()}
     for path, data in files.items():
         path.write_bytes(data)
         # The order is read by the user that the program runs as, whatever the umask here.
         path.chmod(READABLE)
-    # Empty, to be covered by the system's own where it has them.
-    (etc / "ld.so.cache").touch()
-    (etc / "alternatives").mkdir()
-    etc.chmod(ENTERED)
-    etc.parent.chmod(ENTERED)
+    _lay_places(
+        etc.parent,
+        files=("/etc/ld.so.cache", *(NETWORK_FILES if network else ())),
+        folders=("/etc", "/etc/alternatives", *(NETWORK_FOLDERS if network else ())),
+    )
+
+
+def _lay_places(top: Path, *, files: tuple[str, ...], folders: tuple[str, ...]) -> None:
+    """Make what the system's own files and folders will cover, where it has them; empty, and open to every user."""
+    for path in (top / folder.lstrip("/") for folder in folders):
+        path.mkdir(parents=True, exist_ok=True)
+    for path in (top / file.lstrip("/") for file in files):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        path.chmod(READABLE)
+    for folder, *_ in os.walk(top):
+        os.chmod(folder, ENTERED)  # noqa: PTH101 - os.walk gives names
 
 
 def _give(paths: list[str], user: tuple[int, int]) -> None:

@@ -2,7 +2,7 @@
 
 The exit code of a run on the result decides, and nothing else: not what the command printed, not how it went on the base,
 not what the familiar claims. Success needs a check of ours that ran; whatever is missing, odd or from another tree is a
-fault of ours, and never success.
+fault of ours, and never success. What that comes to, with its title and exit code, says the one table of endings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,46 +29,18 @@ class Judged(StrEnum):
     FAULT = "fault"
 
 
-class JudgedRule(Record):
-    """What that means.
-
-    Attributes:
-        conclusion: Of the Check Run.
-        title: For people.
-        publishes: Whether the result is published; None where the configuration says it (`publish.failing_checks`).
-    """
-
-    conclusion: Literal["neutral", "failure", "success"]
-    title: str
-    publishes: bool | None
-
-
-RULES: Final[Mapping[Judged, JudgedRule]] = {
-    Judged.PASSED: JudgedRule(conclusion="success", title="verified, checks pass", publishes=True),
-    Judged.NONE_CONFIGURED: JudgedRule(conclusion="neutral", title="published, no checks configured", publishes=True),
-    Judged.FAILED: JudgedRule(conclusion="failure", title="checks fail", publishes=None),
-    Judged.FAULT: JudgedRule(conclusion="failure", title="checks could not be run", publishes=False),
-}
-
-
 class Judgement(Record):
     """The verdict on the checks.
 
     Attributes:
-        judged: Which row of `RULES` holds.
-        conclusion: Of the Check Run.
-        title: For people.
-        publishes: Whether the result is published.
-        exit_code: Of the job: 0 where a pull request or a neutral end carries the verdict, else 1.
-        finding: Why, in one sentence.
+        judged: What they are together.
+        publishes: Whether the result may be published.
+        finding: Why, in one sentence without a full stop.
         rows: One for each check; what failed comes first.
     """
 
     judged: Judged
-    conclusion: Literal["neutral", "failure", "success"]
-    title: str
     publishes: bool
-    exit_code: Literal[0, 1]
     finding: str
     rows: tuple[ObservedRow, ...] = ()
 
@@ -81,28 +53,31 @@ def judge_checks(
     base_sha: Sha,
     tip_sha: Sha,
     failing_checks: FailingChecks = "draft",
+    missing: str = "no observed checks were handed over",
 ) -> Judgement:
     """Return what the checks mean for the result.
 
     Args:
-        checks: What `verify` observed; None where it left nothing.
+        checks: What `verify` observed; None where it left nothing that can be believed.
         commands: The checks of the configuration on the default branch, which the agent cannot change.
         task: Ours.
         base_sha: The commit the work started from.
         tip_sha: The commit that would be published.
         failing_checks: Whether a result whose checks fail is published as a draft, or not at all.
+        missing: Why there are none, where there are none.
     """
     if not commands:
-        return _build(Judged.NONE_CONFIGURED, "no check is configured, so nothing of ours ran on the result")
-    if checks is None:
-        return _build(Judged.FAULT, "no observed checks were handed over")
-    mismatch = _find_mismatch(checks, commands, task=task, base_sha=base_sha, tip_sha=tip_sha)
-    if mismatch:
-        return _build(Judged.FAULT, mismatch)
+        finding = "no check is configured, so nothing of ours ran on the result"
+        return Judgement(judged=Judged.NONE_CONFIGURED, publishes=True, finding=finding)
+    mismatch = _find_mismatch(checks, commands, task=task, base_sha=base_sha, tip_sha=tip_sha) if checks else missing
+    if checks is None or mismatch:
+        return Judgement(judged=Judged.FAULT, publishes=False, finding=mismatch)
     rows = sorted(map(describe_result, checks.results), key=lambda row: _ORDER[row.standing])
     judged = _STANDINGS[rows[0].standing]
-    named = ", ".join(row.name for row in rows if _STANDINGS[row.standing] is judged)
-    return _build(judged, f"{_FINDINGS[judged]}: {named}", tuple(rows), failing_checks)
+    deciding = [row for row in rows if _STANDINGS[row.standing] is judged]
+    named = ", ".join(f"{row.name} ({row.after})" if judged is Judged.FAULT else row.name for row in deciding)
+    publishes = judged is Judged.PASSED or (judged is Judged.FAILED and failing_checks == "draft")
+    return Judgement(judged=judged, publishes=publishes, finding=f"{_FINDINGS[judged]}: {named}", rows=tuple(rows))
 
 
 # The worst standing among the checks -> what all of them are. What could not be run outweighs what failed: a result is
@@ -119,22 +94,6 @@ _FINDINGS: Final = {
     Judged.FAILED: "failed on the result",
     Judged.PASSED: "passed on the result",
 }
-
-
-def _build(
-    judged: Judged, finding: str, rows: tuple[ObservedRow, ...] = (), failing_checks: FailingChecks = "draft"
-) -> Judgement:
-    rule = RULES[judged]
-    publishes = rule.publishes if rule.publishes is not None else failing_checks == "draft"
-    return Judgement(
-        judged=judged,
-        conclusion=rule.conclusion,
-        title=rule.title,
-        publishes=publishes,
-        exit_code=0 if publishes else 1,
-        finding=finding,
-        rows=rows,
-    )
 
 
 def _find_mismatch(
@@ -255,6 +214,8 @@ def compare_claims(
 ) -> tuple[ClaimedRow, ...]:
     """Return what the familiar says it ran beside what we saw of the same commands. A claim decides nothing.
 
+    Those that we can judge come first, the wrong ones before the others: no long list hides one.
+
     Args:
         claims: The runtime's own list.
         checks: What was observed.
@@ -265,7 +226,11 @@ def compare_claims(
         for command, result in zip(commands, checks.results, strict=False)
         if command.name == result.name
     }
-    return tuple(_compare(claim, observed.get(" ".join(claim.command.split()))) for claim in claims)
+    rows = (_compare(claim, observed.get(" ".join(claim.command.split()))) for claim in claims)
+    return tuple(sorted(rows, key=lambda row: _CLAIM_ORDER.index(row.agrees)))
+
+
+_CLAIM_ORDER: Final = (False, True, None)
 
 
 def _compare(claim: ClaimedTest, run: CheckRun | None) -> ClaimedRow:

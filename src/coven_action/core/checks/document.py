@@ -4,12 +4,11 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from coven_action.core.checks.results import CheckResult
-from coven_action.core.documents import Isolation, Sha, TaskIdentity
+from coven_action.core.checks.results import MAX_CHECKS, CheckResult
+from coven_action.core.documents import Isolation, Sha, TaskIdentity, parse_document
 from coven_action.core.records import Record
 
-MAX_CHECKS: Final = 16
-"""Checks of one document: so many keep it under what a document may have, whatever they print."""
+CHECKS_DOCUMENT: Final = "checks.json"
 
 
 class Checks(Record):
@@ -22,6 +21,7 @@ class Checks(Record):
         observed_on: Whether the runner was another than that of the agent, which an escape there could not have touched.
         isolation: What was in force while the checks ran.
         results: One for each check, in the configuration's order.
+        seconds: How long the stage took.
     """
 
     kind: Literal["coven-action/checks"] = "coven-action/checks"
@@ -32,3 +32,9 @@ class Checks(Record):
     observed_on: Literal["separate_runner", "same_runner"]
     isolation: Isolation
     results: tuple[CheckResult, ...] = Field(max_length=MAX_CHECKS)
+    seconds: float = Field(default=0.0, ge=0)
+
+
+def parse_checks(data: bytes) -> Checks:
+    """Read `checks.json`. Raises `DocumentError` for anything but checks of this version."""
+    return parse_document(Checks, data, CHECKS_DOCUMENT)

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from coven_action.core.records import Record
 
+MAX_CHECKS: Final = 16
+"""Checks of a configuration: so many keep their document under what one may have, whatever they print."""
 MAX_NAME: Final = 100
 """Characters of a check's name."""
 MAX_TEST_NAME: Final = 200

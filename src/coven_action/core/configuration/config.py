@@ -7,6 +7,7 @@ here is already checked and every default is filled in, so nobody asks twice.
 from collections.abc import Mapping
 from typing import Literal
 
+from coven_action.core.checks.results import CheckCommand
 from coven_action.core.configuration.document import Hosted, Publish, When, WrittenLimits
 from coven_action.core.memory.grants import MemorySettings
 from coven_action.core.records import Record
@@ -21,7 +22,8 @@ class Familiar(Record):
         display_name: Its name for people, one printable line; not escaped for Markdown.
         model: `provider/name`, or nothing where the runtime needs none.
         runtime: A built-in runtime, or the argument vector of a command that speaks the contract.
-        mode: What it may do; `repair` edits files.
+        mode: What it may do; `repair` edits files, `full` adds a shell.
+        hosts: Hosts it may reach beside the model's.
         skills: Names handed to the runtime.
         assignee: Login of the project's own machine account that stands for it.
     """
@@ -30,7 +32,8 @@ class Familiar(Record):
     display_name: str
     model: str | None = None
     runtime: Literal["coven-code", "patch"] | tuple[str, ...] = "coven-code"
-    mode: Literal["repair"] = "repair"
+    mode: Literal["repair", "full"] = "repair"
+    hosts: tuple[str, ...] = ()
     skills: tuple[str, ...] = ()
     assignee: str | None = None
 
@@ -54,6 +57,8 @@ class Limits(Record):
         turns: Turns the model may take.
         files: Files that may change.
         patch: Bytes of the whole change.
+        attempts: How often it may try while checks fail.
+        cost: Cents that a run may spend at its model; None where nothing is written.
         per_day: Tasks of the repository that may start in a day; None where nobody counts.
     """
 
@@ -61,6 +66,8 @@ class Limits(Record):
     turns: int = _LIMITS.turns
     files: int = _LIMITS.files
     patch: int = _LIMITS.patch
+    attempts: int = _LIMITS.attempts
+    cost: int | None = None
     per_day: int | None = None
 
 
@@ -73,6 +80,7 @@ class Config(Record):
         rules: The routing, first match wins; each names one of `familiars`. Empty where only commands start work.
         otherwise: What happens when no rule holds.
         allow_bots: Numeric account ids of bots that may ask.
+        verify: The repository's own checks, in their order.
         limits: The bounds of one run.
         protection: Paths that no result may change, and exceptions from the built-in list.
         publish: How a result is presented.
@@ -85,6 +93,7 @@ class Config(Record):
     rules: tuple[Rule, ...]
     otherwise: Literal["decline"] = "decline"
     allow_bots: tuple[int, ...] = ()
+    verify: tuple[CheckCommand, ...] = ()
     limits: Limits = Limits()
     protection: Protection = BUILT_IN_ONLY
     publish: Publish = Publish()

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag
 from pydantic.fields import FieldInfo
 
+from coven_action.core.checks.results import MAX_CHECKS
 from coven_action.core.configuration.endpoint_urls import find_endpoint_mistake, find_oversight_mistake
+from coven_action.core.configuration.host_names import find_host_mistake
 from coven_action.core.configuration.quantities import parse_duration, parse_size
 from coven_action.core.configuration.value_types import (
     CheckedText,
@@ -20,6 +22,7 @@ from coven_action.core.configuration.value_types import (
     TruthValue,
     WholeNumber,
     build_duration,
+    build_money,
     build_size,
 )
 from coven_action.core.memory.policy_block import MemoryScope
@@ -41,6 +44,10 @@ DEFAULT_LABEL: Final = "coven:fix"
 DESCRIBED_DEFAULT: Final = "x-default"
 """Where a field says its default in words, because it depends on other keys."""
 
+DEFAULT_COST_CENTS: Final = 500
+DEFAULT_COST: Final = f"{DEFAULT_COST_CENTS // 100} USD"
+"""What a run may spend where nothing is written and the model's price is known."""
+
 MAX_ITEMS: Final = 100
 """Longest list, and most familiars: GitHub keeps no more labels on an issue, and people read no longer file."""
 
@@ -59,6 +66,12 @@ ARGUMENT: Final = Text(4096, r".+", "an argument is 1 to 4096 characters on one 
 _PATTERN_TEXT: Final = Text(MAXIMUM_PATTERN_LENGTH, PATTERN_FORM, PATTERN_ADVICE)
 PATTERN: Final = CheckedText(_PATTERN_TEXT, (find_pattern_mistake,))
 OPENED_PATTERN: Final = CheckedText(_PATTERN_TEXT, (find_pattern_mistake, find_override_mistake))
+CHECK_NAME: Final = Text(40, r".+", "a check's name is 1 to 40 characters on one line")
+COMMAND_LINE: Final = Text(2000, r".+", "a command is one line for the shell, of at most 2000 characters")
+HOST: Final = CheckedText(
+    Text(253, r".+", "write a host such as registry.npmjs.org, exactly, without scheme, port or `*`"),
+    (find_host_mistake,),
+)
 REASON: Final = Text(200, r".+", "say in a line of at most 200 characters why")
 _URL_ADVICE: Final = "write https:// and a host; http:// is taken for this machine only"
 ENDPOINT_URL: Final = CheckedText(
@@ -109,8 +122,14 @@ class WrittenFamiliar(Record):
         default="coven-code",
         description="`coven-code`; `patch`, which applies the diff found in the issue; or `{command: [program, …]}`.",
     )
-    mode: Annotated[Literal["repair"], Choice(("repair",))] = Field(
-        default="repair", description="What it may do: `repair` edits files."
+    mode: Annotated[Literal["repair", "full"], Choice(("repair", "full"))] = Field(
+        default="repair",
+        description="What it may do: `repair` edits files; `full` adds a shell and needs isolation `enforced`.",
+    )
+    hosts: tuple[Annotated[str, HOST], ...] = Field(
+        default=(),
+        max_length=MAX_ITEMS,
+        description="Hosts that it may reach beside the model's, exactly, by TLS on port 443; only with `mode: full`.",
     )
     assignee: Annotated[str | None, LOGIN] = Field(
         default=None, description="Login of the project's own machine account that stands for it."
@@ -168,6 +187,15 @@ class WrittenLimits(Record):
     patch: Annotated[int, build_size("1KiB", "100MiB", "GitHub refuses files above 100 MiB")] = _written(
         "4MiB", parse_size, "How large the whole change may be."
     )
+    attempts: Annotated[int, WholeNumber(1, 5, "what five attempts did not mend, a sixth will not")] = Field(
+        default=2,
+        description="How often a familiar may try while the checks of `verify` fail, within the other limits.",
+    )
+    cost: Annotated[int | None, build_money("0.01 USD", "10000 USD", "more than that is no limit")] = Field(
+        default=None,
+        description="What a run may spend at its model, as `5 USD`. It ends with the answer that passes it.",
+        json_schema_extra={DESCRIBED_DEFAULT: f"`{DEFAULT_COST}` where the model's price is known, else none"},
+    )
     per_day: Annotated[int | None, WholeNumber(1, 10_000, "more tasks than that is no limit")] = Field(
         default=None, description="How many tasks of this repository may start in a day (UTC); needs `hosted`."
     )
@@ -180,8 +208,24 @@ class WrittenOverride(Record):
     reason: Annotated[str, REASON] = Field(description="Why; people read it beside every change that needed it.")
 
 
+class WrittenCheck(Record):
+    """One of the repository's own checks."""
+
+    name: Annotated[str, CHECK_NAME] = Field(description="Its name for people.")
+    run: Annotated[str, COMMAND_LINE] = Field(description="A line for `sh`, started in the root of the tree.")
+    timeout: Annotated[int, build_duration("1s", "2h", "a job on a GitHub-hosted runner ends after six hours")] = (
+        _written("10m", parse_duration, "How long it may take.")
+    )
+    network: Annotated[bool, TruthValue()] = Field(default=False, description="Whether it may reach the network.")
+
+
 class Publish(Record):
     """How a result is presented."""
+
+    failing_checks: Annotated[Literal["draft", "nothing"], Choice(("draft", "nothing"))] = Field(
+        default="draft",
+        description="What is published where checks fail: a `draft` pull request whose Check Run fails, or `nothing`.",
+    )
 
     labels: tuple[Annotated[str, LABEL], ...] = Field(
         default=(), max_length=MAX_ITEMS, description="Labels for the pull request."
@@ -262,6 +306,12 @@ class ConfigDocument(Record):
     allow_bots: tuple[Annotated[int, ACCOUNT_ID], ...] = Field(
         default=(), max_length=MAX_ITEMS, description="Numeric account ids of bots that may ask."
     )
+    verify: tuple[WrittenCheck, ...] = Field(
+        default=(),
+        min_length=1,
+        max_length=MAX_CHECKS,
+        description="The repository's own checks: run by us in a sandbox, before and after the change.",
+    )
     limits: WrittenLimits = Field(
         default=WrittenLimits(), description="The bounds of one run.", json_schema_extra={"default": {}}
     )
@@ -296,6 +346,7 @@ SECTIONS: Final[Mapping[tuple[str, ...], type[Record]]] = {
     ("routing", ANY, "#rule"): WrittenRule,
     ("routing", ANY, "#rule", "when"): When,
     ("routing", ANY, "#otherwise"): WrittenOtherwise,
+    ("verify", ANY): WrittenCheck,
     ("limits",): WrittenLimits,
     ("protect_override", ANY): WrittenOverride,
     ("publish",): Publish,

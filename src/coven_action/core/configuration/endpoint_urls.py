@@ -8,15 +8,25 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 RUN_PLACE: Final = "{run}"
 """Stands for the run's number in `oversight_url`."""
 
+_PLAIN: Final = re.compile(r"https?://[\x21-\x5b\x5d-\x7e]+")
+
 
 def is_plain_url(url: str) -> bool:
-    """Return whether a URL is https, or http to this machine, and names a host."""
+    r"""Return whether a URL is https, or http to this machine, and names a host and nothing secret.
+
+    Two readers of one text must not find two hosts: what the standard library removes or reads leniently (white space,
+    control characters, `\\`, other letters than ASCII) is in none. A name and a password before the host would be in the
+    repository for everybody to read.
+    """
+    if not _PLAIN.fullmatch(url):
+        return False
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         return False
-    return bool(host) and port != 0 and (parts.scheme == "https" or host in LOOPBACK)
+    named = bool(host) and "@" not in parts.netloc and not parts.netloc.endswith(":") and port != 0
+    return named and (parts.scheme == "https" or host in LOOPBACK)
 
 
 def find_endpoint_mistake(url: str) -> str:
@@ -26,6 +36,8 @@ def find_endpoint_mistake(url: str) -> str:
     """
     if not is_plain_url(url):
         return "write https:// and a host; http:// is taken for this machine only"
+    if "?" in url or "#" in url:
+        return "write it without ? and #: the endpoint's routes are added to it"
     if url.endswith("/"):
         return "write it without the slash at the end: it is also the audience of the ID tokens"
     if url != url.replace(urlsplit(url).netloc, urlsplit(url).netloc.lower(), 1):

@@ -5,12 +5,14 @@ Pure. YAML gives a tree with places, pydantic and the rules give findings with p
 
 from pydantic import ValidationError
 
+from coven_action.core.checks.results import CheckCommand
 from coven_action.core.configuration.config import Config, Familiar, Limits, Rule
 from coven_action.core.configuration.document import (
     DEFAULT_LABEL,
     DEFAULT_PATH,
     ConfigDocument,
     When,
+    WrittenCheck,
     WrittenFamiliar,
     WrittenMemory,
     WrittenRule,
@@ -55,6 +57,7 @@ def _build_config(document: ConfigDocument) -> Config:
         familiars=familiars,
         rules=tuple(_build_rule(rule) for rule in rules) if document.routing else (default,),
         allow_bots=document.allow_bots,
+        verify=tuple(_build_check(written) for written in document.verify),
         limits=Limits(**document.limits.model_dump()),
         protection=_build_protection(document),
         publish=document.publish,
@@ -70,9 +73,14 @@ def _build_familiar(familiar_id: str, written: WrittenFamiliar) -> Familiar:
         model=written.model,
         runtime=written.runtime if isinstance(written.runtime, str) else written.runtime.command,
         mode=written.mode,
+        hosts=written.hosts,
         skills=written.skills,
         assignee=written.assignee,
     )
+
+
+def _build_check(written: WrittenCheck) -> CheckCommand:
+    return CheckCommand(name=written.name, run=written.run, timeout_seconds=written.timeout, network=written.network)
 
 
 def _build_protection(document: ConfigDocument) -> Protection:

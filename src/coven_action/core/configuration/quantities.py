@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: `30m` to seconds, `4MiB` to bytes.
+"""Durations, sizes and money as people write them: `30m` to seconds, `4MiB` to bytes, `5 USD` to cents.
 
 Pure. A number without a unit is refused, because 30 may mean seconds to one reader and minutes to another.
 """
@@ -13,9 +13,11 @@ BYTES: Final[Mapping[str, int]] = {"KiB": 1024, "MiB": 1024**2}
 # Nine digits are beyond every bound we set and keep the arithmetic small.
 DURATION_PATTERN: Final = r"[1-9][0-9]{0,8}[smhd]"
 SIZE_PATTERN: Final = r"[1-9][0-9]{0,8}[KM]iB"
+MONEY_PATTERN: Final = r"(?:0|[1-9][0-9]{0,5})(?:\.[0-9]{2})? USD"
 
 DURATION_ADVICE: Final = "write 10m, 90s or 1h"
 SIZE_ADVICE: Final = "write 512KiB or 4MiB"
+MONEY_ADVICE: Final = "write 5 USD or 0.50 USD"
 
 
 def parse_duration(text: str) -> int:
@@ -38,3 +40,15 @@ def parse_size(text: str) -> int:
     if not re.fullmatch(SIZE_PATTERN, text):
         raise ValueError(SIZE_ADVICE)
     return int(text[:-3]) * BYTES[text[-3:]]
+
+
+def parse_money(text: str) -> int:
+    """Return the cents that `text` names: dollars, cents after a point if at all, one space and `USD`.
+
+    Raises:
+        ValueError: For anything else; the message says what to write.
+    """
+    if not re.fullmatch(MONEY_PATTERN, text):
+        raise ValueError(MONEY_ADVICE)
+    dollars, _, cents = text.removesuffix(" USD").partition(".")
+    return int(dollars) * 100 + int(cents or "0")

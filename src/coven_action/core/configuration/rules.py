@@ -38,12 +38,6 @@ class Finding:
 
 
 NOT_YET: Final[Mapping[tuple[str, ...], str]] = {
-    ("verify",): "the repository's own checks, run by us before and after",
-    ("limits", "attempts"): "a second attempt after failing checks",
-    ("limits", "cost"): "a budget counted by the model gateway",
-    ("familiars", ANY, "hosts"): "network hosts opened in the enforced sandbox",
-    ("familiars", ANY, "mode", "=full"): "a shell inside the enforced sandbox",
-    ("publish", "failing_checks"): "a choice for results whose checks fail",
     ("publish", "commit"): "commits signed by GitHub",
     ("routing", ANY, "task", "=review"): "reviews of pull requests",
     ("routing", ANY, "when", "paths"): "routing by changed files",
@@ -150,6 +144,36 @@ def _read_conditions(rule: Mapping[str, Any]) -> set[tuple[str, str]]:
     return {(key, render_value(value).casefold()) for key, value in when.items()}
 
 
+def _check_modes(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """The built-in runtime applies a patch: there is nothing that a shell could add."""
+    for familiar_id, familiar in _get_mapping(document, "familiars").items():
+        if isinstance(familiar, dict) and familiar.get("runtime") == "patch" and familiar.get("mode") == "full":
+            sentence = "is full, and the patch runtime has no shell"
+            yield Finding("invalid-value", ("familiars", familiar_id, "mode"), sentence, "remove it")
+
+
+def _check_hosts(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Only a shell has a use for other hosts, and the model's host is reached through the gateway, which counts."""
+    for familiar_id, familiar in _get_mapping(document, "familiars").items():
+        if isinstance(familiar, dict) and familiar.get("hosts") and familiar.get("mode") != "full":
+            note = "add `mode: full`, which needs isolation enforced, or remove it"
+            yield Finding(
+                "invalid-value", ("familiars", familiar_id, "hosts"), "is for `mode: full` only", note, at_key=True
+            )
+
+
+def _check_checks_named_once(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Evidence tells checks apart by their names."""
+    checks, seen = document.get("verify"), set()
+    for position, check in enumerate(checks[:MAX_ITEMS] if isinstance(checks, tuple) else ()):
+        name = check.get("name") if isinstance(check, dict) else None
+        if isinstance(name, str):
+            if name in seen:
+                location = ("verify", position, "name")
+                yield Finding("invalid-value", location, f"is {quote(name)} once more", "name each check differently")
+            seen.add(name)
+
+
 def _check_memory_scopes(document: Mapping[str, Any]) -> Iterator[Finding]:
     """A run may not propose into what it may not read: it could not know what it would replace there."""
     memory = _get_mapping(document, "memory")
@@ -184,6 +208,9 @@ RULES: Final[tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...]] = (
     _check_assignees_exist,
     _check_conditions_written,
     _check_rules_reachable,
+    _check_modes,
+    _check_hosts,
+    _check_checks_named_once,
     _check_memory_scopes,
     _check_endpoint_named,
 )

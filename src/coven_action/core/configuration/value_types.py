@@ -14,7 +14,14 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from coven_action.core.configuration.mistakes import quote, render_allowed
-from coven_action.core.configuration.quantities import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
+from coven_action.core.configuration.quantities import (
+    DURATION_PATTERN,
+    MONEY_PATTERN,
+    SIZE_PATTERN,
+    parse_duration,
+    parse_money,
+    parse_size,
+)
 from coven_action.core.configuration.yaml_tree import Misread
 
 _ZERO_WIDTH_JOINER: Final = "\u200d"  # It holds compound emoji together, which people do use in labels.
@@ -148,7 +155,7 @@ class WholeNumber(WrittenValue):
 
 @dataclass(frozen=True, slots=True)
 class Quantity(WrittenValue):
-    """A number with a unit, within bounds; its value is a plain number of seconds or bytes.
+    """A number with a unit, within bounds; its value is a plain number of seconds, bytes or cents.
 
     Args:
         code: The code where the unit or the form is wrong.
@@ -167,7 +174,7 @@ class Quantity(WrittenValue):
     reason: str
 
     def parse(self, value: object) -> int:
-        """Return the seconds or bytes."""
+        """Return the seconds, bytes or cents."""
         if isinstance(value, dict | tuple) or value is None:
             raise build_wrong_type("text")
         try:
@@ -192,6 +199,11 @@ def build_duration(minimum: str, maximum: str, reason: str) -> Quantity:
 def build_size(minimum: str, maximum: str, reason: str) -> Quantity:
     """Return the kind of a size such as `4MiB`, in bytes."""
     return Quantity("invalid-size", parse_size, SIZE_PATTERN, minimum, maximum, reason)
+
+
+def build_money(minimum: str, maximum: str, reason: str) -> Quantity:
+    """Return the kind of an amount of money such as `5 USD`, in cents."""
+    return Quantity("invalid-money", parse_money, MONEY_PATTERN, minimum, maximum, reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,20 @@ class Usage(Record):
     cost_usd: float | None = None
 
 
+def add_usage(one: Usage | None, other: Usage | None) -> Usage | None:
+    """Return what two attempts spent together; None where neither says anything. One without an amount leaves it unknown."""
+    if one is None or other is None:
+        return one or other
+    costs = (one.cost_usd, other.cost_usd)
+    return Usage(
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        cache_creation_input_tokens=one.cache_creation_input_tokens + other.cache_creation_input_tokens,
+        cache_read_input_tokens=one.cache_read_input_tokens + other.cache_read_input_tokens,
+        cost_usd=None if costs[0] is None or costs[1] is None else costs[0] + costs[1],
+    )
+
+
 def parse_usage(stdout: bytes) -> Usage | None:
     """Return the usage that the last JSON object on stdout states, or None.
 

@@ -6,6 +6,7 @@ An infrastructure failure never looks green: only `worked` leads to a pull reque
 """
 
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -57,6 +58,16 @@ _CLAIMS: Final = {
     ("failure", "git_conflict"): (_CONFLICT, _CONFLICT),
 }
 
+BOUNDS: Final[Mapping[str, str]] = {
+    "budget-requests": "The budget of requests to the model is used up, and the runtime was ended.",
+    "budget-tokens": "The budget of tokens is used up, and the runtime was ended.",
+    "budget-cost": "The budget of money is used up, and the runtime was ended.",
+    "limit-memory": "The runtime's processes took more memory than they may and were ended.",
+    "limit-processes": "The runtime started more processes than it may and was ended.",
+    "limit-workspace": "The runtime filled its folder beyond what it may and was ended.",
+}
+"""Code of a bound that ends a run -> what people are told. The tree is kept as far as it had come."""
+
 # status -> the exit codes that go with it. Another one contradicts the result, as a crash after writing it does.
 _EXIT_CODES: Final = {
     "success": frozenset({0}),
@@ -66,7 +77,9 @@ _EXIT_CODES: Final = {
 }
 
 
-def judge_runtime(report: ProcessReport, result: RuntimeResult | RuntimeFault, *, tree_changed: bool) -> RuntimeVerdict:
+def judge_runtime(
+    report: ProcessReport, result: RuntimeResult | RuntimeFault, *, tree_changed: bool, passed_bound: str | None = None
+) -> RuntimeVerdict:
     """Judge one run of a runtime.
 
     Args:
@@ -74,7 +87,11 @@ def judge_runtime(report: ProcessReport, result: RuntimeResult | RuntimeFault, *
         result: What it wrote, or why that could not be read; `runtime-no-result` where it wrote nothing. No result of
             an earlier attempt: the file is removed before the start.
         tree_changed: Whether commits, tracked or untracked files differ from the recorded start, hand-off files aside.
+        passed_bound: The key of `BOUNDS` for which it was ended; None for none. What it did when it was refused more says
+            nothing, so that this comes before everything but processes that could not be ended.
     """
+    if passed_bound is not None and not report.survivors:
+        return _fault(passed_bound, BOUNDS[passed_bound])
     cut_off = _judge_end(report)
     if cut_off is not None:
         return cut_off

@@ -12,7 +12,7 @@ from typing import Final
 
 from coven_action.core.gateway.bodies import ModelRequest
 from coven_action.core.gateway.hosts import show_host
-from coven_action.core.gateway.order import Budget, Price
+from coven_action.core.gateway.order import Budget, Price, Rates
 from coven_action.core.gateway.refusals import Refused
 from coven_action.core.gateway.report import GatewayReport, HostCount
 from coven_action.core.gateway.usage import Reading, Tokens
@@ -167,8 +167,10 @@ def find_price(prices: Mapping[str, Price], model: str) -> Price | None:
 
 
 def measure_cost(price: Price, tokens: Tokens) -> int:
-    """Return what tokens cost, in picodollars."""
+    """Return what the tokens of one answer cost, in picodollars."""
+    long, read = price.long_context, tokens.total - tokens.output
+    rates: Rates = long if long is not None and read > long.above else price
     return sum(
-        getattr(tokens, kind) * round(getattr(price, kind) * 10**6)
+        getattr(tokens, kind) * round(getattr(rates, kind) * 10**6)
         for kind in ("input", "output", "cache_creation", "cache_read")
     )

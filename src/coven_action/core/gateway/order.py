@@ -13,8 +13,8 @@ MIN_KEY: Final = 8
 MAX_KEY: Final = 4096
 
 
-class Price(Record):
-    """What a model costs, in US dollars for a million tokens.
+class Rates(Record):
+    """What tokens cost, in US dollars for a million of them.
 
     Attributes:
         input: Tokens that are held by no cache.
@@ -27,6 +27,26 @@ class Price(Record):
     output: float = Field(ge=0, le=10**6)
     cache_creation: float = Field(ge=0, le=10**6)
     cache_read: float = Field(ge=0, le=10**6)
+
+
+class LongContext(Rates):
+    """What all tokens of an answer cost whose request was long.
+
+    Attributes:
+        above: A request is long that has more tokens than this, those in the provider's cache included.
+    """
+
+    above: int = Field(gt=0)
+
+
+class Price(Rates):
+    """What a model costs.
+
+    Attributes:
+        long_context: The rates of long requests; None where they cost the same.
+    """
+
+    long_context: LongContext | None = None
 
 
 class Budget(Record):

@@ -58,13 +58,14 @@ class Tokens:
         if all(count is None for count in counts.values()):
             return None
         first = counts["input_tokens"] or counts["prompt_tokens"] or 0
-        # OpenAI's counts of the input contain what came from the cache; Anthropic's stand beside it.
+        # OpenAI's counts of the input contain what came from the cache or was put there; Anthropic's stand beside it.
         details = usage.get("input_tokens_details") or usage.get("prompt_tokens_details")
-        cached = _count(details.get("cached_tokens")) or 0 if isinstance(details, dict) else 0
+        details = details if isinstance(details, dict) else {}
+        cached, written = (_count(details.get(name)) or 0 for name in ("cached_tokens", "cache_write_tokens"))
         return cls(
-            input=max(first - cached, 0),
+            input=max(first - cached - written, 0),
             output=counts["output_tokens"] or counts["completion_tokens"] or 0,
-            cache_creation=_count(usage.get("cache_creation_input_tokens")) or 0,
+            cache_creation=written or _count(usage.get("cache_creation_input_tokens")) or 0,
             cache_read=cached or _count(usage.get("cache_read_input_tokens")) or 0,
         )
 

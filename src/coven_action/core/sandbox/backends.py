@@ -8,6 +8,7 @@ from coven_action.core.sandbox.landlock import build_landlock
 from coven_action.core.sandbox.probes import Attempt
 from coven_action.core.sandbox.request import Launch, Machine, Place, SandboxRequest
 from coven_action.core.sandbox.seccomp import ARCHITECTURES
+from coven_action.core.sandbox.unconfined import build_unconfined
 
 NOBODY: Final = 65534
 """Who a program becomes where its folder is root's: the user that owns nothing."""
@@ -20,9 +21,14 @@ BACKENDS: Final = {
 }
 """Name -> what it is, the most isolating first."""
 
+OWN_NETWORK: Final = frozenset({"bubblewrap", "root-bubblewrap"})
+"""Those in which nobody else listens on loopback."""
+
 
 def find_obstacle(backend: str, machine: Machine) -> str:
     """Return why a backend cannot even be tried here, one phrase; empty where it can."""
+    if backend == "none":
+        return ""
     if machine.architecture not in ARCHITECTURES:
         return f"no filter of system calls is known for {machine.architecture or 'this machine'}"
     if backend == "landlock":
@@ -45,7 +51,7 @@ def build_launch(
     """Return what to start for a request.
 
     Args:
-        backend: A name of `BACKENDS` but `none`.
+        backend: A name of `BACKENDS`.
         request: What to confine.
         machine: What it is built from.
         place: The private folder of this sandbox.
@@ -61,6 +67,8 @@ def build_launch(
         return build_root_bubblewrap(program, request, machine, place, user)
     if backend == "landlock":
         return build_landlock(request, machine, place, user if machine.uid == 0 else None)
+    if backend == "none":
+        return build_unconfined(request, machine, place)
     raise ValueError(f"no backend {backend!r}")
 
 

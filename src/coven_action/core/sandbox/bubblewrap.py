@@ -4,13 +4,17 @@ bwrap(1): https://manpages.debian.org/bookworm/bubblewrap/bwrap.1.en.html. Every
 takes the user and cgroup namespaces only where it can get them, and would go on without.
 """
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
 
+from coven_action.core.sandbox.landlock import SCOPE_ABSTRACT_SOCKETS, get_handled
+from coven_action.core.sandbox.network import NETWORK_FILES, NETWORK_FOLDERS
 from coven_action.core.sandbox.request import START, Launch, Machine, Place, SandboxRequest, build_order
 from coven_action.core.sandbox.seccomp import build_filter
 
-NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup")
+NETWORK_NAMESPACE: Final = "--unshare-net"
+NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", NETWORK_NAMESPACE, "--unshare-uts", "--unshare-cgroup")
 USER_NAMESPACE: Final = "--unshare-user"
 ENDINGS: Final = ("--die-with-parent", "--new-session")
 # The first process inside is the entry, not bubblewrap's own: that one's program is a file outside, open to its owner by
@@ -70,29 +74,25 @@ def _build(
     *,
     user: tuple[int, int] | None,
 ) -> Launch:
+    namespaces = (name for name in NAMESPACES if not (request.network and name == NETWORK_NAMESPACE))
     argv = (
         *(machine.shell, "-c", OPEN_FILTER, place.filter),
-        *(program, *NAMESPACES, *ENDINGS, FIRST_PROCESS, *NO_CAPABILITIES, *privilege),
+        *(program, *namespaces, *ENDINGS, FIRST_PROCESS, *NO_CAPABILITIES, *privilege),
         *("--seccomp", FILTER_DESCRIPTOR, "--hostname", HOSTNAME),
         *_list_files(request, machine, place),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"),
         *(machine.python, "-I", "-S", "-c", START, PROGRAMS, ORDER, "--", *request.argv),
     )
-    inside = _with_gateway_inside(request)
-    order = (*build_order(inside, user=user), ("first", ""))
-    return Launch(argv, order, build_filter(machine.architecture))
+    inside = replace(request, gateway=GATEWAY if request.gateway else "")
+    scopes = _scope_abstract_sockets(machine) if request.network else ()
+    order = (*build_order(inside, user=user), *scopes, ("first", ""))
+    return Launch(argv, order, build_filter(machine.architecture, network=request.network))
 
 
-def _with_gateway_inside(request: SandboxRequest) -> SandboxRequest:
-    return SandboxRequest(
-        argv=request.argv,
-        environment=request.environment,
-        folder=request.folder,
-        binds=request.binds,
-        gateway=GATEWAY if request.gateway else "",
-        relay_port=request.relay_port,
-        limits=request.limits,
-    )
+def _scope_abstract_sockets(machine: Machine) -> tuple[tuple[str, str], ...]:
+    """Return directives that keep the program from abstract sockets outside, which belong to the network it shares."""
+    scopes = get_handled(machine.landlock)[2] & SCOPE_ABSTRACT_SOCKETS
+    return (("landlock", f"0 0 {scopes}"), ("restrict", "")) if scopes else ()
 
 
 def _list_files(request: SandboxRequest, machine: Machine, place: Place) -> tuple[str, ...]:
@@ -106,7 +106,8 @@ def _list_files(request: SandboxRequest, machine: Machine, place: Place) -> tupl
     words += [word for path, target in machine.links for word in ("--symlink", target, path)]
     words += [word for path in _list_parents(request, machine) for word in ("--perms", "0755", "--dir", path)]
     words += ["--ro-bind", place.etc, "/etc"]
-    words += [word for path in SYSTEM_FILES for word in ("--ro-bind-try", path, path)]
+    shared = (*SYSTEM_FILES, *((*NETWORK_FILES, *NETWORK_FOLDERS) if request.network else ()))
+    words += [word for path in shared for word in ("--ro-bind-try", path, path)]
     if not _is_below(machine.python_home, machine.folders):
         words += ["--ro-bind", machine.python_home, machine.python_home]
     words += ["--ro-bind", machine.programs, PROGRAMS, "--ro-bind", place.order, ORDER]

@@ -7,6 +7,7 @@ calls has to refuse more.
 
 from typing import Final
 
+from coven_action.core.sandbox.network import NETWORK_FILES, NETWORK_FOLDERS
 from coven_action.core.sandbox.request import START, Launch, Machine, Place, SandboxRequest, build_order
 from coven_action.core.sandbox.seccomp import build_filter
 
@@ -45,7 +46,7 @@ def build_landlock(
     """Confine by Landlock and the filter of system calls, both loaded by the entry.
 
     Args:
-        request: What to confine.
+        request: What to confine. With `network`, TCP and UDP lead anywhere.
         machine: Its `landlock` is the version of the kernel.
         place: The folder of this sandbox; its scratch stands for /tmp.
         user: (uid, gid) to become first, where this process is root; None to stay.
@@ -56,7 +57,9 @@ def build_landlock(
     if not machine.landlock:
         raise ValueError("the kernel has no Landlock")
     files, network, scopes = get_handled(machine.landlock)
+    network = 0 if request.network else network
     readable = [*machine.folders, *(path for path, _ in machine.links), *SYSTEM_FILES]
+    readable += [*NETWORK_FILES, *NETWORK_FOLDERS] if request.network else []
     readable += [machine.python_home, machine.programs, *(bind.path for bind in request.binds if not bind.writable)]
     writable = [request.folder, place.scratch, *(bind.path for bind in request.binds if bind.writable)]
     order = [*build_order(request, user=user), ("env", f"TMPDIR={place.scratch}")]
@@ -67,6 +70,7 @@ def build_landlock(
     if network and request.gateway:
         order.append(("port", f"{CONNECT_TCP} {request.relay_port}"))
     order.append(("restrict", ""))
-    order.append(("filter", build_filter(machine.architecture, shared=True, same_user=user is None).hex()))
+    code = build_filter(machine.architecture, shared=True, same_user=user is None, network=request.network)
+    order.append(("filter", code.hex()))
     argv = (machine.python, "-I", "-S", "-c", START, machine.programs, place.order, "--", *request.argv)
     return Launch(argv, tuple(order))

@@ -58,6 +58,8 @@ class SandboxRequest:
         gateway: The path of the one socket that leads out; empty where none does.
         relay_port: Where on loopback the relay forwards to that socket.
         limits: The bounds of the tree.
+        network: Whether the program shares the machine's network, see `network.py`; never beside a gateway, which would
+            then be a way out among others.
     """
 
     argv: tuple[str, ...]
@@ -67,6 +69,7 @@ class SandboxRequest:
     gateway: str = ""
     relay_port: int = RELAY_PORT
     limits: SandboxLimits = SandboxLimits()
+    network: bool = False
 
     def __post_init__(self) -> None:
         paths = [self.folder, *(bind.path for bind in self.binds), *([self.gateway] if self.gateway else [])]
@@ -77,6 +80,8 @@ class SandboxRequest:
                 raise ValueError(f"not an absolute path without `..`: {path!r}")
         if not 1 <= self.relay_port <= LAST_PORT:
             raise ValueError(f"no port: {self.relay_port}")
+        if self.network and self.gateway:
+            raise ValueError("a gateway is the only way out, or none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,19 +194,29 @@ def build_order(request: SandboxRequest, *, user: tuple[int, int] | None = None)
         ("limit", f"fsize {limits.workspace_bytes}"),
         ("limit", f"nproc {limits.processes}"),
     ]
+    if request.gateway:
+        # Taken hold of before another user is become, who may not enter the socket's folder.
+        order.append(("gateway", request.gateway))
     if user is not None:
         order.append(("user", f"{user[0]} {user[1]}"))
     if request.gateway:
-        order.append(("relay", f"{request.relay_port} {request.gateway}"))
+        order.append(("relay", str(request.relay_port)))
     order.append(("folder", request.folder))
     return tuple(order)
 
 
-def build_etc(uid: int, gid: int) -> dict[str, str]:
-    """Return the files of /etc inside, by name: enough to have a name and to find loopback, and nothing of the machine."""
+def build_etc(uid: int, gid: int, *, network: bool = False) -> dict[str, str]:
+    """Return the files of /etc inside, by name: enough to have a name and to find loopback, and nothing of the machine.
+
+    Args:
+        uid: The user inside.
+        gid: Its group.
+        network: Whether other hosts are found as well. Only by asking a name server: what else a machine has for that, a
+            service behind a socket or a bus, is not there.
+    """
     return {
         "passwd": f"agent:x:{uid}:{gid}:agent:/tmp:/bin/sh\n",
         "group": f"agent:x:{gid}:\n",
         "hosts": "127.0.0.1 localhost\n::1 localhost\n",
-        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+        "nsswitch.conf": f"passwd: files\ngroup: files\nhosts: files{' dns' if network else ''}\n",
     }

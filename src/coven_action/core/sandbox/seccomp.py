@@ -73,7 +73,7 @@ CLONE_NEWUSER: Final = 0x10000000
 TIOCSTI: Final = 0x5412
 TIOCLINUX: Final = 0x541C
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
-SOCK_STREAM: Final = 1
+SOCK_STREAM, SOCK_RAW, SOCK_PACKET = 1, 3, 10
 SOCK_TYPE_MASK: Final = 0xF
 IPPROTO_TCP: Final = 6
 MSG_FASTOPEN: Final = 0x20000000
@@ -91,6 +91,7 @@ class Rule:
         only: Refuse where the masked argument is one of these.
         unless: Refuse where the masked argument is none of these.
         bits: Refuse where any of these bits is set.
+        families: Refuse only where the first argument, the family of a socket, is one of these; empty for any.
     """
 
     call: str
@@ -100,6 +101,7 @@ class Rule:
     only: tuple[int, ...] = ()
     unless: tuple[int, ...] = ()
     bits: int = 0
+    families: tuple[int, ...] = ()
 
 
 REFUSED: Final = (
@@ -125,15 +127,15 @@ REFUSED: Final = (
 OWN: Final = (Rule("socket", EAFNOSUPPORT, 0, unless=(AF_UNIX, AF_INET, AF_INET6, AF_NETLINK)),)
 """Where the sandbox has namespaces of its own: only the kinds of sockets that a network namespace holds."""
 
-SHARED: Final = (
-    Rule("socket", EAFNOSUPPORT, 0, unless=(AF_INET,)),
-    Rule("socket", EPERM, 1, mask=SOCK_TYPE_MASK, unless=(SOCK_STREAM,)),
-    # Landlock looks at TCP alone, not at Multipath TCP (https://github.com/landlock-lsm/linux/issues/54) ...
-    Rule("socket", EPERM, 2, unless=(0, IPPROTO_TCP)),
-    # ... and not at a connection that is opened by sending (https://github.com/landlock-lsm/linux/issues/41).
-    Rule("sendto", EPERM, 3, bits=MSG_FASTOPEN),
-    Rule("sendmsg", EPERM, 2, bits=MSG_FASTOPEN),
-    Rule("sendmmsg", EPERM, 3, bits=MSG_FASTOPEN),
+NO_RAW_PACKETS: Final = Rule(
+    "socket", EPERM, 1, mask=SOCK_TYPE_MASK, only=(SOCK_RAW, SOCK_PACKET), families=(AF_INET, AF_INET6)
+)
+"""What the kernel refuses to whom it has given nothing, refused once more where the network is the machine's."""
+
+OWN_WITH_NETWORK: Final = (*OWN, NO_RAW_PACKETS)
+"""Where it has namespaces of its own but for the network."""
+
+FOREIGN_MEMORY: Final = (
     *(
         Rule(call, EPERM)
         for call in (
@@ -151,7 +153,28 @@ SHARED: Final = (
     # A pair of datagram sockets could send to any address.
     Rule("socketpair", EPERM, 1, mask=SOCK_TYPE_MASK, unless=(SOCK_STREAM,)),
 )
+"""Where the sandbox has no namespaces of its own: what belongs to other programs of the machine."""
+
+SHARED: Final = (
+    Rule("socket", EAFNOSUPPORT, 0, unless=(AF_INET,)),
+    Rule("socket", EPERM, 1, mask=SOCK_TYPE_MASK, unless=(SOCK_STREAM,)),
+    # Landlock looks at TCP alone, not at Multipath TCP (https://github.com/landlock-lsm/linux/issues/54) ...
+    Rule("socket", EPERM, 2, unless=(0, IPPROTO_TCP)),
+    # ... and not at a connection that is opened by sending (https://github.com/landlock-lsm/linux/issues/41).
+    Rule("sendto", EPERM, 3, bits=MSG_FASTOPEN),
+    Rule("sendmsg", EPERM, 2, bits=MSG_FASTOPEN),
+    Rule("sendmmsg", EPERM, 3, bits=MSG_FASTOPEN),
+    *FOREIGN_MEMORY,
+)
 """Where it shares the machine's network and memory: TCP over IPv4, whose ports Landlock limits, and nothing else."""
+
+SHARED_WITH_NETWORK: Final = (
+    # Landlock does not look at sockets that are files, so there are none: services of the machine listen at them.
+    Rule("socket", EAFNOSUPPORT, 0, unless=(AF_INET, AF_INET6, AF_NETLINK)),
+    NO_RAW_PACKETS,
+    *FOREIGN_MEMORY,
+)
+"""Where it shares them and may use the network: whatever goes over IP, and the question which addresses there are."""
 
 SAME_USER: Final = tuple(
     Rule(call, EPERM) for call in ("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat")
@@ -167,18 +190,21 @@ _INSTRUCTION = struct.Struct("<HBBI")
 _Instruction = tuple[int, int, int, int]
 
 
-def build_filter(architecture: str, *, shared: bool = False, same_user: bool = False) -> bytes:
+def build_filter(architecture: str, *, shared: bool = False, same_user: bool = False, network: bool = False) -> bytes:
     """Return the filter of a sandbox.
 
     Args:
         architecture: A key of `ARCHITECTURES`.
         shared: Whether the sandbox shares the machine's network and memory rather than having its own.
         same_user: Whether it then runs as the user that this process runs as.
+        network: Whether the program may use the machine's network.
 
     Raises:
         ValueError: Nobody knows the numbers of this architecture's calls.
     """
-    return assemble(architecture, (*REFUSED, *(SHARED if shared else OWN), *(SAME_USER if same_user else ())))
+    with_network, without = (SHARED_WITH_NETWORK, SHARED) if shared else (OWN_WITH_NETWORK, OWN)
+    sockets = with_network if network else without
+    return assemble(architecture, (*REFUSED, *sockets, *(SAME_USER if same_user else ())))
 
 
 def assemble(architecture: str, rules: tuple[Rule, ...]) -> bytes:
@@ -211,12 +237,23 @@ def assemble(architecture: str, rules: tuple[Rule, ...]) -> bytes:
 def _assemble_rule(rule: Rule, number: int) -> list[_Instruction]:
     """Return the steps of one rule: they end the filter with a refusal, or lead to the step behind them."""
     look = _assemble_condition(rule)
+    families = _assemble_families(rule, len(look) + 1)
     return [
         (_LOAD, 0, 0, _NUMBER_OFFSET),
-        (_JUMP_EQUAL, 0, len(look) + 1, number),
+        (_JUMP_EQUAL, 0, len(families) + len(look) + 1, number),
+        *families,
         *look,
         (_RETURN, 0, 0, _REFUSE | rule.errno),
     ]
+
+
+def _assemble_families(rule: Rule, behind: int) -> list[_Instruction]:
+    """Return the steps that go on to the next for a family that is meant, and past the `behind` next ones for others."""
+    if not rule.families:
+        return []
+    last = len(rule.families) - 1
+    jumps = ((_JUMP_EQUAL, last - at, 0 if at < last else behind, value) for at, value in enumerate(rule.families))
+    return [(_LOAD, 0, 0, _ARGUMENTS_OFFSET), *jumps]
 
 
 def _assemble_condition(rule: Rule) -> list[_Instruction]:

@@ -9,7 +9,7 @@ MAXIMUM_NAMED: Final = 5
 class Finding(NamedTuple):
     """How a step ends, and its reason or remark for people, without a full stop."""
 
-    result: Literal["passed", "refused", "neutral"]
+    result: Literal["passed", "failed", "refused", "neutral"]
     text: str
 
 

@@ -7,6 +7,7 @@ evidence, freshness. Every step has a verdict: the first refusal decides, and wh
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from coven_action.core.checks.conclusion import Judged, Judgement
 from coven_action.core.documents import PlannedLimits, Verdict
 from coven_action.core.publication.cutting import cut_text
 from coven_action.core.records import Record
@@ -38,7 +39,8 @@ class Facts(Record):
     """What was observed in our own clone, and what was found in the texts. They exist only where the contract was kept.
 
     `look_at_target` says what has become of the place where the result goes. It is asked last, and only about a result
-    that nothing else refuses: until then nobody looks at how a hostile tree merges.
+    that nothing else refuses: until then nobody looks at how a hostile tree merges. `judgement` is on our own checks; None
+    where the run did not end well, so that nothing of its change is published, whatever a check of it would show.
     """
 
     files: tuple[ChangedFile, ...]
@@ -47,6 +49,7 @@ class Facts(Record):
     tip_parents: tuple[str, ...]
     base_sha: str
     secrets: tuple[str, ...]
+    judgement: Judgement | None
     texts: TextFacts = TextFacts()
     claims: tuple[str, ...] = ()
     look_at_target: Callable[[], Finding] = lambda: PASSED
@@ -154,10 +157,17 @@ def _check_text(facts: Facts) -> Finding:
 
 
 def _check_evidence(facts: Facts) -> Finding:
-    """Say what was observed of the result: nothing, since no checks of ours can be configured yet. Never a success."""
-    shown = name_some([cut_text(claim, MAXIMUM_CLAIM) for claim in facts.claims])
-    claims = f"claims (not verified): {shown}" if shown else "claims none"
-    return Finding("neutral", f"no check of ours ran, so none passed; the familiar {claims}")
+    """Say what our checks have shown of the result. What fails is published with its failure or not at all, as configured."""
+    judgement = facts.judgement
+    if judgement is None:
+        return Finding("neutral", "the run did not end well, so no check of its change decides anything")
+    if not judgement.publishes:
+        return Finding("refused", judgement.finding)
+    if judgement.judged is Judged.NONE_CONFIGURED:
+        shown = name_some([cut_text(claim, MAXIMUM_CLAIM) for claim in facts.claims])
+        claims = f"claims (not verified): {shown}" if shown else "claims none"
+        return Finding("neutral", f"{judgement.finding}; the familiar {claims}")
+    return Finding("passed" if judgement.judged is Judged.PASSED else "failed", judgement.finding)
 
 
 def _check_freshness(facts: Facts) -> Finding:

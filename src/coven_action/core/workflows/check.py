@@ -13,13 +13,14 @@ from coven_action.core.configuration.config import Config, Familiar
 from coven_action.core.configuration.mistakes import quote, render_allowed
 from coven_action.core.configuration.yaml_tree import MappingNode, Node, Place, Scalar, SequenceNode
 from coven_action.core.contract.releases import PINNED_VERSION
-from coven_action.core.isolation import LEVELS, IsolationLevel, check_level
+from coven_action.core.isolation import LEVELS
 from coven_action.core.workflows.findings import Severity, WorkflowFinding, build_finding, sort_findings
 from coven_action.core.workflows.permissions import check_permissions
 from coven_action.core.workflows.reading import WorkflowText
 from coven_action.core.workflows.triggers import check_triggers
 from coven_action.core.workflows.uses import (
     EXPRESSION,
+    FOREIGN,
     STAGES,
     Use,
     find_child,
@@ -42,6 +43,7 @@ INPUTS: Final = (
     "received",
     "plan-sha256",
     "outcome-sha256",
+    "checks-sha256",
     "python",
 )
 """The action's inputs; a test compares them with action.yml."""
@@ -62,24 +64,22 @@ class _Case:
 
     use: Use
     config: Config | None
-    reached: IsolationLevel
 
 
 def check_workflows(
-    workflows: Sequence[WorkflowText], config: Config | None, *, reached: IsolationLevel, own: bool
+    workflows: Sequence[WorkflowText], config: Config | None, *, own: bool
 ) -> tuple[WorkflowFinding, ...]:
     """Return what is to be said about the workflows that use the action.
 
     Args:
         workflows: All workflow files of the repository.
         config: The configuration, None where it is missing or has mistakes; what depends on it is then left out.
-        reached: The isolation that this version reaches.
         own: Whether the repository is the action's own, so that `./` means it.
     """
     uses = [use for workflow in workflows for use in find_uses(workflow, own=own)]
     findings = [*_check_readable(workflows, uses)]
     for use in uses:
-        case = _Case(use, config, reached)
+        case = _Case(use, config)
         findings.extend(found for check in CHECKS for found in check(case))
     for job in _group_by_job(uses):
         findings.extend(check_permissions(job, hosted=_has_endpoint(config)))
@@ -115,8 +115,11 @@ def _group_by_job(uses: Sequence[Use]) -> list[tuple[Use, ...]]:
 def _check_separation(uses: tuple[Use, ...], config: Config | None) -> Iterator[WorkflowFinding]:
     """Whoever may ask for ID tokens speaks in the job's name, so `plan` refuses an endpoint where a familiar works too."""
     stages = {stage for use in uses for stage in use.stages}
-    if _has_endpoint(config) and "run" in stages and stages - {"run"}:
-        message = f"The configuration names an endpoint, and the job {quote(uses[0].job_id)} runs the familiar too."
+    if _has_endpoint(config) and stages & FOREIGN and stages - FOREIGN:
+        message = (
+            f"The configuration names an endpoint, and the job {quote(uses[0].job_id)} runs the familiar, or what it has "
+            "written, too."
+        )
         yield build_finding(uses[0], "endpoint-in-one-job", "error", uses[0].uses.place, message)
 
 
@@ -173,31 +176,20 @@ def _check_isolation(case: _Case) -> Iterator[WorkflowFinding]:
     if demanded not in LEVELS:
         message = f"The input isolation is {quote(demanded)}; {render_allowed(demanded, LEVELS)}."
         yield build_finding(case.use, "isolation-unknown", "error", place, message)
-    elif not check_level(case.reached, demanded) and (confined := _find_confined(case.config)):
+    elif demanded != "enforced" and (wanting := _find_needing_sandbox(case)):
         message = (
-            f"The workflow demands isolation {demanded} and this version reaches {case.reached}: "
-            f"{', '.join(confined)} will not start. The patch runtime starts at any level."
+            f"The pinned coven-code {PINNED_VERSION} needs an enforced sandbox, and the workflow demands isolation "
+            f"{demanded}: {', '.join(wanting)} will start only where the runner reaches more than that."
         )
-        yield build_finding(case.use, "isolation-not-reached", "warning", place, message)
+        remedy = "Demand what it needs: `with: {isolation: enforced}`."
+        yield build_finding(case.use, "runtime-needs-sandbox", "warning", place, message, remedy)
 
 
-def _find_confined(config: Config | None) -> tuple[str, ...]:
-    """Return the familiars whose runtime needs the demanded level."""
-    return tuple(familiar.id for familiar in _get_familiars(config) if familiar.runtime != "patch")
-
-
-def _check_runtime(case: _Case) -> Iterator[WorkflowFinding]:
-    """The pinned release gives its agent a shell, which only an enforced sandbox may hold."""
-    if not case.use.runs_agent or case.reached == "enforced" or "runtime-path" in case.use.inputs:
-        return
-    wanting = [familiar.id for familiar in _get_familiars(case.config) if familiar.runtime == "coven-code"]
-    if wanting:
-        message = (
-            f"The pinned coven-code {PINNED_VERSION} needs an enforced sandbox and this version reaches "
-            f"{case.reached}: {', '.join(wanting)} will not start."
-        )
-        remedy = "Give the path of a coven-code whose help lists --hosted-repair: `with: {runtime-path: /…}`."
-        yield build_finding(case.use, "runtime-needs-sandbox", "warning", case.use.uses.place, message, remedy)
+def _find_needing_sandbox(case: _Case) -> tuple[str, ...]:
+    """Return the familiars whose agent has a shell, as that of the pinned release has, which only a sandbox may hold."""
+    if "runtime-path" in case.use.inputs:
+        return ()
+    return tuple(familiar.id for familiar in _get_familiars(case.config) if familiar.runtime == "coven-code")
 
 
 def _check_model_key(case: _Case) -> Iterator[WorkflowFinding]:
@@ -223,7 +215,7 @@ def _get_familiars(config: Config | None) -> tuple[Familiar, ...]:
 
 def _check_secrets_of_the_job(case: _Case) -> Iterator[WorkflowFinding]:
     """A variable of the job is in every process of it, the agent's parents included, and the agent is the same user."""
-    if not case.use.runs_agent:
+    if not case.use.runs_foreign_code:
         return
     for owner in (case.use.workflow.root, case.use.job):
         variables = find_child(owner, "env")
@@ -239,7 +231,7 @@ def _check_checkout(case: _Case) -> Iterator[WorkflowFinding]:
         for step in find_steps(case.use.job)
         if (uses := find_scalar(step, "uses")) is not None and uses.text.lower().startswith("actions/checkout@")
     ]
-    if not checkouts and case.use.runs_agent:
+    if not checkouts and case.use.runs_foreign_code:
         message = f"The job {quote(case.use.job_id)} has no actions/checkout, so there is nothing to work on."
         yield build_finding(case.use, "checkout-missing", "error", case.use.job_place, message)
     for step, uses in checkouts:
@@ -248,7 +240,7 @@ def _check_checkout(case: _Case) -> Iterator[WorkflowFinding]:
             place = keeps.place if keeps is not None else uses.place
             message = "actions/checkout leaves the job's token in the checkout, where the agent's process can read it."
             yield build_finding(case.use, "checkout-keeps-token", "error", place, message)
-        if case.use.runs_agent and (depth is None or depth.text != "0"):
+        if case.use.runs_foreign_code and (depth is None or depth.text != "0"):
             place = depth.place if depth is not None else uses.place
             message = "actions/checkout fetches a part of the history; the work may start from another commit."
             yield build_finding(case.use, "checkout-shallow", "error", place, message)
@@ -277,14 +269,26 @@ def _check_timeout(case: _Case) -> Iterator[WorkflowFinding]:
     """GitHub ends the whole job at its own limit: then nothing is published, and the comment stays at "working"."""
     written = find_scalar(case.use.job, "timeout-minutes")
     text = written.text if written is not None else str(DEFAULT_TIMEOUT_MINUTES)
-    if case.config is None or not case.use.runs_agent or not re.fullmatch(r"[0-9]{1,6}", text):
+    if case.config is None or not case.use.runs_foreign_code or not re.fullmatch(r"[0-9]{1,6}", text):
         return
-    limit = case.config.limits.time
-    if int(text) * 60 <= limit:
+    limit, why = _sum_limits(case.config, case.use)
+    if limit and int(text) * 60 <= limit:
         place = written.place if written is not None else case.use.job_place
-        message = f"The job ends after {text} minutes, and limits.time lets a familiar work for {limit // 60}."
-        remedy = f"Write `timeout-minutes: {limit // 60 + 15}` or more in the job, or lower limits.time."
+        minutes = -(-limit // 60)
+        message = f"The job ends after {text} minutes, and {why} let it work for {minutes}."
+        remedy = f"Write `timeout-minutes: {minutes + 15}` or more in the job, or lower them."
         yield build_finding(case.use, "timeout-too-short", "error", place, message, remedy)
+
+
+def _sum_limits(config: Config, use: Use) -> tuple[int, str]:
+    """Return how long a job's stages may take by the configuration, in seconds, and which keys say so."""
+    # Each check runs on the base and on the result.
+    of_stage = {
+        "run": (config.limits.time, "limits.time"),
+        "verify": (2 * sum(check.timeout_seconds for check in config.verify), "the timeouts of verify"),
+    }
+    counted = [of_stage[stage] for stage in ("run", "verify") if stage in use.stages and of_stage[stage][0]]
+    return sum(seconds for seconds, _ in counted), " and ".join(key for _, key in counted)
 
 
 def _check_runner(case: _Case) -> Iterator[WorkflowFinding]:
@@ -323,7 +327,6 @@ CHECKS: Final[tuple[Callable[[_Case], Iterator[WorkflowFinding]], ...]] = (
     _check_pins,
     _check_inputs,
     _check_isolation,
-    _check_runtime,
     _check_model_key,
     _check_secrets_of_the_job,
     _check_checkout,

@@ -9,9 +9,9 @@ from typing import Final, Literal
 
 from coven_action.core.contract.platforms import Platform
 from coven_action.core.contract.releases import PINNED_VERSION
-from coven_action.core.isolation import IsolationLevel
 from coven_action.core.publication.publication import find_personal_prefix
 from coven_action.core.records import Record
+from coven_action.core.sandbox.probes import Attempt
 from coven_action.error_codes import CODES
 from coven_action.errors import Error
 
@@ -88,16 +88,23 @@ def check_platform(platform: Platform) -> Diagnosis:
     return Diagnosis(subject="platform", level="ok", fact=said)
 
 
-def check_isolation(reached: IsolationLevel) -> Diagnosis:
-    """Say what the level that this version reaches means."""
-    if reached == "enforced":
-        return Diagnosis(subject="isolation", level="ok", fact="enforced: the agent runs in a sandbox")
+def check_isolation(proved: Attempt) -> Diagnosis:
+    """Say what the level that was proved on this machine means."""
+    if proved.level == "enforced":
+        return Diagnosis(
+            subject="isolation", level="ok", fact=f"enforced ({proved.backend}): the agent runs in a sandbox"
+        )
+    held = {
+        "partial": f"partial ({proved.backend}): the agent runs in a sandbox whose network is limited and not closed",
+        "none": "none: an agent runs as this user and can read what this user can read, its model key included",
+    }
     return Diagnosis(
         subject="isolation",
         level="warning",
-        fact=f"{reached}: an agent runs as this user and can read what this user can read, its model key included",
-        remedy="The patch runtime starts at any level. Any other runtime starts only where the workflow says "
-        f"`isolation: {reached}`; the pinned coven-code {PINNED_VERSION} needs an enforced sandbox and does not start.",
+        fact=held[proved.level],
+        remedy="`coven-action probe` says what is missing. The patch runtime starts at any level; any other one starts only "
+        f"where the workflow says `isolation: {proved.level}`; the pinned coven-code {PINNED_VERSION} needs an enforced "
+        "sandbox and does not start.",
     )
 
 

@@ -15,7 +15,6 @@ CERTIFICATE_DAYS: Final = 21
 """From here on the end of a certificate is told: that of an automatic authority should have been renewed before."""
 MAX_SKEW_SECONDS: Final = 30
 """How far the endpoint's clock may be from the issuer's before good ID tokens are refused; our own stands for it here."""
-_SCHEMES: Final = ("https://", "http://")
 _DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"  # https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7
 _OK: Final = 200
 _UNAUTHENTICATED: Final = 401
@@ -39,7 +38,7 @@ class Reply(Record):
 
 def check_url(url: str) -> Diagnosis | None:
     """Judge an endpoint's address; None where it can be asked."""
-    mistake = find_endpoint_mistake(url) if url.startswith(_SCHEMES) else "write https:// and a host"
+    mistake = find_endpoint_mistake(url)
     if not mistake:
         return None
     return _tell("endpoint", "error", "the address cannot be used", f"Give one: {mistake}.")

@@ -15,6 +15,7 @@ NEEDED: Final[Mapping[str, Mapping[str, str]]] = {
     "plan": {"contents": "read", "issues": "write", "pull-requests": "read"},
     # actions/checkout
     "run": {"contents": "read"},
+    "verify": {"contents": "read"},
     # the branch; the comment; the pull request; the Check Run
     "publish": {"contents": "write", "issues": "write", "pull-requests": "write", "checks": "write"},
 }
@@ -40,9 +41,9 @@ def check_permissions(uses: tuple[Use, ...], *, hosted: bool = False) -> Iterato
         yield build_finding(use, "permissions-missing", "error", place, message, _build_remedy(_sum_needed(uses)))
         return
     may_mint = _get_level(granted, ID_TOKEN) == "write"
-    if any(use.runs_agent for use in uses):
+    if any(use.runs_foreign_code for use in uses):
         if may_mint:
-            message = f"The job {quote(use.job_id)} runs the agent and may mint OIDC tokens, which open other doors."
+            message = f"The job {quote(use.job_id)} runs the agent, or what it has written, and may mint OIDC tokens, which open other doors."
             yield build_finding(use, "id-token-beside-agent", "error", _find_place(granted, ID_TOKEN, place), message)
     elif hosted and not may_mint:
         message = f"The job {quote(use.job_id)} may not ask for an ID token: it goes without memory and history."

@@ -170,10 +170,14 @@ Let the endpoint know the repository. On the machine it runs on: `coven-action e
 prints. docs/hosted.md has the lines.
 """
 _CODE: Final = """\
-Know what starts today. The pinned release of coven-code, {version}, needs an enforced sandbox, which a later version
-of the action brings, so it does not start yet. A newer coven-code whose help lists --hosted-repair starts where the
-workflow names it (`runtime-path:`) and says `isolation: none`; then the agent could read the model key.
-docs/quickstart.md shows the lines. The patch runtime works as it is: `coven-action init --runtime patch`.
+Know where it starts. The pinned release of coven-code, {version}, gives its agent a shell, so it starts only where
+isolation enforced is reached. `coven-action probe`, as a step of a workflow, says whether a runner reaches it;
+docs/isolation.md says which ones do, and what is missing on the others.
+"""
+_CHECKS: Final = """\
+Name the repository's checks, when you are ready. They are run before and after the change, in a sandbox without network, and
+only with them can a run end as a success. In .github/coven.yml, for example:
+  verify: [{name: tests, run: make test}]
 """
 _PATCH: Final = """\
 Open an issue with a unified diff in a ```diff block and put the label on it. When the run has ended there are one
@@ -191,6 +195,7 @@ def render_next_steps(config: Config) -> str:
         _PULL_REQUESTS,
         *((_LABELS.format(commands=commands),) if labels else ()),
         *((_ENDPOINT,) if config.hosted is not None else ()),
+        *(() if config.verify else (_CHECKS,)),
         _CODE.format(version=PINNED_VERSION) if needs_key(config) else _PATCH,
     ]
     return "\n".join(_number(number, step) for number, step in enumerate(steps, 1))

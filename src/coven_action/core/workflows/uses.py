@@ -12,7 +12,9 @@ from typing import Final
 from coven_action.core.configuration.yaml_tree import MappingNode, Node, Place, Scalar, SequenceNode
 from coven_action.core.workflows.reading import WorkflowText
 
-STAGES: Final = ("plan", "run", "publish")
+STAGES: Final = ("plan", "run", "verify", "publish")
+FOREIGN: Final = frozenset({"run", "verify"})
+"""Stages that start programs which are not ours."""
 ACTION: Final = re.compile(r"opencoven/coven-action(?:/[^@]*)?@.*|\./", re.IGNORECASE)
 """What `uses:` says for this action: by its name, or as the repository's own."""
 
@@ -47,6 +49,11 @@ class Use:
     def runs_agent(self) -> bool:
         """Whether the agent runs in this step."""
         return "run" in self.stages
+
+    @property
+    def runs_foreign_code(self) -> bool:
+        """Whether the agent, or code that it may have changed, runs in this step."""
+        return bool(FOREIGN & self.stages)
 
 
 def find_uses(workflow: WorkflowText, *, own: bool) -> tuple[Use, ...]:

@@ -40,6 +40,7 @@ class Entry:
     def __init__(self) -> None:
         self.environment: dict[str, str] = {}
         self.ruleset = -1
+        self.gateway = -1
         self.is_first = False
 
     def obey(self, word: str, value: str) -> None:
@@ -48,7 +49,8 @@ class Entry:
             "env": self.set_variable,
             "limit": set_limit,
             "user": become_user,
-            "relay": start_relay,
+            "gateway": self.take_gateway,
+            "relay": self.start_relay,
             "folder": os.chdir,
             "first": self.be_first,
             "landlock": self.open_ruleset,
@@ -68,6 +70,31 @@ class Entry:
         """Stay as the first process of a process table of its own, which ends with it."""
         del value
         self.is_first = True
+
+    def take_gateway(self, value: str) -> None:
+        """Take hold of a socket without connecting to it: who holds it needs no way to its folder."""
+        self.gateway = os.open(value, os.O_PATH | os.O_CLOEXEC)
+
+    def start_relay(self, value: str) -> None:
+        """Listen at PORT of loopback, and leave the rest to the relay. What connects before it is up waits in line."""
+        import _socket  # noqa: PLC0415 - `socket` around it costs as much as all the rest of the start
+
+        if self.gateway < 0:
+            raise ValueError("no gateway")
+        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", int(value)))
+        listener.listen(WAITING_CONNECTIONS)
+        own = os.getpid()
+        # Forked twice: the relay is no child of the program, which may wait for children of its own.
+        child = os.fork()
+        if child == 0:
+            if os.fork() == 0:
+                become_relay(listener.fileno(), self.gateway, own)
+            os._exit(0)
+        os.waitpid(child, 0)
+        listener.close()
+        os.close(self.gateway)
 
     def open_ruleset(self, value: str) -> None:
         """Begin the rules of Landlock: `FILES NETWORK SCOPES`, the rights that are refused unless a rule grants them."""
@@ -173,36 +200,17 @@ def load_filter(value: str) -> None:
     set_option(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program))
 
 
-def start_relay(value: str) -> None:
-    """Listen on loopback and leave the rest to the relay: `PORT SOCKET`. What connects before it is up waits in line."""
-    import _socket  # noqa: PLC0415 - `socket` around it costs as much as all the rest of the start
-
-    port, _, path = value.partition(" ")
-    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-    listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", int(port)))
-    listener.listen(WAITING_CONNECTIONS)
-    own = os.getpid()
-    # Forked twice: the relay is no child of the program, which may wait for children of its own.
-    child = os.fork()
-    if child == 0:
-        if os.fork() == 0:
-            become_relay(listener.fileno(), path, own)
-        os._exit(0)
-    os.waitpid(child, 0)
-    listener.close()
-
-
-def become_relay(listener: int, path: str, served: int) -> NoReturn:
+def become_relay(listener: int, gateway: int, served: int) -> NoReturn:
     """Become the relay, which ends with process `served`."""
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(nothing, stream)
-        os.set_inheritable(listener, True)
+        for descriptor in (listener, gateway):
+            os.set_inheritable(descriptor, True)
         relay = os.path.join(os.path.dirname(os.path.abspath(__file__)), "relay.py")  # noqa: PTH100, PTH118, PTH120
-        os.execve(sys.executable, [sys.executable, "-I", "-S", relay, str(listener), path, str(served)], {})  # noqa: S606
+        os.execve(sys.executable, [sys.executable, "-I", "-S", relay, str(listener), str(gateway), str(served)], {})  # noqa: S606
     finally:
         os._exit(NOT_STARTED)
 

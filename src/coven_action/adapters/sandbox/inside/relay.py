@@ -1,6 +1,7 @@
 """The way out of a sandbox: connections to a port on loopback are carried to the one socket that was bound into it.
 
-A program of its own, started by `entry.py` as `python -I -S relay.py LISTENER SOCKET PID`; it imports the standard library
+A program of its own, started by `entry.py` as `python -I -S relay.py LISTENER GATEWAY PID`, of which the first two are open
+descriptors: it holds the gateway's socket without a way to its folder. It imports the standard library
 only and is imported by nobody. It knows no secret and looks at nothing that it carries: what is on the other side of
 the socket decides what may pass. It ends with the process PID.
 """
@@ -16,7 +17,7 @@ PIECE = 64 * 1024
 BACKLOG_PAUSE_SECONDS = 0.05
 
 
-def serve(listener: socket.socket, path: str, served: int) -> None:
+def serve(listener: socket.socket, gateway: int, served: int) -> None:
     """Carry connections until the process `served` ends."""
     with contextlib.suppress(ProcessLookupError):
         watched = os.pidfd_open(served)
@@ -25,10 +26,10 @@ def serve(listener: socket.socket, path: str, served: int) -> None:
             ready, _, _ = select.select([own, watched], [], [])
             if watched in ready:
                 return
-            accept(listener, path)
+            accept(listener, gateway)
 
 
-def accept(listener: socket.socket, path: str) -> None:
+def accept(listener: socket.socket, gateway: int) -> None:
     """Take one connection; where descriptors or threads run out the next one is taken later."""
     try:
         inner, _ = listener.accept()
@@ -36,17 +37,17 @@ def accept(listener: socket.socket, path: str) -> None:
         threading.Event().wait(BACKLOG_PAUSE_SECONDS)
         return
     try:
-        threading.Thread(target=carry, args=(inner, path), daemon=True).start()
+        threading.Thread(target=carry, args=(inner, gateway), daemon=True).start()
     except RuntimeError:
         inner.close()
 
 
-def carry(inner: socket.socket, path: str) -> None:
+def carry(inner: socket.socket, gateway: int) -> None:
     """Carry one connection in both directions until both have ended; a gateway that is gone closes it at once."""
     outer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with inner, outer:
         try:
-            connect(outer, path)
+            outer.connect(f"/proc/self/fd/{gateway}")
             # Small pieces are answers of a model as they are written: none waits for the next.
             inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             back = threading.Thread(target=pump, args=(outer, inner), daemon=True)
@@ -55,15 +56,6 @@ def carry(inner: socket.socket, path: str) -> None:
             return
         pump(inner, outer)
         back.join()
-
-
-def connect(outer: socket.socket, path: str) -> None:
-    """Connect to a path of any length: an address holds 107 bytes, and this way only the last name counts."""
-    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)  # noqa: PTH120 - pathlib costs time to start
-    try:
-        outer.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")  # noqa: PTH119 - as above
-    finally:
-        os.close(folder)
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:
@@ -81,8 +73,8 @@ def pump(source: socket.socket, target: socket.socket) -> None:
 
 def main() -> None:
     """Serve."""
-    _, listener, path, served = sys.argv
-    serve(socket.socket(fileno=int(listener)), path, int(served))
+    _, listener, gateway, served = sys.argv
+    serve(socket.socket(fileno=int(listener)), int(gateway), int(served))
 
 
 if __name__ == "__main__":

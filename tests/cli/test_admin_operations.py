@@ -1,0 +1,167 @@
+"""`coven-action admin usage`, `sweep` and `reseal` on a real database."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import insert, update
+
+from coven_action.cli.admin_operations import _disarm
+from coven_action.cli.main import cli
+from coven_action.errors import Error
+from coven_action.hosted.operating import open_database
+from coven_action.hosted.services.memory_policy import read_versioned
+from coven_action.hosted.services.reseal import find_reseals
+from coven_action.hosted.store import schema
+from coven_action.hosted.store.transaction import MeterKey
+
+TODAY = datetime.now(UTC)
+
+
+def run(*arguments):
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "coven.db"
+    run("enrol", "--data", path, "--account", "acme", "--account-id", "501", "--memory")
+    run("enrol", "--data", path, "--account", "globex", "--account-id", "502")
+    return path
+
+
+def count(data, tenant_id, days_ago, amount, familiar="sage"):
+    def work(transaction):
+        transaction.meter(MeterKey(0, 1001, familiar, "fix"), "events", amount)
+        transaction.append_audit(actor="a", action="b", subject="c", detail={})
+
+    with open_database(data, clock=lambda: TODAY - timedelta(days=days_ago)) as database:
+        database.write(tenant_id, work)
+
+
+# --- usage
+
+
+@pytest.fixture
+def used(data):
+    """What two accounts have used today, yesterday, and forty days ago."""
+    count(data, 1, 0, 3)
+    count(data, 1, 1, 4, familiar="rowan")
+    count(data, 1, 40, 5)
+    count(data, 2, 0, 6)
+    return data
+
+
+def read_csv(output):
+    return [tuple(row.values()) for row in csv.DictReader(io.StringIO(output))]
+
+
+def day(days_ago):
+    return (TODAY - timedelta(days=days_ago)).strftime("%Y-%m-%d")
+
+
+def test_usage_of_every_account_is_a_table_of_the_last_month(used):
+    output = run("admin", "usage", "--data", used).output
+
+    assert output.splitlines()[0] == "account_id,account,day,measure,amount"
+    assert read_csv(output) == [
+        ("501", "acme", day(1), "events", "4"),
+        ("501", "acme", day(0), "events", "3"),
+        ("502", "globex", day(0), "events", "6"),
+    ]
+
+
+def test_usage_is_grouped_as_asked_for_and_of_one_account(used):
+    output = run(
+        "admin", "usage", "--data", used, "--account", "acme", "--group", "familiar,repo", "--since", day(40)
+    ).output
+
+    assert read_csv(output) == [
+        ("501", "acme", "rowan", "1001", "events", "4"),
+        ("501", "acme", "sage", "1001", "events", "8"),
+    ]
+
+
+def test_usage_is_one_object_a_line(used):
+    lines = run("admin", "usage", "--data", used, "--json", "--group", "", "--until", day(1)).output.splitlines()
+
+    assert [json.loads(line) for line in lines] == [
+        {"account_id": 501, "account": "acme", "measure": "events", "amount": 4}
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--group", "person"], ["--since", "yesterday"], ["--since", "2026-11-02", "--until", "2026-11-01"]],
+    ids=" ".join,
+)
+def test_usage_that_cannot_be_told_is_wrong_usage(used, wrong):
+    assert run("admin", "usage", "--data", used, *wrong).exit_code == 2
+
+
+@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@cmd", "\tx", "\rx"])
+def test_no_value_becomes_a_formula(value):
+    assert _disarm(value) == f"'{value}"
+    assert _disarm(value.strip("=+-@\t\r")) == value.strip("=+-@\t\r")
+    assert _disarm(-1) == -1
+
+
+# --- sweep
+
+
+def test_a_sweep_takes_what_is_past_its_time_and_says_so(data):
+    def remember(transaction):
+        for number in range(1200):
+            row = {"tenant_id": 1, "jti_sha256": f"{number:064x}", "expires_at": 1}
+            transaction.execute(insert(schema.jti_seen).values(row))
+
+    with open_database(data) as database:
+        database.write(1, remember)
+
+    assert run("admin", "sweep", "--data", data).output == "acme: 1200 tokens\nglobex: nothing\n"
+    assert run("admin", "sweep", "--data", data).output == "acme: nothing\nglobex: nothing\n"
+
+
+# --- reseal
+
+
+def test_a_database_that_was_restored_otherwise_says_so(data):
+    said = run("admin", "reseal", "--data", data).output
+
+    assert "account 1: row " in said
+    assert "memory is off" in said
+    with open_database(data) as database:
+        (stated,) = database.read(1, find_reseals)
+        assert stated.origin.made_at is None
+        assert not database.read(1, read_versioned).policy.enabled
+
+
+def test_memory_is_left_on_where_that_is_asked_for(data):
+    run("admin", "reseal", "--data", data, "--keep-memory")
+
+    with open_database(data) as database:
+        assert database.read(1, read_versioned).policy.enabled
+
+
+def test_a_database_that_is_damaged_is_not_resealed(data):
+    count(data, 2, 0, 1)
+    with open_database(data) as database:
+        database.write(
+            2,
+            lambda transaction: transaction.execute(
+                update(schema.audit).where(schema.audit.c.tenant_id == 2).values(actor="x")
+            ),
+        )
+
+    with pytest.raises(Error) as raised:
+        run("admin", "reseal", "--data", data)
+
+    assert raised.value.code == "backup-broken"
+    with open_database(data) as database:
+        assert database.read(1, find_reseals) == ()
