@@ -1,6 +1,6 @@
 """Measures what the model gateway adds to a request, against the same request sent straight to the same TLS host.
 
-Usage: python -P benchmarks/gateway.py [REQUESTS]
+Usage: PYTHONPATH=. python -P benchmarks/gateway.py [REQUESTS]
 Medians of REQUESTS (default 400) pairs, taken alternately, on connections that are kept on every side; a small body, one of
 256 KiB, and a streamed answer (until its first event). Bar: 2 ms for the small body. The host runs in a process of its own.
 CPU is that of the gateway's process for one request, which a busy machine changes less than the wall time.

@@ -22,7 +22,7 @@ from coven_action.adapters.runtime_process import run_process
 from coven_action.adapters.sandbox.machine import find_machine
 from coven_action.adapters.sandbox.proving import prove
 from coven_action.adapters.sandbox.running import run_confined
-from coven_action.adapters.sandbox.sandbox import Sandbox, list_sandboxes
+from coven_action.adapters.sandbox.sandbox import Sandbox, build_unconfined, choose_relay_port, list_sandboxes
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.sandbox.request import SandboxRequest
 
@@ -30,7 +30,6 @@ PROGRAM = "/bin/true"
 LIMITS = ProcessLimits(seconds=60)
 PLAIN = "plain"
 PROOFS = 5
-RELAY_PORT = 8377
 
 
 def start_plainly(base: Path) -> None:
@@ -43,7 +42,7 @@ def start_confined(sandbox: Sandbox, base: Path, gateway: str) -> None:
     folder = base / "workspace"
     folder.mkdir(exist_ok=True)
     request = SandboxRequest(
-        argv=(PROGRAM,), environment={}, folder=str(folder), gateway=gateway, relay_port=RELAY_PORT
+        argv=(PROGRAM,), environment={}, folder=str(folder), gateway=gateway, relay_port=choose_relay_port(sandbox)
     )
     ended = run_confined(sandbox, request, run=run_process, base=base, limits=LIMITS, write=len)
     assert ended.process.exit_code == 0, ended
@@ -70,7 +69,9 @@ def main() -> None:
         sandboxes = {sandbox.backend: sandbox for sandbox in reversed(list_sandboxes(find_machine()))}
         levels = {backend: prove(sandbox, run_process, base, {}).level for backend, sandbox in sandboxes.items()}
         proved = {backend: sandbox for backend, sandbox in sandboxes.items() if levels[backend] != "none"}
+        unconfined = build_unconfined(find_machine())
         actions: dict[str, Callable[[], object]] = {PLAIN: lambda: start_plainly(base)}
+        actions["none"] = lambda: start_confined(unconfined, base, "")
         for backend, sandbox in proved.items():
             actions[backend] = lambda sandbox=sandbox: start_confined(sandbox, base, "")
             actions[f"{backend}, with relay"] = lambda sandbox=sandbox: start_confined(

@@ -2,6 +2,7 @@
 
 # ruff: noqa: W293 - an empty line of context is one space in a patch
 
+import re
 import subprocess
 import sys
 
@@ -71,7 +72,8 @@ def test_a_labelled_issue_becomes_a_draft_pull_request(played):
 
     assert done.returncode == 0, done.stderr
     assert "draft PR" in done.stdout
-    assert "neutral: published, not checked" in done.stdout
+    assert "success: verified, checks pass" in done.stdout
+    assert "tests base 1 failed, 1 passed → now 2 passed" in done.stdout
     assert done.stderr == ""
 
 
@@ -85,6 +87,13 @@ def test_what_the_first_run_proposes_reaches_the_second_and_not_the_third(played
     assert all(f"trace     {kind:<8} run 2" in second for kind in ("offered", "read", "cited"))
     assert "reads conventions" not in third
     assert "history   run 3" in third
+
+
+def test_it_says_which_isolation_was_proved_and_keeps_to_it(played):
+    proved = re.search(r"^isolation (enforced|partial|none) on this machine", played.stdout, re.MULTILINE)
+
+    assert proved is not None
+    assert played.stdout.count(f"patch runtime · isolation {proved[1]}") == 3
 
 
 def test_another_issue_may_change_several_files(tmp_path):

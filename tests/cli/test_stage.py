@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
+from coven_action.adapters.git.checking import GitCheckTrees
+from coven_action.adapters.git.program import Git
 from coven_action.cli import stage
+from coven_action.core.contract.coven_code import PLACEHOLDER_KEY
 from coven_action.core.records import sha256_hex
 from coven_action.core.stage_environment import (
     CHECKS_SHA256,
@@ -74,38 +77,35 @@ def test_a_personal_token_is_refused_before_any_request(scene):
     assert not (run.documents / "plan.json").exists()
 
 
-def test_the_program_of_the_run_stage_sees_no_token(scene, capfd):
-    """The whole process tree of `run`: every environment that a real program in it can read."""
-    program = scene.folder / "look.py"
-    program.write_text(
-        "import os, pathlib\n"
-        "pid = os.getpid()\n"
-        "seen = []\n"
-        "while pid > 1:\n"
-        "    try:\n"
-        "        seen.append(pathlib.Path(f'/proc/{pid}/environ').read_bytes())\n"
-        "    except PermissionError:\n"
-        "        pass  # the supervisor's is closed to everybody but root\n"
-        "    seen.append(pathlib.Path(f'/proc/{pid}/cmdline').read_bytes())\n"
-        "    if b'stage\\0run' in seen[-1]:\n"
-        "        break\n"
-        "    pid = int(pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[1])\n"
-        "pathlib.Path('seen').write_bytes(b'\\0'.join(seen))\n"
+def test_the_program_of_the_run_stage_sees_no_secret(scene):
+    """Every environment and command line that a real program in the stage's real sandbox can read."""
+    look = (
+        "for process in /proc/[0-9]*; do tr '\\000' '\\n' < $process/environ; tr '\\000' '\\n' < $process/cmdline; done"
+        " 2>/dev/null > seen; echo agent >> seen"
     )
-    command = json.dumps([sys.executable, "-I", str(program)])
-    scene.commit({".github/coven.yml": f"version: 1\nfamiliars:\n  cody:\n    runtime: {{command: {command}}}\n"})
-    run = scene.start(scene.label(scene.open_issue()), isolation="none")
+    command = json.dumps(["/bin/sh", "-c", look])
+    familiar = f"cody: {{runtime: {{command: {command}}}, model: anthropic/claude-sonnet-4-6}}"
+    scene.commit({".github/coven.yml": f"version: 1\nfamiliars: {{{familiar}}}\n"})
+    key = "sk-ant-" + "0" * 40
+    run = scene.start(scene.label(scene.open_issue()), isolation="none", model_key=key)
     folder = {FOLDER: str(run.documents)}
     assert stage.start_stage("plan", run.environment, folder) == 0
     run._clone()
-    seen = scene.folder / "seen"
-    program.write_text(program.read_text().replace("'seen'", repr(str(seen))))
     vouched = {**folder, PLAN_SHA256: run.digest("plan.json")}
     stage.start_stage("run", run.environment, vouched, "--checkout", str(run.checkout))
 
-    assert b"stage\0run" in seen.read_bytes()
-    assert scene.github.token.encode() not in seen.read_bytes()
-    assert b"GITHUB_EVENT_PATH" not in seen.read_bytes()
+    trees, tip = GitCheckTrees(Git(scene.folder / "git", os.environ["PATH"])), run.outcome.tip_sha
+    place = {"bundle": run.documents / "changes.bundle", "default_branch": "main"}
+    seen = (trees.prepare(run.checkout, scene.folder / "taken", tip, **place).root / "seen").read_bytes()
+    assert b"agent" in seen
+    assert PLACEHOLDER_KEY.encode() in seen
+    for secret in (scene.github.token, "GITHUB_EVENT_PATH"):
+        assert secret.encode() not in seen
+    if run.outcome.isolation.reached == "enforced":
+        assert key.encode() not in seen
+        assert b"coven_action" not in seen
+    assert run.outcome.gateway.requests == 0
+
 
 
 def test_each_stage_is_a_process_with_only_its_own_variables(monkeypatch, tmp_path):

@@ -117,7 +117,7 @@ def read_anything(self: Any, name: str, limit: int) -> bytes | None:
 
 
 READING_ANYTHING: Final[Patch] = ("coven_action.adapters.git.workspace.GitWorkspace.read_hand_off", read_anything)
-PARSING_ANYTHING: Final[Patch] = ("coven_action.stages.run._read_result", lambda path: parse_result(path.read_bytes()))
+PARSING_ANYTHING: Final[Patch] = ("coven_action.stages.attempting._read_result", lambda path: parse_result(path.read_bytes()))
 FORGIVING: Final[tuple[Patch, ...]] = (
     ("coven_action.errors.Error.exit_code", 0),
     ("coven_action.stages.publish.ENDINGS", dict.fromkeys(Ending, ENDINGS[Ending.PUBLISHED])),
@@ -321,6 +321,10 @@ UNCONFINED: Final[tuple[Patch, ...]] = (
     ),
 )
 """Every sandbox starts its program and confines nothing."""
+NOBODY_ENDED: Final[tuple[Patch, ...]] = (
+    ("coven_action.adapters.runtime_process.SUPERVISOR", Made(weaken_supervisor)),
+    ("coven_action.adapters.runtime_process._find_foreign_children", lambda proc: Anybody()),
+)
 BELIEVED: Final[Patch] = ("coven_action.core.sandbox.probes.compute_level", lambda results: "enforced")
 """The level is what somebody says, not what the probes have seen."""
 
@@ -420,14 +424,12 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
             lambda self, bundle: self._base_sha,
         ),
     ),
-    "test_s12_a_daemon_is_ended": (
-        ("coven_action.adapters.runtime_process.SUPERVISOR", Made(weaken_supervisor)),
-        ("coven_action.adapters.runtime_process._find_foreign_children", lambda proc: Anybody()),
-    ),
+    "test_s12_a_daemon_is_ended": NOBODY_ENDED,
+    "test_s12_no_daemon_outlives_the_sandbox": (*UNCONFINED, *NOBODY_ENDED),
     "test_s12_rewritten_documents_are_noticed": (("coven_action.stages.publish.check_digest", lambda *_: None),),
     "test_s21_giant_files_are_not_read": (
         ("coven_action.stages.run.HAND_OFF_LIMIT", 2**28),
-        ("coven_action.stages.run.MAX_RESULT_BYTES", 2**28),
+        ("coven_action.stages.attempting.MAX_RESULT_BYTES", 2**28),
     ),
     "test_s21_giant_changes_are_refused": (without("limits"),),
     "test_s21_archives_stay_in_their_folder": (

@@ -12,7 +12,7 @@ from tests.adapters.sandbox.test_escapes import can_trace
 from tests.redteam.cases import redteam
 from tests.redteam.cell import BACKENDS, LOOT, Cell, find_backend
 from tests.redteam.test_supply import SHIPPED, find_steps
-from tests.sandboxes import drop, get_sandbox, missing, mount, open_base, tell, untell, weaken
+from tests.sandboxes import drop, end_processes_that_name, get_sandbox, missing, mount, open_base, tell, untell, weaken
 
 
 def read(path):
@@ -184,6 +184,14 @@ def test_s12_what_later_steps_read_is_out_of_reach(siege, attack):
         return find_spoiled(places)
 
 
+@redteam("S12", "no daemon of the agent's outlives its sandbox", attacks=BACKENDS)
+def test_s12_no_daemon_outlives_the_sandbox(siege, attack):
+    with open_base() as base, Cell(base) as cell:
+        cell.run([{"do": "linger", "path": "later", "text": "x", "after": 300}], find_backend(attack))
+        # What is still there is ended here, where the sandbox has not done it.
+        return {"outlived": end_processes_that_name(base) > 0}
+
+
 @redteam("S24", "a program that was verified and bound cannot be exchanged by what runs from it", attacks=BACKENDS)
 def test_s24_a_bound_program_is_not_exchanged(siege, attack):
     with open_base() as base, Cell(base) as cell:
@@ -226,9 +234,7 @@ def test_s25_what_a_checkout_leaves_is_out_of_reach(siege, attack):
     attacks={
         "the checkout": lambda cell: cell.checkout,
         "the temporary folder": lambda cell: cell.temporary,
-        "the home folder": lambda cell: cell.home,
         "credentials of git": lambda cell: cell.home / ".git-credentials",
-        "an SSH key": lambda cell: cell.home / ".ssh",
     },
 )
 def test_s25_where_a_credential_is_in_reach_nothing_starts(siege, attack):

@@ -74,7 +74,7 @@ PINS = {
 def find_codes(text):
     workflow = read_workflow(text, path=".github/workflows/coven.yml")
     config = parse_config(CONFIGURATION, path=".github/coven.yml")
-    return {found.code for found in check_workflows([workflow], config, reached="none", own=False)}
+    return {found.code for found in check_workflows([workflow], config, own=False)}
 
 
 @redteam("S22", "`check` says so where a workflow names the action by something that can be moved", attacks=PINS)

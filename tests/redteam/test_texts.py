@@ -133,8 +133,8 @@ def test_s14_a_hostile_run_sets_nothing(siege):
         {"do": "tell", "summary": words, "branch": words, words[:40]: 1},
     ]
     aftermath = siege.attack(*steps, title="::set-output name=conclusion::success ##[add-path]/tmp")
-    expected = {"decision", "plan-sha256", "outcome-sha256", "conclusion", "pull-request-number", "pull-request-url", "branch",
-                "head-sha", "evidence-path"}  # fmt: skip
+    expected = {"decision", "checks", "plan-sha256", "outcome-sha256", "conclusion", "pull-request-number",
+                "pull-request-url", "branch", "head-sha", "evidence-path"}  # fmt: skip
     shown = "\n".join([*aftermath.messages(), *aftermath.texts().values(), aftermath.run.summary, aftermath.run.log])
     return {
         "another output or value": not set(aftermath.run.outputs) <= expected

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from coven_action.core.contract.verdict import BOUNDS
+from coven_action.core.documents import write_document
 from coven_action.errors import GitError
 from tests.scenario import MENDED, Scene, ScriptedRuntime
 
@@ -176,6 +177,18 @@ def test_a_model_that_no_gateway_leads_to_is_refused_before_anything_starts(star
 
     assert run.work().fault.code == "model-not-supported"
     assert run.runtime.starts == []
+
+
+def test_a_command_without_a_model_needs_no_gateway_whatever_key_the_job_has(start):
+    run = start(Agent(mends_in=1), key=KEY)
+    plan = run.planned
+    familiar = plan.work.familiar.model_copy(update={"model": None})
+    document = write_document(plan.model_copy(update={"work": plan.work.model_copy(update={"familiar": familiar})}))
+    (run.documents / "plan.json").write_bytes(document)
+    run.digests["plan"] = run.digest("plan.json")
+
+    assert run.work().gateway is None
+    assert run.gateways.orders == []
 
 
 def test_nothing_of_the_run_is_left_and_the_outcome_says_so(start):

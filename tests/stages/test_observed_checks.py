@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from coven_action.core.checks.results import MAX_CHECKS, MAX_TAIL, CheckResult, CheckRun, Counts, Failure
-from coven_action.core.documents import Isolation, TaskIdentity
+from coven_action.core.documents import Isolation
 from tests.scenario import CONFIGURATION, MENDED, Run, Scene, ScriptedRuntime
 
 VERIFY = "verify: [{name: tests, run: make test}, {name: lint, run: make lint}]\n"
@@ -184,45 +184,12 @@ def test_work_that_is_not_whole_and_fails_is_a_failure(scene):
     assert (run.evidence.ending, run.evidence.conclusion) == ("failing", "failure")
 
 
-OTHER_TASK = TaskIdentity(repository_id=1, event_name="issues", run_id=1, run_attempt=1)
-
-
-def _rewrite(run: Run, **changes) -> None:
-    path = run.documents / "checks.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def _vouch(run: Run) -> None:
-    run.digests["checks"] = run.digest("checks.json")
-
-
-# What somebody has done to the checks: what people are told. Whatever they say, nothing is published.
+# What somebody has done to the checks: what people are told. tests/stages/test_judging.py has every way.
 UNBELIEVED = {
     "no digest": (lambda run: run.digests.pop("checks"), "Nobody has vouched for checks.json: its digest is missing."),
-    "an empty digest": (lambda run: run.digests.update(checks=None), "its digest is missing"),
     "another digest": (lambda run: run.digests.update(checks="0" * 64), "is not the document"),
-    "no document": (lambda run: (run.documents / "checks.json").unlink(), "checks.json"),
-    "altered": (
-        lambda run: _rewrite(run, seconds=1.0),
-        "Checks.json is not the document that the earlier stage wrote.",
-    ),
-    "of another task": (lambda run: run.observe(TESTS, LINT, task=OTHER_TASK), "are of another task"),
-    "of an earlier attempt": (
-        lambda run: run.observe(TESTS, LINT, task=run.planned.task.model_copy(update={"run_attempt": 9})),
-        "are of another task",
-    ),
     "of another commit": (lambda run: run.observe(TESTS, LINT, tip_sha="e" * 40), "are of another commit"),
-    "of another base": (lambda run: run.observe(TESTS, LINT, base_sha="e" * 40), "are of another base commit"),
-    "of other checks": (lambda run: run.observe(TESTS), "are of another list of checks"),
-    "in another order": (lambda run: run.observe(LINT, TESTS), "are of another list of checks"),
-    "no checks": (lambda run: (_rewrite(run, results=[]), _vouch(run)), "are of another list of checks"),
-    "of another version": (lambda run: (_rewrite(run, version=2), _vouch(run)), "checks.json: version"),
-    "no JSON": (lambda run: ((run.documents / "checks.json").write_bytes(b"\xff"), _vouch(run)), "checks.json"),
     "a check that took too long": (lambda run: run.observe(TESTS, HANGING), "lint (timed out after 48 s)"),
-    "a check without an end": (
-        lambda run: run.observe(TESTS, CheckResult(name="lint", result=ended(None))),
-        "Could not be run on the result: lint",
-    ),
 }
 
 
@@ -240,17 +207,12 @@ def test_checks_that_nobody_saw_publish_nothing(scene, tamper, said):
     assert only_evidence(run)[0] == "refused"
     assert (scene.branches(), scene.pull_requests, scene.check_runs) == ({}, [], [])
     assert "failed in `verify`: nothing was published" in comment_of(scene)
+    assert ("waiting for the port" in comment_of(scene)) == ("timed out" in said)
     assert run.read("changes.patch")
     assert run.outputs["conclusion"] == "failure"
 
 
-def test_the_last_lines_of_a_check_that_took_too_long_are_shown(scene):
-    observed(scene, TESTS, HANGING).publish()
-
-    assert "waiting for the port" in comment_of(scene)
-
-
-@pytest.mark.parametrize("results", [(TESTS, LINT), (TESTS, BROKEN), (TESTS, HANGING)], ids=["pass", "fail", "hang"])
+@pytest.mark.parametrize("results", [(TESTS, LINT), (TESTS, HANGING)], ids=["pass", "hang"])
 def test_a_refusal_of_an_earlier_step_decides_whatever_the_checks_say(scene, results):
     def work(workspace):
         (workspace / "AGENTS.md").write_text("obey\n")
@@ -263,9 +225,8 @@ def test_a_refusal_of_an_earlier_step_decides_whatever_the_checks_say(scene, res
     assert "**protected-paths**" in comment_of(scene)
 
 
-@pytest.mark.parametrize("results", [(TESTS, LINT), (TESTS, BROKEN)], ids=["pass", "fail"])
-def test_a_result_that_was_overtaken_is_stale_whatever_the_checks_say(scene, results):
-    run = observed(scene, *results)
+def test_a_result_that_was_overtaken_is_stale_whatever_the_checks_say(scene):
+    run = observed(scene, TESTS, LINT)
     scene.commit({"src/tax.py": "def total(net, rate):\n    return 0\n"})
 
     assert run.publish() == 0

@@ -23,10 +23,13 @@ class DocumentFolder:
         folder: Where they are. It is made when it does not exist, readable by this user alone.
     """
 
+    # Where root starts a program as another user, that one has to get to its own folder in here, and sees no other name.
+    _MODE: Final = 0o711 if os.geteuid() == 0 else 0o700
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=self._MODE, parents=True, exist_ok=True)
         except OSError as error:
             raise DocumentError("io-failed", f"The folder {folder} cannot be made: {error.strerror}.") from error
 

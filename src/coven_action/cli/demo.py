@@ -1,8 +1,9 @@
 """`coven-action demo`: the main job on this machine. A labelled issue becomes a draft pull request with a Check Run.
 
 It starts a local GitHub and an endpoint, seeds a private repository with a small bug and an issue that carries a patch, and
-runs the same stages, as processes, that a workflow runs. The first run proposes a memory and the local administrator
-approves it; the second is offered it and cites it; it is revoked, and the third goes without. Nothing leaves the machine.
+runs the same stages, as processes, that a workflow runs, at the isolation that this machine is proved to reach. The first run
+mends a test and proposes a memory; the local administrator merges the one and approves the other. The second run is offered
+the memory and cites it; it is revoked, and the third goes without. Nothing leaves the machine.
 """
 
 import importlib.util
@@ -24,13 +25,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from coven_action.cli.demo_parties import DemoEndpoint, start_github
-from coven_action.cli.demo_telling import say, tell_evidence, tell_outcome, tell_plan
+from coven_action.cli.demo_telling import say, tell_checks, tell_evidence, tell_isolation, tell_outcome, tell_plan
 from coven_action.cli.stage import start_stage
+from coven_action.core.checks.document import CHECKS_DOCUMENT, parse_checks
 from coven_action.core.documents import Evidence, Plan, parse_evidence, parse_outcome, parse_plan
 from coven_action.core.endpoint.wire import DecisionRequest
 from coven_action.core.memory.keys import build_canonical_key, build_entry_id
 from coven_action.core.records import sha256_hex
-from coven_action.core.stage_environment import FOLDER, ISOLATION, OUTCOME_SHA256, PLAN_SHA256, TOKEN
+from coven_action.core.stage_environment import CHECKS_SHA256, FOLDER, ISOLATION, OUTCOME_SHA256, PLAN_SHA256, TOKEN
 from coven_action.errors import EnvironmentFault
 from coven_action.stages.documents import EVIDENCE_DOCUMENT, OUTCOME_DOCUMENT, PLAN_DOCUMENT
 
@@ -66,8 +68,9 @@ def command(*, once: bool, issue: Path | None, port: int) -> None:
     """Watch a labelled issue become a draft pull request, on this machine.
 
     A local GitHub is started with a small private repository (acme/billing), a bug in it, and an issue that carries a
-    patch; beside it an endpoint that keeps history and memory. The label `coven:fix` is applied, and the stages plan, run
-    and publish work as they do in a workflow. What the first run proposes to remember is approved, offered to the second
+    patch; beside it an endpoint that keeps history and memory. The label `coven:fix` is applied, and the stages plan, run,
+    verify and publish work as they do in a workflow: the familiar in a sandbox, and the repository's tests before and after
+    its change. What the first run proposes to remember is approved, offered to the second
     run, and revoked before the third. Then the pages stay up until Ctrl-C, to be looked at.
     """
     for module in NEEDED:
@@ -130,6 +133,7 @@ class _Demo:
     played: list[_Played] = field(default_factory=list)
     repository: Any = None
     maintainer: Any = None
+    level: str = "enforced"
 
     def prepare(self) -> None:
         """Seed the repository, and start the endpoint with the repository enrolled."""
@@ -146,6 +150,15 @@ class _Demo:
         click.echo(
             f"A local GitHub is at {self.github.url}, an endpoint at {self.endpoint.url}; nothing leaves this machine."
         )
+        self.level = self._prove_isolation()
+
+    def _prove_isolation(self) -> str:
+        """Say which isolation this machine reaches, and return it: the demo demands no more, and says so where it is less."""
+        from coven_action.adapters.sandbox.confinement import ProvedConfinement  # noqa: PLC0415 - as above
+
+        proved = ProvedConfinement(self.folder / "probe", os.environ).prove()
+        tell_isolation(proved)
+        return proved.level
 
     def play(self, issues: list[tuple[str, str]]) -> list[str]:
         """Run the story, and return what is missing at its end."""
@@ -189,6 +202,11 @@ class _Demo:
         if outcome is not None:
             tell_outcome(outcome)
             digests[OUTCOME_SHA256] = sha256_hex((documents / OUTCOME_DOCUMENT).read_bytes())
+            start_stage("verify", environment, digests, "--checkout", str(checkout), quiet=True)
+        checks = _read(documents / CHECKS_DOCUMENT, parse_checks)
+        if checks is not None:
+            tell_checks(checks)
+            digests[CHECKS_SHA256] = sha256_hex((documents / CHECKS_DOCUMENT).read_bytes())
         start_stage("publish", environment, digests, quiet=True)
         played.evidence = _read(documents / EVIDENCE_DOCUMENT, parse_evidence)
         if played.evidence is not None:
@@ -219,7 +237,7 @@ class _Demo:
             "GITHUB_RUN_ID": str(number),
             "GITHUB_SERVER_URL": github.url,
             "RUNNER_TEMP": str(folder),
-            ISOLATION: "enforced",
+            ISOLATION: self.level,
             TOKEN: world.add_actions_token(repository),
         }
 
@@ -236,8 +254,9 @@ class _Demo:
 
     # What the local administrator does after each run; each returns what is missing.
 
-    def approve(self) -> list[str]:
-        """Approve what the first run has proposed."""
+    def merge_and_approve(self) -> list[str]:
+        """Merge what the first run has published, and approve what it has proposed to remember."""
+        self._merge(self.played[-1])
         with self.endpoint.connect() as client:
             waiting = [entry for entry in client.list_memory(state="pending").entries if entry.id == self.remembered]
             if not waiting:
@@ -247,6 +266,19 @@ class _Demo:
             )
         say("you", f"approve {REMEMBERED} as the local administrator")
         return []
+
+    def _merge(self, played: _Played) -> None:
+        from coven_action.emulator.git_store import run_git  # noqa: PLC0415 - only the demo pays for it
+
+        evidence = played.evidence
+        if evidence is None or evidence.head_sha is None or evidence.pull_request is None:
+            return
+        pull_request = self.repository.pulls[evidence.pull_request]
+        # One commit on top of the default branch: a merge is that branch moved forward.
+        run_git(self.repository.path, "update-ref", "refs/heads/main", evidence.head_sha)
+        pull_request.merged_at = self.github.world.clock()
+        self.github.world.set_state(pull_request.issue, "closed")
+        say("you", f"merge pull request #{evidence.pull_request}")
 
     def revoke(self) -> list[str]:
         """Look at whom the memory has reached, and revoke it."""
@@ -282,6 +314,8 @@ class _Demo:
             return ["the evidence"]
         if evidence.pull_request is None:
             return ["the draft pull request"]
+        if evidence.checks is None and played.plan.work.checks:
+            return ["the observed checks"]
         base = f"{self.github.url}/acme/billing"
         pages = (
             (f"{base}/issues/{played.issue.number}", f"#{evidence.pull_request}"),
@@ -296,7 +330,7 @@ class _Demo:
         return missing
 
 
-_ACTS: Final[tuple[Callable[[_Demo], list[str]], ...]] = (_Demo.approve, _Demo.revoke, _Demo.look_back)
+_ACTS: Final[tuple[Callable[[_Demo], list[str]], ...]] = (_Demo.merge_and_approve, _Demo.revoke, _Demo.look_back)
 
 
 def _read(path: Path, parse: Callable[[bytes], Any]) -> Any:

@@ -4,7 +4,10 @@ from typing import Final
 
 import click
 
+from coven_action.core.checks.conclusion import describe_result
+from coven_action.core.checks.document import Checks
 from coven_action.core.documents import Evidence, Outcome, Plan
+from coven_action.core.sandbox.probes import Attempt
 
 NAME_WIDTH: Final = 10
 
@@ -13,6 +16,13 @@ def say(name: str, text: str, seconds: float | None = None) -> None:
     """Say one thing: who, what, and how long it took."""
     time = f"{seconds:.1f} s" if seconds is not None else ""
     click.echo(f"{click.style(name.ljust(NAME_WIDTH), bold=True)}{text:<78} {time}".rstrip())
+
+
+def tell_isolation(proved: Attempt) -> None:
+    """Say which isolation was proved, and what follows where it is not the highest."""
+    say("isolation", f"{proved.level} on this machine ({proved.backend}), proved by trying every escape")
+    if proved.level != "enforced":
+        say("", "A familiar with a model would not start here: `coven-action probe` says what is missing.")
 
 
 def tell_plan(plan: Plan) -> None:
@@ -36,6 +46,12 @@ def tell_outcome(outcome: Outcome) -> None:
     if outcome.verdict != "worked":
         for line in outcome.summary.splitlines():
             say("", line)
+
+
+def tell_checks(checks: Checks) -> None:
+    """Say how the repository's checks went, before and after."""
+    for result in checks.results:
+        say("verify", describe_result(result).text, result.result.duration_seconds)
 
 
 def tell_evidence(evidence: Evidence, comment_url: str) -> None:

@@ -6,7 +6,7 @@ of another task or commit counts as none: then nothing is published, and people 
 
 from dataclasses import dataclass
 
-from coven_action.core.checks.conclusion import Judged, Judgement, judge_checks
+from coven_action.core.checks.conclusion import Judgement, judge_checks
 from coven_action.core.checks.document import CHECKS_DOCUMENT, Checks, parse_checks
 from coven_action.core.checks.observed import build_observed, shorten_observed
 from coven_action.core.documents import MAXIMUM_DOCUMENT_BYTES, Fault, ObservedChecks, Outcome, TaskIdentity, Work
@@ -88,9 +88,7 @@ def _read_checks(digest: str | None, documents: Documents) -> tuple[bytes, Check
         return b"", None, error.message.removesuffix(".")
 
 
-def find_check_fault(checks: JudgedChecks | None) -> Fault | None:
-    """Return why checks that are configured were not seen; None where they were."""
-    if checks is None or checks.judgement.judged is not Judged.FAULT:
-        return None
-    finding = checks.judgement.finding
+def build_check_fault(checks: JudgedChecks | None) -> Fault:
+    """Return the fault of a result whose checks nobody has seen."""
+    finding = checks.judgement.finding if checks is not None else "nobody has judged the checks"
     return build_fault("verify", DocumentError("checks-not-observed", f"{finding[:1].upper()}{finding[1:]}."))

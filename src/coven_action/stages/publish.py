@@ -44,7 +44,7 @@ from coven_action.stages.documents import (
 )
 from coven_action.stages.examining import ExaminePorts, Observed, examine, read_unfinished
 from coven_action.stages.faults import build_fault, explain_exception, is_bug
-from coven_action.stages.judging import find_check_fault, judge_observed
+from coven_action.stages.judging import build_check_fault, judge_observed
 from coven_action.stages.memory import PROPOSED_FOLDER, JudgedMemory, judge_memory, write_proposed_files
 from coven_action.stages.publishing import Publishing
 from coven_action.stages.reporting import Reporting
@@ -163,7 +163,7 @@ class _Session:
             self._propose_memory()
         if ending not in PUBLISHED_ENDINGS and self.observed.patch:
             self._keep_patch(self.observed.patch)
-        return ending, find_check_fault(self.observed.checks) if ending is Ending.FAULT else None
+        return ending, build_check_fault(self.observed.checks) if ending is Ending.FAULT else None
 
     def _decide(self, outcome: Outcome, said: Outcome) -> Ending:
         checks = self.observed.checks

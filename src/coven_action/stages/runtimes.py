@@ -141,7 +141,7 @@ def runtime_kind(familiar: PlannedFamiliar) -> str:
 
 
 def needs_gateway(familiar: PlannedFamiliar, ports: RuntimePorts) -> bool:
-    """Whether a gateway is opened for a familiar: it works with a model, and there is a key for that.
+    """Whether a gateway is opened for a familiar: it names a model, and the job was given a key.
 
     Raises:
         RuntimeFault: `missing-model-key`: coven-code cannot work without one.
@@ -149,7 +149,7 @@ def needs_gateway(familiar: PlannedFamiliar, ports: RuntimePorts) -> bool:
     kind = runtime_kind(familiar)
     if kind == "coven-code" and not ports.model_key:
         raise RuntimeFault("missing-model-key", "The familiar needs a model, and the job was given no model key.")
-    return kind != "patch" and bool(ports.model_key)
+    return kind != "patch" and bool(ports.model_key) and bool(familiar.model)
 
 
 def prepare_runtime(

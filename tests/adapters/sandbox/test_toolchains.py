@@ -8,7 +8,7 @@ import pytest
 from coven_action.adapters.runtime_process import run_process
 from coven_action.adapters.sandbox.machine import find_machine
 from coven_action.adapters.sandbox.running import run_confined
-from coven_action.adapters.sandbox.toolchains import find_tools
+from coven_action.adapters.sandbox.toolchains import CONFIGURATION_CHARACTERS, find_tools
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.sandbox.request import Bind, SandboxRequest
 from tests.sandboxes import get_sandbox, missing, open_base
@@ -67,6 +67,26 @@ def test_a_folder_with_a_credential_in_it_stays_outside(base, tool):
 
     assert tools.binds == (Bind(str(tool / "bin")),)
     assert "JAVA_HOME" not in tools.environment
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ('[remote "origin"]\n\turl = https://github.com/pyenv/pyenv\n', True),
+        ('[remote "origin"]\n\turl = https://x:ghp_secret@github.com/pyenv/pyenv\n', False),
+        ("#" * CONFIGURATION_CHARACTERS, False),
+        (None, False),
+    ],
+    ids=["harmless", "with a credential", "too long", "none that can be read"],
+)
+def test_a_tool_that_is_a_clone_is_looked_into(base, tool, text, bound):
+    (tool / ".git").mkdir()
+    if text is not None:
+        (tool / ".git/config").write_text(text)
+
+    tools = find_tools(environ(base, tool / "bin"), PLAIN)
+
+    assert tools.binds == (Bind(str(tool if bound else tool / "bin")),)
 
 
 def test_a_link_into_the_home_stays_outside(base):

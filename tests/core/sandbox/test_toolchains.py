@@ -1,8 +1,11 @@
 """Which folders of a machine become visible, by the environments of the runners that there are."""
 
 import re
+from pathlib import PurePosixPath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coven_action.core.sandbox.request import Bind
 from coven_action.core.sandbox.toolchains import (
@@ -18,6 +21,7 @@ from coven_action.core.sandbox.toolchains import (
     Folder,
     Surroundings,
     choose_tools,
+    is_harmless_configuration,
     list_places,
     list_tool_binds,
 )
@@ -85,7 +89,8 @@ def bind(path=None, *, also=None, cache="", **machine):
         (f"{HOME}/.dotnet/tools", [f"{HOME}/.dotnet/tools"]),
         (f"{HOME}/.pyenv/shims", [f"{HOME}/.pyenv"]),
         ("/home/linuxbrew/.linuxbrew/bin", ["/home/linuxbrew/.linuxbrew"]),
-        ("/opt/pipx_bin", ["/opt/pipx_bin"]),
+        ("/opt/pipx_bin", ["/opt/pipx_bin", "/opt/pipx"]),
+        (f"{HOME}/setup-pnpm/node_modules/.bin", [f"{HOME}/setup-pnpm/node_modules"]),
         ("/tmp/tool/bin", ["/tmp/tool"]),
         # The folder above is more than one tool, or holds credentials: the programs alone.
         ("/opt/bin", ["/opt/bin"]),
@@ -123,6 +128,29 @@ def test_a_variable_that_names_a_tool_brings_it_and_travels(name, value):
 
     assert tools.binds == (Bind(value.rstrip("/")),)
     assert tools.environment == {"PATH": "/usr/bin", name: value.rstrip("/")}
+
+
+def test_programs_that_only_call_what_lies_beside_them_come_with_it_or_not_at_all():
+    assert bind(f"{HOME}/.pyenv/shims", names={f"{HOME}/.pyenv": {".git"}}) == []
+    assert bind(f"{HOME}/shims") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("", True),
+        ('[core]\n\tbare = false\n[remote "origin"]\n\turl = https://github.com/pyenv/pyenv.git\n', True),
+        ('[remote "origin"]\n\turl = https://person:ghp_x@github.com/pyenv/pyenv.git\n', False),
+        ('[remote "origin"]\n\turl = git@github.com:pyenv/pyenv.git\n', False),
+        ('[http "https://github.com/"]\n\textraHeader = AUTHORIZATION: basic eA==\n', False),
+        ("[credential]\n\thelper = store\n", False),
+        ('[includeIf "gitdir:/x"]\n\tpath = /runner/_temp/git-credentials-1.config\n', False),
+        ("[http]\n\tcookieFile = /home/x/.cookies\n", False),
+        ("[core]\n\taskPass = /x\n", False),
+    ],
+)
+def test_which_configuration_of_a_clone_can_hold_a_credential(text, harmless):
+    assert is_harmless_configuration(text) is harmless
 
 
 def test_every_bind_is_for_reading_alone():
@@ -386,3 +414,74 @@ def test_an_entry_whose_link_leads_out_of_what_is_bound_is_left_out():
 def test_the_names_of_the_runners_folders_are_those_of_the_runner():
     # https://github.com/actions/runner/blob/main/src/Runner.Common/Constants.cs
     assert {"_actions", "_temp"} == RUNNER_FOLDERS
+
+
+NAMES = (
+    *(
+        "home",
+        "runner",
+        "other",
+        "opt",
+        "srv",
+        "tool",
+        "bin",
+        "shims",
+        "usr",
+        "local",
+        "etc",
+        "run",
+        "tmp",
+        "work",
+        "project",
+    ),
+    *(
+        "_temp",
+        "_actions",
+        "_tool",
+        ".ssh",
+        ".config",
+        ".cargo",
+        ".local",
+        "share",
+        "keyrings",
+        ".rustup",
+        ".git",
+        ".",
+        "..",
+        "",
+    ),
+)
+PLACES = (HOME, HOSTED["GITHUB_WORKSPACE"], HOSTED["RUNNER_TEMP"], HOSTED["GITHUB_ACTION_PATH"])
+PATHS = st.one_of(
+    st.lists(st.sampled_from(NAMES), min_size=1, max_size=6).map(lambda names: "/" + "/".join(names)),
+    st.builds(
+        str.__add__, st.sampled_from([*PLACES, WORK, f"{WORK}/project"]), st.sampled_from(["", "/bin", "/x/bin"])
+    ),
+)
+
+
+@given(
+    entries=st.lists(PATHS, max_size=5),
+    variables=st.dictionaries(st.sampled_from(["JAVA_HOME", "RUNNER_TOOL_CACHE", "LD_LIBRARY_PATH"]), PATHS),
+    links=st.dictionaries(PATHS, PATHS, max_size=3),
+)
+def test_whatever_the_environment_and_the_links_are_nothing_else_becomes_visible(entries, variables, links):
+    environment = HOSTED | variables | {"PATH": ":".join(entries)}
+    machine = look(environment, links=links)
+    homes = {HOME, machine.folders[HOME].real}
+    for bound in choose_tools(environment, machine).binds:
+        for path in {bound.path, machine.folders[bound.path].real if bound.path in machine.folders else bound.path}:
+            parts = PurePosixPath(path).parts
+            if not bound.writable and parts[1] in {"usr", "bin", "sbin", "lib", "lib64"}:
+                continue
+            assert not {".ssh", ".config", "keyrings", ".git", "_temp", "_actions", ".", ".."} & set(parts)
+            assert len(parts) > 2
+            assert parts[1] not in {"etc", "run", "proc", "sys", "dev"}
+            for place in {
+                *PLACES,
+                *(machine.folders[place].real for place in PLACES if place in machine.folders),
+            } - homes:
+                assert not PurePosixPath(place).is_relative_to(path)
+                assert not PurePosixPath(path).is_relative_to(place)
+            assert not any(PurePosixPath(home).is_relative_to(path) for home in homes)
+        assert not bound.writable

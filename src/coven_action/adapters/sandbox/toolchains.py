@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Final
 
 from coven_action.adapters.sandbox.outside import list_homes
 from coven_action.core.sandbox.request import Machine
@@ -13,8 +14,12 @@ from coven_action.core.sandbox.toolchains import (
     Surroundings,
     Tools,
     choose_tools,
+    is_harmless_configuration,
     list_places,
 )
+
+CONFIGURATION_CHARACTERS: Final = 64 * 1024
+"""A clone's configuration that is longer is not looked at, and counts as one with a credential."""
 
 
 def find_tools(environ: Mapping[str, str], machine: Machine, closed: Collection[Path] = ()) -> Tools:
@@ -41,5 +46,17 @@ def _look_at(paths: Collection[str]) -> dict[str, Folder]:
     for path in paths:
         with contextlib.suppress(OSError):
             names = frozenset(os.listdir(path)) & SECRET_NAMES  # noqa: PTH208 - names are all that is wanted
+            if ".git" in names and _is_harmless(Path(path, ".git", "config")):
+                names -= {".git"}
             found[path] = Folder(str(Path(path).resolve()), names)
     return found
+
+
+def _is_harmless(configuration: Path) -> bool:
+    """Whether a clone's configuration can be read as a whole, and holds no credential."""
+    try:
+        with configuration.open(encoding="utf-8") as file:
+            text = file.read(CONFIGURATION_CHARACTERS)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return len(text) < CONFIGURATION_CHARACTERS and is_harmless_configuration(text)

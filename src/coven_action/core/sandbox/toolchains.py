@@ -19,7 +19,7 @@ from coven_action.core.sandbox.request import Bind, is_plain_path
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-PROGRAM_FOLDERS: Final = frozenset({"bin", "sbin", "shims", "condabin"})
+PROGRAM_FOLDERS: Final = frozenset({".bin", "bin", "condabin", "sbin", "shims"})
 """Names of folders that hold a tool's programs: what these need lies beside them, so the folder above is wanted."""
 SHIMS: Final = "shims"
 """The one among them whose programs do nothing but call what lies beside: without that the system's own are better."""
@@ -33,6 +33,7 @@ TOOL_VARIABLES: Final = frozenset(
     }
 )
 """Variables that name one folder; the ones that name a folder to be written to, as CARGO_HOME does, are not among them."""
+_CREDENTIAL_KEYS: Final = re.compile(r"@|extraheader|credential|include|askpass|cookie|token|password", re.IGNORECASE)
 # JAVA_HOME_21_X64 and GOROOT_1_24_X64 of GitHub's own images: https://github.com/actions/runner-images
 _TOOL_VARIABLE: Final = re.compile(r"(?:JAVA_HOME|GOROOT)_[0-9]+(?:_[0-9]+)?_(?:X64|x64|ARM64|arm64)")
 LIST_VARIABLES: Final = frozenset({"LD_LIBRARY_PATH", "PKG_CONFIG_PATH"})
@@ -47,9 +48,14 @@ PLAIN_VARIABLES: Final = frozenset(
 
 COMPANIONS: Final = {
     ".cargo/bin": (".rustup",),
-    ".local/bin": (".local/pipx", ".local/share/pipx", ".local/share/uv/python", ".local/share/uv/tools"),
+    ".local/bin": (
+        *(".local/pipx", ".local/share/pipx", ".local/share/pypoetry"),
+        *(".local/share/uv/python", ".local/share/uv/tools"),
+    ),
 }
 """Folder of programs, below a home -> where these programs keep what they run, if it lies elsewhere."""
+COMPANIONS_ELSEWHERE: Final = {"/opt/pipx_bin": ("/opt/pipx",)}
+"""The same for folders of programs as GitHub's images have them: https://github.com/actions/runner-images."""
 RUSTUP: Final = (".rustup", "RUSTUP_HOME")
 """A folder below the home that its program finds by the home, which is another one inside; and the variable that tells."""
 
@@ -82,7 +88,7 @@ SECRET_NAMES: Final = frozenset(
         *("id_ecdsa", "id_ed25519", "id_rsa"),
     }
 )
-"""A folder that has one of these on its first level is refused. A tool that is a clone of its repository is among them."""
+"""A folder that has one of these on its first level is refused; a `.git` counts unless `is_harmless_configuration`."""
 HOME_FOLDERS: Final = (
     *(
         ".bundle",
@@ -146,6 +152,15 @@ class Tools:
 
     environment: Mapping[str, str]
     binds: tuple[Bind, ...]
+
+
+def is_harmless_configuration(text: str) -> bool:
+    """Whether the configuration of a clone can hold no credential: several tools are clones of their repository.
+
+    A credential stands in an address, in a header, or where another file or a program says so
+    (https://git-scm.com/docs/git-config): so there is no `@` in it, and none of the sections and keys that do.
+    """
+    return _CREDENTIAL_KEYS.search(text) is None
 
 
 def list_places(
@@ -226,6 +241,7 @@ def _list_wishes(environment: Mapping[str, str], homes: Collection[str]) -> Iter
             yield (above,)
         else:
             yield (above, entry) if name in PROGRAM_FOLDERS and above else (entry,)
+        yield from ((companion,) for companion in COMPANIONS_ELSEWHERE.get(entry, ()))
         for home in homes:
             for companion in COMPANIONS.get(entry.removeprefix(f"{home}/"), ()):
                 yield (f"{home}/{companion}",)
@@ -248,7 +264,7 @@ def _strip(path: str) -> str:
 def _is_open(path: str, environment: Mapping[str, str], surroundings: Surroundings) -> bool:
     """Whether a folder exists and may be shown to a program that is hostile."""
     folder = surroundings.folders.get(path)
-    if folder is None or folder.names:
+    if folder is None or folder.names or not is_plain_path(folder.real):
         return False
     return not any(
         _belongs_to_system(name)
