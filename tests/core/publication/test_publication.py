@@ -183,7 +183,7 @@ def test_what_held_the_boundary_is_named():
     )
 
     assert rows(build_outcome(isolation=isolation))["boundary"] == (
-        "isolation enforced by bubblewrap (demanded: partial); note; limits held by cgroups"
+        "isolation enforced by bubblewrap (demanded: partial); note; bounded by cgroups"
         " · nobody saw the workspace destroyed"
     )
 

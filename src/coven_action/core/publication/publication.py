@@ -215,7 +215,7 @@ _OBSERVED_ON: Final = {
 def _describe_isolation(outcome: Outcome) -> str:
     isolation = outcome.isolation
     by = "" if isolation.backend in {"", "none"} else f" by {isolation.backend}"
-    limited = f"; limits held by {isolation.limited_by}" if isolation.limited_by else ""
+    limited = f"; bounded by {isolation.limited_by}" if isolation.limited_by else ""
     return f"isolation {isolation.reached}{by} (demanded: {isolation.demanded}); {isolation.note}{limited}"
 
 
