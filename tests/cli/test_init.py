@@ -223,12 +223,13 @@ def test_the_template_is_found_in_a_wheel_and_in_a_checkout(tmp_path):
         load_template("x.yml", (Path("/absent"),))
 
 
-def test_each_stage_can_have_a_job_of_its_own(call, repository):
-    done = call("--action-ref", SHA, "--template=isolated")
+@pytest.mark.parametrize("template", ["isolated", "self-hosted"])
+def test_each_stage_can_have_a_job_of_its_own(call, repository, template):
+    done = call("--action-ref", SHA, f"--template={template}")
 
     assert done.exit_code == 0, done.output
     workflow = yaml.safe_load(read(repository, WORKFLOW))
-    assert list(workflow["jobs"]) == ["plan", "run", "publish"]
+    assert list(workflow["jobs"]) == ["plan", "run", "verify", "publish"]
 
 
 def test_an_endpoint_in_the_configuration_decides_the_workflow(call, repository):

@@ -1,6 +1,7 @@
 """S12, S21, S31 and X3: what a run leaves behind, and what goes wrong on the way."""
 
 import io
+import json
 import os
 import tarfile
 import threading
@@ -16,6 +17,7 @@ from coven_action.core.records import canonical_json
 from coven_action.errors import Error, RuntimeFault
 from tests.redteam.cases import redteam
 from tests.redteam.obedient_agent import RESULT, write_steps
+from tests.redteam.siege import CONFIGURATION
 from tests.scenario import run_process
 
 MEND = {"do": "write", "path": "src/tax.py", "text": "mended = True\n"}
@@ -70,6 +72,43 @@ def test_s12_rewritten_documents_are_noticed(siege, attack):
     labels = [label.name for request in aftermath.scene.pull_requests for label in request.issue.labels]
     shown = "".join(aftermath.texts().values()) + "".join(labels) + "".join(aftermath.scene.branches())
     return {"believed": "Forged" in shown or "999" in aftermath.scene.branches().__str__()}
+
+
+FAILING = CONFIGURATION + "verify: [{name: tests, run: 'exit 1'}]\n"
+
+
+def pass_all(document):
+    for result in document["results"]:
+        result["result"] |= {"exit_code": 0, "fault": ""}
+
+
+def pass_and_forget_the_base(document):
+    pass_all(document)
+    for result in document["results"]:
+        result["base"] = None
+
+
+def forge_checks(change):
+    def forge(run):
+        path = run.documents / "checks.json"
+        document = json.loads(path.read_bytes())
+        change(document)
+        path.write_text(json.dumps(document))
+
+    return forge
+
+
+FORGED_CHECKS = {
+    "another exit code": forge_checks(pass_all),
+    "another exit code, and no base to compare with": forge_checks(pass_and_forget_the_base),
+}
+
+
+@redteam("S31", "checks that are rewritten after they were observed are no success", attacks=FORGED_CHECKS)
+def test_s31_forged_checks_are_no_success(siege, attack):
+    aftermath = siege.attack(MEND, configuration=FAILING, before_publish=attack)
+    conclusions = {check.conclusion for check in aftermath.scene.check_runs}
+    return {"called a success": "success" in {*conclusions, aftermath.run.outputs.get("conclusion")}}
 
 
 PLACED = {

@@ -44,7 +44,8 @@ RUNTIMES: Final = ("patch", "coven-code")
 @click.option(
     "--template",
     type=click.Choice(TEMPLATES),
-    help="quickstart runs every stage in one job; isolated gives each a job of its own, as an endpoint demands.  "
+    help="quickstart runs every stage in one job; isolated gives each a job of its own, as an endpoint demands; self-hosted "
+    "is isolated on runners of yours.  "
     "[quickstart; isolated where the configuration names an endpoint]",
 )
 @click.option("--action-ref", metavar="SHA", help="The commit of the action, 40 hexadecimal digits.  [the release's]")

@@ -15,6 +15,7 @@ from coven_action.core.workflows.check import check_workflows
 from coven_action.core.workflows.quickstart import (
     ISOLATED,
     QUICKSTART,
+    SELF_HOSTED,
     TEMPLATES,
     Answers,
     choose_template,
@@ -234,8 +235,10 @@ def test_two_pins_of_the_action_are_a_bug():
         (None, HOSTED, ISOLATED),
         (ISOLATED, HOSTED, ISOLATED),
         (QUICKSTART, HOSTED, None),
+        (SELF_HOSTED, config(PATCH), SELF_HOSTED),
+        (SELF_HOSTED, HOSTED, SELF_HOSTED),
     ],
-    ids=["default", "quickstart", "isolated", "endpoint", "endpoint and isolated", "endpoint and quickstart"],
+    ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_an_endpoint_decides_the_template(wanted, known, chosen):
     assert choose_template(wanted, known) == chosen

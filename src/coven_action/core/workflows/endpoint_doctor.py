@@ -62,8 +62,13 @@ def check_alive(reply: Reply) -> Diagnosis:
 
 def check_ready(reply: Reply) -> Diagnosis:
     """Judge the answer of /readyz."""
-    if reply.status == _OK and read_object(reply.body).get("status") == "ready":
+    status = read_object(reply.body).get("status") if reply.status == _OK else None
+    if status == "ready":
         return _tell("readiness", "ok", "its database can be read")
+    if status == "read-only":
+        return _tell(
+            "readiness", "error", "it takes nothing new: its disk is nearly full", "Free space where its database lies."
+        )
     told = read_object(reply.body)
     code, remedy = str(told.get("code", "no code"))[:60], str(told.get("remedy", ""))[:300]
     return _tell("readiness", "error", f"it does not take work: {code}", remedy or "Look into its log.")

@@ -26,8 +26,9 @@ _WITHOUT_KEY: Final = "with: {isolation: enforced}"
 _KEY_LINE: Final = "          model-api-key: ${{ secrets.MODEL_API_KEY }}\n"
 QUICKSTART: Final = "quickstart"
 ISOLATED: Final = "isolated"
-TEMPLATES: Final = (QUICKSTART, ISOLATED)
-"""The workflows that `init` can write: all stages in one job, or each in a job of its own."""
+SELF_HOSTED: Final = "self-hosted"
+TEMPLATES: Final = (QUICKSTART, ISOLATED, SELF_HOSTED)
+"""The workflows that `init` can write: all stages in one job, each in a job of its own, and that on runners of one's own."""
 
 
 class Answers(Record):
@@ -126,7 +127,7 @@ def choose_template(wanted: str | None, config: Config) -> str | None:
     """
     if config.hosted is None:
         return wanted or QUICKSTART
-    return None if wanted == QUICKSTART else ISOLATED
+    return None if wanted == QUICKSTART else wanted or ISOLATED
 
 
 def _get_pin(template: str) -> re.Match[str]:
