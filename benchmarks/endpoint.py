@@ -1,11 +1,14 @@
 """How many durable writes a serving endpoint acknowledges in a second, with authentication, metering and audit on.
 
     PYTHONPATH=. .venv/bin/python -P benchmarks/endpoint.py
+    PYTHONPATH=. .venv/bin/python -P benchmarks/endpoint.py --postgresql 1 2 4
 
 The server is `coven-action serve`, as a process of its own; the load comes from another process over HTTP. Beside it stand
 a loop that commits one row at a time to the same disk, and the same endpoint with groups of one. Every answer is
-checked: 202 says that the events are on the disk. Latency at half load is counted from when a request was due, so that
-one that waits for the one before it is not forgotten. CPU time a request is the server's own, all threads.
+checked: 202 says that the events are on the disk. With --postgresql the database is a PostgreSQL server of its own on this
+machine, which waits for the disk as well, and so many processes serve it side by side; the load is spread evenly over them.
+Latency at half load is counted from when a request was due, so that one that waits for the one before it is not forgotten.
+CPU time a request is the endpoint's own, all threads and processes, without the database server's.
 """
 
 import argparse
@@ -17,12 +20,13 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +39,8 @@ from coven_action.core.endpoint.audit_chain import GENESIS
 from coven_action.core.endpoint.wire import RunReport
 from coven_action.core.records import sha256_hex
 from coven_action.hosted.authentication import SESSION_TIME, render_session_token
+from coven_action.hosted.moving import move_store
+from coven_action.hosted.operating import open_database
 from coven_action.hosted.server import prepare_database
 from coven_action.hosted.services.enrolment import RepositoryEnrolment, TenantEnrolment, enrol_repository, enrol_tenant
 from coven_action.hosted.services.runs import report_run
@@ -161,17 +167,19 @@ def build_request(token: str, events: int) -> tuple[bytes, bytes]:
     return before.encode(), b"\r\n\r\n" + body
 
 
-async def run_load(port: int, tokens: list[str], events: int, seconds: float, rate: float | None) -> dict[str, Any]:
+async def run_load(
+    ports: list[int], tokens: list[str], events: int, seconds: float, rate: float | None
+) -> dict[str, Any]:
     """Send requests on all connections and return what was seen. `seconds` 0 asks for one request with each token.
 
     Args:
-        port: The server's.
+        ports: The servers'.
         tokens: Of the runs, used in turn; a run that has reported enough is left.
         events: In each request.
         seconds: How long.
         rate: Requests a second, evenly; None for as many as are answered.
     """
-    connections = [await open_raw(port) for _ in range(CONNECTIONS)]
+    connections = [await open_raw(port) for port, _ in zip(itertools.cycle(ports), range(CONNECTIONS), strict=False)]
     prefix, count, latencies = secrets.token_hex(6), itertools.count(), []
     requests = itertools.cycle([build_request(token, events) for token in tokens])
     began = time.perf_counter()
@@ -209,9 +217,9 @@ async def run_load(port: int, tokens: list[str], events: int, seconds: float, ra
     }
 
 
-def load(port: int, tokens: Path, **asked: Any) -> dict[str, Any]:
+def load(ports: list[int], tokens: Path, **asked: Any) -> dict[str, Any]:
     """Have another process load the server; return what it saw."""
-    argv = [sys.executable, "-P", __file__, "--load", json.dumps({"port": port, "tokens": str(tokens), **asked})]
+    argv = [sys.executable, "-P", __file__, "--load", json.dumps({"ports": ports, "tokens": str(tokens), **asked})]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
     seen: dict[str, Any] = json.loads(done.stdout)
     return seen
@@ -228,7 +236,13 @@ def serve(data: Path, group_size: int | None = None, profile: Path | None = None
         if group_size or profile
         else ["-m", "coven_action"]
     )
-    argv = [sys.executable, "-P", *program, "serve", "--data", str(data), "--port", "0"]
+    with start([*program, "serve", "--data", str(data), "--port", "0"]) as found:
+        yield found
+
+
+@contextmanager
+def start(program: list[str]) -> Iterator[tuple[int, int]]:
+    argv = [sys.executable, "-P", *program]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         port = int(server.stdout.readline().rpartition(":")[2])
         try:
@@ -268,15 +282,46 @@ def measure(
     """Measure single events, batches, and single events at half of what was reached, on a new database."""
     data, tokens = place / "coven.db", place / "tokens.json"
     tokens.write_text(json.dumps(seed(data, tenants)))
-    seen = {}
     with serve(data, group_size, profile) as (port, pid):
-        # The first request of a session looks it up; what follows is what is measured.
-        seen["first"] = load(port, tokens, events=1, seconds=0, rate=None)
-        for name, events in (("single", 1), ("batched", BATCH), ("half", 1)):
-            rate = seen["single"]["rate"] / 2 if name == "half" else None
-            before = read_cpu_seconds(pid)
-            seen[name] = load(port, tokens, events=events, seconds=seconds, rate=rate)
-            seen[name]["server_cpu"] = (read_cpu_seconds(pid) - before) / seen[name]["requests"]
+        return watch([port], lambda: read_cpu_seconds(pid), tokens, seconds)
+
+
+def watch(ports: list[int], read_cpu: Callable[[], float], tokens: Path, seconds: float) -> dict[str, dict[str, Any]]:
+    """Load servers in each way, and return what was seen."""
+    seen = {}
+    # The first request of a session looks it up; what follows is what is measured.
+    seen["first"] = load(ports, tokens, events=1, seconds=0, rate=None)
+    for name, events in (("single", 1), ("batched", BATCH), ("half", 1)):
+        rate = seen["single"]["rate"] / 2 if name == "half" else None
+        before = read_cpu()
+        seen[name] = load(ports, tokens, events=events, seconds=seconds, rate=rate)
+        seen[name]["server_cpu"] = (read_cpu() - before) / seen[name]["requests"]
+    return seen
+
+
+def measure_replicas(place: Path, tenants: int, replicas: int, *, seconds: float) -> dict[str, dict[str, Any]]:
+    """Measure so many processes on a PostgreSQL server of their own, which holds what a file was seeded with."""
+    from tests.hosted import postgresql  # noqa: PLC0415 - its server is there for those who ask
+
+    data, tokens = place / "coven.db", place / "tokens.json"
+    tokens.write_text(json.dumps(seed(data, tenants)))
+    # Not below the other files, which nobody else may read: the server may have to run as somebody else.
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = postgresql.make_server(
+        folder, fsync="on", full_page_writes="on", autovacuum="on", shared_buffers="256MB", max_wal_size="4GB"
+    )
+    url = f"postgresql://{postgresql.APP}@/{postgresql.TEMPLATE}?host={folder}"
+    try:
+        with open_database(data) as source, open_database(url) as target:
+            move_store(source, target)
+        program = ["-m", "coven_action", "serve", "--database", url, "--signing-key", f"{data}.key", "--port", "0"]
+        with ExitStack() as stack:
+            started = [stack.enter_context(start(program)) for _ in range(replicas)]
+            pids = [pid for _, pid in started]
+            seen = watch([port for port, _ in started], lambda: sum(map(read_cpu_seconds, pids)), tokens, seconds)
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
     return seen
 
 
@@ -316,6 +361,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--folder", help="where the databases are made, to choose the disk")
     parser.add_argument("--tenants", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--postgresql", type=int, nargs="*", help="measure so many processes on PostgreSQL instead")
     parser.add_argument("--profile", type=Path, help="write a cProfile of the server here, and do nothing else")
     parser.add_argument("--load", help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -344,6 +390,11 @@ def compare(folder: Path, arguments: argparse.Namespace) -> None:
 
     if arguments.profile:
         tell("profiled", measure(make("profiled"), 10, seconds=arguments.seconds, profile=arguments.profile))
+        return
+    if arguments.postgresql:
+        for tenants, replicas in itertools.product(arguments.tenants, arguments.postgresql):
+            seen = measure_replicas(make(f"{tenants}-{replicas}"), tenants, replicas, seconds=arguments.seconds)
+            tell(f"PostgreSQL, {tenants:,} tenants, {replicas} processes", seen)
         return
     plain = insert_one_by_one(folder, arguments.seconds)
     print(f"one durable insert per transaction, plain loop: {plain:,.0f}/s", flush=True)

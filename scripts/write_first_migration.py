@@ -15,6 +15,7 @@ from sqlalchemy import create_engine
 
 from coven_action.hosted.store.migrations import VERSIONS
 from coven_action.hosted.store.schema import metadata
+from coven_action.hosted.store.tenancy import render_protection
 
 TARGET = VERSIONS / "0001_first_release.py"
 HEADER = '''"""The tables of the first release."""
@@ -29,6 +30,18 @@ down_revision = None
 def upgrade() -> None:
     """Make them."""
 '''
+PROTECTION = """
+    if op.get_bind().dialect.name == "postgresql":
+        for statement in PROTECTION:
+            op.execute(statement)
+
+
+PROTECTION = (
+    "CREATE TABLE run_events_default PARTITION OF run_events DEFAULT",
+    "ALTER TABLE run_events_default ENABLE ROW LEVEL SECURITY",
+{statements}
+)
+"""
 
 
 def render_step() -> str:
@@ -41,7 +54,9 @@ def render_step() -> str:
     if operations is None:
         raise ValueError("there is nothing to make")
     body = render_python_code(operations)
-    return HEADER + "\n".join(line for line in body.splitlines() if not line.lstrip().startswith("#")) + "\n"
+    tables = "\n".join(line for line in body.splitlines() if not line.lstrip().startswith("#"))
+    statements = "\n".join(f"    {statement!r}," for statement in render_protection(metadata))
+    return HEADER + tables + PROTECTION.format(statements=statements)
 
 
 def main() -> int:

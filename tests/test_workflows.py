@@ -141,13 +141,14 @@ def test_what_a_job_downloads_lies_in_a_folder_of_its_stage_where_no_stage_works
     assert downloads == {
         "${{ runner.temp }}/coven-received/plan": "${{ needs.plan.outputs.artifact }}",
         "${{ runner.temp }}/coven-received/run": "coven-run-${{ github.run_attempt }}",
+        "${{ runner.temp }}/coven-received/verify": "coven-verify-${{ github.run_attempt }}",
     }
 
 
 def test_no_two_artifacts_of_a_run_have_one_name_and_each_names_the_attempt():
     names = [step["with"]["name"] for job in ISOLATED["jobs"] for step in find_steps(job, "actions/upload-artifact")]
 
-    assert len(names) == len(set(names)) == 5
+    assert len(names) == len(set(names)) == 6
     assert all(name.endswith("-${{ github.run_attempt }}") for name in names)
     assert OUTBOX_NAMES[0] == "coven-outbox-${{ github.run_attempt }}".replace("${{ github.run_attempt }}", "1")
     assert "coven-outbox-${{ github.run_attempt }}" in names

@@ -17,6 +17,7 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from coven_action.core.endpoint.meta import META_PATH, Meta
 from coven_action.core.endpoint.wire import (
     Admission,
     Bundle,
@@ -124,6 +125,12 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    # --- for anybody
+
+    def get_meta(self) -> Meta:
+        """Return the public key that checks the endpoint's signatures; it takes no token."""
+        return self._send("GET", META_PATH, Meta)
 
     # --- for runs
 

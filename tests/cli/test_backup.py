@@ -38,7 +38,10 @@ def test_a_drill_from_the_copy_to_the_restored_database(data, tmp_path):
     assert f"{data}.before-" in restored
     assert "memory is off until an administrator turns it on" in restored
     assert "familiars                5" in run("admin", "caps", "--data", data, "--account", "acme").output
-    assert "familiars                2" in run("admin", "caps", "--data", next(iter_aside(data)), "--account", "acme").output
+    assert (
+        "familiars                2"
+        in run("admin", "caps", "--data", next(iter_aside(data)), "--account", "acme").output
+    )
 
 
 def iter_aside(data):
@@ -69,6 +72,16 @@ def test_a_copy_without_its_description_says_so(data, tmp_path):
 
     assert "of unknown age" in said
     assert "cannot be told" in said
+
+
+def test_a_copy_is_restored_where_nothing_was(data, tmp_path):
+    run("backup", "--data", data, tmp_path / "copy.db")
+
+    said = run("restore", "--verify", tmp_path / "copy.db", "--data", tmp_path / "new.db").output
+
+    assert f"{tmp_path / 'new.db'} is now that copy." in said
+    assert "The database that was there" not in said
+    assert "acme" in run("admin", "accounts", "--data", tmp_path / "new.db").output
 
 
 def test_what_is_to_be_done_has_to_be_said(data, tmp_path):

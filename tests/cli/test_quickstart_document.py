@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from coven_action.cli import check, init
-from coven_action.core.workflows.check import INPUTS
+from coven_action.core.configuration.parsing import parse_config
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/quickstart.md").read_text()
 SHA = "5fda3b95a4ea91299a34e894583c3862153e4b97"
@@ -36,23 +35,16 @@ def test_the_commands_of_the_document_write_and_say_what_it_shows(repository):
     assert checked.output in find_block("console", "coven-action check")
 
 
-def test_the_step_for_a_model_passes_inputs_that_exist():
-    step = yaml.safe_load(find_block("yaml", "runtime-path:"))["with"]
+def test_what_it_shows_of_checks_is_a_configuration():
+    shown = find_block("yaml", "verify: # in")
 
-    assert set(step) <= set(INPUTS)
-    assert step["isolation"] == "none"
+    checks = parse_config(f"version: 1\nfamiliars: {{stitch: {{runtime: patch}}}}\n{shown}").verify
+    assert [(check.name, check.network) for check in checks] == [("tests", False), ("lint", False)]
 
 
-def test_the_step_for_a_model_is_what_check_asks_for(repository):
+def test_the_workflow_for_a_model_has_nothing_to_be_said_about(repository):
     arguments = ["--runtime", "coven-code", "--model", "anthropic/claude-sonnet-4-6", "--action-ref", SHA]
     CliRunner().invoke(init.command, [str(repository), *arguments])
-    warned = CliRunner().invoke(check.command, [str(repository)])
-    workflow = repository / ".github/workflows/coven.yml"
-    old = '        with: {model-api-key: "${{ secrets.MODEL_API_KEY }}", isolation: enforced}\n'
-    text = workflow.read_text()
-    workflow.write_text(text.replace(old, find_block("yaml", "runtime-path:")))
-    accepted = CliRunner().invoke(check.command, [str(repository)])
 
-    assert old in text
-    assert warned.output.endswith("no errors, 2 warnings.\n")
-    assert accepted.output.endswith("no errors, no warnings.\n")
+    done = CliRunner().invoke(check.command, [str(repository)])
+    assert done.output.endswith("no errors, no warnings.\n"), done.output

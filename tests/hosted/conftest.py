@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.signing import SigningKey
+from coven_action.hosted.store.commands import Store
 from coven_action.hosted.store.schema import metadata
-from coven_action.hosted.store.sqlite import SQLiteStore, open_writer
+from coven_action.hosted.store.sqlite import open_writer
+from tests.hosted import postgresql
+from tests.hosted.databases import SQLITE, name_place, open_store
 from tests.hosted.deployment import ADMIN_TOKEN, LOCAL_URL, Client, CountedIds, Deployment, SettableClock
 from tests.identity_tokens import NOW
 
@@ -47,6 +51,19 @@ def data(tmp_path: Path, empty_database: Path) -> Path:
 
 
 @pytest.fixture
+def database(request: pytest.FixtureRequest) -> str:
+    """Which database the store has. Modules whose tests hold for both say so: `pytestmark = ON_BOTH`."""
+    return str(getattr(request, "param", SQLITE))
+
+
+@pytest.fixture
+def url() -> Iterator[URL]:
+    """The address of a PostgreSQL database of the test's own, as the endpoint's role."""
+    with postgresql.open_database() as name:
+        yield postgresql.get_server().render_url(name)
+
+
+@pytest.fixture
 def runner() -> Iterator[asyncio.Runner]:
     """Runs coroutines, all in one event loop: `runner.run(store.write(…))`."""
     with asyncio.Runner() as started:
@@ -54,19 +71,26 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture
-def store(data: Path, clock: SettableClock, runner: asyncio.Runner) -> Iterator[SQLiteStore]:
+def place(database: str, request: pytest.FixtureRequest) -> Path | URL:
+    """Where the test's database is: a file, or an address."""
+    found: Path | URL = request.getfixturevalue("data" if database == SQLITE else "url")
+    return found
+
+
+@pytest.fixture
+def store(place: Path | URL, clock: SettableClock, runner: asyncio.Runner) -> Iterator[Store]:
     """An open store, closed afterwards. From a synchronous test: `deployment.write` and `deployment.read`."""
-    opened = SQLiteStore(data, clock)
+    opened = open_store(place, clock)
     yield opened
     runner.run(opened.close())
 
 
 @pytest.fixture
 def deployment(
-    runner: asyncio.Runner, store: SQLiteStore, clock: SettableClock, ids: CountedIds, data: Path
+    runner: asyncio.Runner, store: Store, clock: SettableClock, ids: CountedIds, place: Path | URL
 ) -> Deployment:
     """The store with what the application needs beside it; nothing is enrolled."""
-    settings = Settings(data=data, public_url=LOCAL_URL)
+    settings = Settings(**name_place(place), public_url=LOCAL_URL)
     return Deployment(runner, store, clock, ids, settings, SigningKey(bytes(range(32))))
 
 

@@ -22,6 +22,7 @@ from coven_action.core.oidc.authority import Role
 from coven_action.hosted.app import create_app
 from coven_action.hosted.endpoint import Keys
 from coven_action.hosted.oidc import Issuer, TokenVerifier
+from coven_action.hosted.pacing import Pacer
 from coven_action.hosted.principals import PersonPrincipal, RunPrincipal, SessionDocument
 from coven_action.hosted.services.enrolment import (
     RepositoryEnrolment,
@@ -33,8 +34,7 @@ from coven_action.hosted.services.runs import report_run
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
-from coven_action.hosted.store.commands import Command
-from coven_action.hosted.store.sqlite import SQLiteStore
+from coven_action.hosted.store.commands import Command, Store
 from tests.identity_tokens import ISSUER, get_key, make_claims, sign
 
 ADMIN_TOKEN: Final = "cva_" + "a" * 43
@@ -79,7 +79,7 @@ class Deployment:
     """A store, and the application over it, with one issuer whose tokens are accepted."""
 
     runner: asyncio.Runner
-    store: SQLiteStore
+    store: Store
     clock: SettableClock
     ids: CountedIds
     settings: Settings
@@ -87,9 +87,12 @@ class Deployment:
 
     def build_app(self) -> FastAPI:
         tokens = TokenVerifier([Issuer(ISSUER)], audience=LOCAL_URL, fetch=answer_keys, clock=self.clock)
-        return create_app(
+        app = create_app(
             self.settings, store=self.store, keys=Keys(self.signer, tokens), clock=self.clock, ids=self.ids
         )
+        # A minute between any two requests: nobody is held to a rate but where a test means it.
+        app.state.endpoint.pacer = Pacer(ticks=itertools.count(step=60).__next__)
+        return app
 
     def write(self, tenant_id: int, work: Callable[..., Any], **more: Any) -> Any:
         """Do one piece of work in the store; `idempotency` and `run` as `Command` takes them."""

@@ -12,6 +12,7 @@ The last one covers what no canary shows: orders, counts, numbers, cursors, hash
 
 import asyncio
 import atexit
+import itertools
 import json
 import shutil
 import tempfile
@@ -26,7 +27,7 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 import pysqlite3
-from sqlalchemy import insert
+from sqlalchemy import URL, insert
 
 from coven_action.core.endpoint.ranking import choose_terms
 from coven_action.core.memory.entries import Citation
@@ -34,15 +35,19 @@ from coven_action.core.memory.keys import build_canonical_key, build_entry_id
 from coven_action.hosted.app import ROUTERS, create_app
 from coven_action.hosted.endpoint import Keys
 from coven_action.hosted.oidc import Issuer, TokenVerifier
+from coven_action.hosted.pacing import Pacer
 from coven_action.hosted.services import memory_entries, metering
 from coven_action.hosted.services.enrolment import TenantEnrolment, enrol_tenant
 from coven_action.hosted.services.memory_entries import Wording
 from coven_action.hosted.services.policies import set_caps
 from coven_action.hosted.services.retention import sweep
+from coven_action.hosted.services.suspension import AccountStatus, change_account_status
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
-from coven_action.hosted.store.sqlite import SQLiteStore, open_writer
+from coven_action.hosted.store.sqlite import ERASURE_GAPS, open_writer
+from tests.hosted import postgresql
+from tests.hosted.databases import SQLITE, name_place, open_store
 from tests.hosted.deployment import (
     ADMIN_TOKEN,
     LOCAL_URL,
@@ -179,22 +184,31 @@ class _Ids:
 class Street:
     """A deployment with the three accounts.
 
+    Args:
+        place: The database, in which they are enrolled.
+        runner: Runs it.
+
     Attributes:
         hits: Every route that has answered with a success, as (method, path).
     """
 
-    def __init__(self, folder: Path, runner: asyncio.Runner) -> None:
-        self.path = Path(shutil.copy(_build_template(), folder / "coven.db"))
+    def __init__(self, place: Path | URL, runner: asyncio.Runner) -> None:
+        self.place = place
+        self._looking: postgresql.Looking | None = None
         self.clock = SettableClock(NOW)
         self.ids = _Ids()
-        store = SQLiteStore(self.path, self.clock)
-        settings = Settings(data=self.path, public_url=LOCAL_URL)
+        store = open_store(place, self.clock)
+        # What a receipt says of an erasure is the one thing that the databases differ in.
+        store.gaps = ERASURE_GAPS
+        settings = Settings(**name_place(place), public_url=LOCAL_URL)
         signer = SigningKey(bytes(range(32)))
         self.deployment = Deployment(runner, store, self.clock, self.ids, settings, signer)  # type: ignore[arg-type] # counts by account
         tokens = TokenVerifier(
             [Issuer(ISSUER), Issuer(OTHER_ISSUER)], audience=LOCAL_URL, fetch=_answer_keys, clock=self.clock
         )
         app = create_app(settings, store=store, keys=Keys(signer, tokens), clock=self.clock, ids=self.ids)
+        # A second passes with every look: what somebody is paced by is real time, which none of this is about.
+        app.state.endpoint.pacer = Pacer(ticks=itertools.count().__next__)
         self.client = Client(app, runner)
         self.households = {each.number: Household(each, self) for each in NEIGHBOURS}
         self.hits: set[tuple[str, str]] = set()
@@ -208,9 +222,13 @@ class Street:
         OPERATIONS[act.name](household, *act.arguments)
         return household.answers
 
-    def read_rows(self, *, besides: int) -> list[tuple[str, list[Any]]]:
+    def read_rows(self, *, besides: int) -> list[Any]:
         """Return every row of the other accounts."""
-        connection = pysqlite3.connect(self.path)
+        if isinstance(self.place, URL):
+            if self._looking is None:
+                self._looking = postgresql.Looking(str(self.place.database), _TABLES)
+            return self._looking.read(besides=besides)
+        connection = pysqlite3.connect(self.place)
         try:
             return [
                 (table, connection.execute(f"SELECT * FROM {table} WHERE tenant_id != ?", (besides,)).fetchall())
@@ -219,40 +237,71 @@ class Street:
         finally:
             connection.close()
 
+    def close(self) -> None:
+        if self._looking is not None:
+            self._looking.close()
+
 
 _TABLES: Final = tuple(table.name for table in schema.metadata.sorted_tables if "tenant_id" in table.columns)
 
 
 @contextmanager
-def open_street(runner: asyncio.Runner) -> Iterator[Street]:
+def open_street(runner: asyncio.Runner, database: str = SQLITE) -> Iterator[Street]:
     """Run a deployment until the block ends."""
     # With so few entries every word would be looked for at once; so the frequent ones are left for later, as with many.
     rarest = patch.object(memory_entries, "choose_terms", lambda counts: choose_terms(counts, most=3))
-    with tempfile.TemporaryDirectory() as folder, rarest:
-        street = Street(Path(folder), runner)
+    with _copy_template(database) as place, rarest:
+        street = Street(place, runner)
         with street.client:
             yield street
+        street.close()
+
+
+@contextmanager
+def _copy_template(database: str) -> Iterator[Path | URL]:
+    if database == SQLITE:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(shutil.copy(_build_file(), Path(folder) / "coven.db"))
+        return
+    server = postgresql.get_server()
+    name = server.create(template=_build_database())
+    try:
+        yield server.render_url(name)
+    finally:
+        server.drop(name)
 
 
 @cache
-def _build_template() -> Path:
-    """Make the database in which the three are enrolled, memory is on and nothing has happened."""
+def _build_file() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="neighbours-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "coven.db"
     engine = open_writer(path)
     schema.metadata.create_all(engine)
     engine.dispose()
+    _fill_template(path)
+    return path
+
+
+@cache
+def _build_database() -> str:
+    server = postgresql.get_server()
+    name = server.create(template=postgresql.TEMPLATE)
+    _fill_template(server.render_url(name))
+    return name
+
+
+def _fill_template(place: Path | URL) -> None:
+    """Enrol the three in an empty database; memory is on and nothing has happened."""
     with asyncio.Runner() as runner:
         clock = SettableClock(NOW - timedelta(days=1))
-        settings = Settings(data=path, public_url=LOCAL_URL)
-        store = SQLiteStore(path, clock)
+        settings = Settings(**name_place(place), public_url=LOCAL_URL)
+        store = open_store(place, clock)
         deployment = Deployment(runner, store, clock, CountedIds(), settings, SigningKey(bytes(32)))
         deployment.make_admin()
         for each in NEIGHBOURS:
             _enrol(deployment, each)
         runner.run(store.close())
-    return path
 
 
 def _enrol(deployment: Deployment, each: Neighbour) -> None:
@@ -579,6 +628,20 @@ class Household:
         work = partial(set_caps, actor="operator", tier=TIERS[self.who.number], replaced=caps)
         self.street.deployment.write(self.who.number, work)
 
+    def suspend_account(self) -> None:
+        self._change_status("suspended")
+        self.sessions.clear()
+
+    def release_account(self) -> None:
+        self._change_status("active")
+
+    def _change_status(self, status: AccountStatus) -> None:
+        reason = f"{self.who.canary} says so"
+        work = partial(change_account_status, actor="operator", status=status, reason=reason)
+        ended = self.street.deployment.write(self.who.number, work)
+        self.street.client.app.state.endpoint.ended.note()
+        self.answers.append(Answer(status, 0, str(ended).encode(), ()))
+
     def recount(self) -> None:
         day = self.street.clock().strftime("%Y-%m-%d")
         found = self.street.deployment.read(self.who.number, lambda reading: metering.find_differences(reading, day))
@@ -662,12 +725,23 @@ def compare(number: int, act: Act, mixed: list[Answer], alone: list[Answer]) -> 
             raise Leak(f"{act} of account {number} is answered otherwise with neighbours:\n{one}\n{other}")
 
 
-def hold_against_solitude(played: Played, runner: asyncio.Runner) -> None:
-    """Repeat each account's acts where it is alone, and compare every answer."""
+def hold_against_solitude(
+    played: Played, runner: asyncio.Runner, solitude: dict[int, list[list[Answer]]] | None = None
+) -> None:
+    """Repeat each account's acts where it is alone, in a file, and compare every answer.
+
+    Args:
+        played: What was done, and answered.
+        runner: Runs it.
+        solitude: What each is answered alone to the same acts, where that is known; filled where it is not.
+    """
     schedule = [(number, act, at) for number, act, at, _ in played]
+    known = {} if solitude is None else solitude
     for number in NUMBERS:
         mine = [(act, answers) for whose, act, _, answers in played if whose == number]
-        for (act, mixed), alone in zip(mine, play_alone(number, schedule, runner), strict=True):
+        if number not in known:
+            known[number] = play_alone(number, schedule, runner)
+        for (act, mixed), alone in zip(mine, known[number], strict=True):
             compare(number, act, mixed, alone)
 
 
@@ -677,9 +751,9 @@ CROWD: Final = 130
 """Entries: more than a bundle's candidates, and more than a page of a list."""
 
 
-def watch_crowd(runner: asyncio.Runner) -> tuple[list[Any], list[Any]]:
+def watch_crowd(runner: asyncio.Runner, database: str = SQLITE) -> tuple[list[Any], list[Any]]:
     """Return what the first account is offered and shown before and after the second has filled up with newer entries."""
-    with open_street(runner) as street:
+    with open_street(runner, database) as street:
         first = street.households[NUMBERS[0]]
         acts = [("report", 1), *(("propose", 1, index) for index in (0, 1, 2))]
         acts += [("decide", index, "approve") for index in (0, 1, 2)]
@@ -736,6 +810,7 @@ DAY: Final = (
     _a("report", 3), _a("restore_prefix", 3), _a("restore_prefix", 4), _a("enrol", 1001, "shop"), _a("enrol", 1003, "shop"),
     _a("suspend", 1002), _a("suspend", 1003), _a("release", 1003), *READING[:1], _a("restore_prefix", 1), *READING[2:],
     _a("revoke_prefix", 0), _a("ask_grant", 2), *(_a("decide", index, "erase") for index in (0, 4, 5)), _a("close", 2),
+    _a("suspend_account"), _a("open", 1), _a("release_account"),
     _a("open", 3), _a("recount"), _a("enrol_account"), _a("set_caps"), _a("finish", 3), *READING,
 )  # fmt: skip
 """What every account does, in this order. `_LAGS` says how far each is behind the first."""

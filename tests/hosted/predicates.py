@@ -155,11 +155,22 @@ def disabled(predicate: Predicate) -> Iterator[None]:
     """Run without a condition until the block ends."""
     module, place, code = _compile_without(predicate)
     if isinstance(place, ast.FunctionDef | ast.AsyncFunctionDef):
-        with _function_replaced(_get_function(module, predicate.place), _find_code(code, predicate.place)):
-            yield
+        replaced = _function_replaced(_get_function(module, predicate.place), _find_code(code, predicate.place))
     else:
-        with _statements_replaced(module, code):
+        replaced = _statements_replaced(module, code)
+    try:
+        with replaced:
+            _forget_built(module)
             yield
+    finally:
+        _forget_built(module)
+
+
+def _forget_built(module: ModuleType) -> None:
+    """Let a module build anew the statements that its functions keep once they have built them."""
+    for value in vars(module).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
 
 
 def _get_function(module: ModuleType, place: str) -> FunctionType:

@@ -8,9 +8,14 @@ _LENGTH: Final = b"content-length: "
 
 
 class RawConnection(asyncio.Protocol):
-    """A connection to the endpoint. `await open_raw(port)` makes one."""
+    """A connection to the endpoint. `await open_raw(port)` makes one.
+
+    Attributes:
+        head: Status line and headers of the last answer, in lower case.
+    """
 
     def __init__(self) -> None:
+        self.head = b""
         self._transport: asyncio.Transport | None = None
         self._received = b""
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
@@ -35,6 +40,7 @@ class RawConnection(asyncio.Protocol):
             return
         body = self._received[end + len(_HEAD_END) : total]
         self._received = self._received[total:]
+        self.head = head
         self._answer.set_result((int(head[9:12]), body))
 
     def send(self, request: bytes) -> "asyncio.Future[tuple[int, bytes]]":

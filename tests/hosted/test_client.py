@@ -62,6 +62,7 @@ def test_a_run_and_a_person_say_everything_there_is_to_say(world):
         assert {each.kind for each in person.list_uses(entry.id).uses} == {"offered", "cited"}
         assert [each.number for each in person.list_runs(limit=1).runs] == [finished.number]
         assert person.get_run(finished.number).state == "done"
+        assert run.get_meta().signing_key.key_id == session.witness.key_id
         page = person.list_events(limit=1)
         assert person.list_events(cursor=page.cursor).events[0].seq == page.events[0].seq + 1
         assert accepted.first > 0

@@ -1,22 +1,37 @@
 """What whoever runs the endpoint sees: health, metrics, logs."""
 
+import base64
 import io
 import json
 import logging
 
 import pytest
 
+from coven_action.core.endpoint.wire import AuditHead
+from coven_action.core.records import sha256_hex
 from coven_action.core.redaction.redactor import Redactor
 from coven_action.hosted.logs import JSONFormatter, set_up_logging
+from coven_action.hosted.signing import check_head
 from tests.core.memory.values import TOKEN
 from tests.hosted.deployment import open_session
 
-UNAUTHENTICATED = ("/healthz", "/readyz", "/metrics", "/openapi.json")
+UNAUTHENTICATED = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/meta")
 
 
 @pytest.mark.parametrize("path", UNAUTHENTICATED)
 def test_whoever_runs_it_needs_no_session(client, path):
     assert client.get(path).status_code == 200
+
+
+def test_anybody_gets_the_key_that_checks_a_signed_head(client, clock):
+    """Without a token, and without the export or the run that the head comes from."""
+    head = AuditHead.model_validate(open_session(client, clock()).document["witness"])
+
+    published = client.get("/meta").json()["signing_key"]
+
+    assert check_head(head, 1, published["public_key"])
+    assert not check_head(head, 2, published["public_key"])
+    assert published["key_id"] == head.key_id == sha256_hex(base64.b64decode(published["public_key"]))[:16]
 
 
 def test_it_is_not_ready_while_it_is_being_stopped(client):

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 
+from tests.hosted.databases import POSTGRESQL, SQLITE
 from tests.hosted.neighbours import (
     NUMBERS,
     Act,
@@ -21,6 +22,7 @@ from tests.hosted.predicates import disabled, list_predicates
 
 REDUNDANT = {
     "services.sessions.close_session[1]": "the hash is of a token that names the account, and is nobody else's",
+    "services.suspension.end_sessions[2]": "the hashes are of tokens that name the account, and are nobody else's",
     "authentication._read_session[1]": "the hash is of a token that names the account, and is nobody else's",
 }
 """Conditions that add nothing to another one beside them, and why; they stay, since a reader need not know that."""
@@ -66,9 +68,9 @@ def expected(runner):
     return Expected(runner)
 
 
-def find_leak(expected, runner):
+def find_leak(expected, runner, database=SQLITE):
     """Return how the neighbours were noticed in the course of the day, None where they were not."""
-    with open_street(runner) as street:
+    with open_street(runner, database) as street:
         recording = Recording(street)
         answers = {number: iter(all_) for number, all_ in expected.answers.items()}
         for number, act, _ in expected.schedule:
@@ -102,3 +104,10 @@ def test_without_one_somebody_is(expected, runner, predicate):
             assert after != before
         else:
             assert find_leak(expected, runner) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("predicate", [each for each in PREDICATES if str(each) in SAMPLE], ids=str)
+def test_without_one_the_policies_of_postgresql_still_keep_everybody_apart(expected, runner, predicate):
+    with disabled(predicate):
+        assert find_leak(expected, runner, POSTGRESQL) is None

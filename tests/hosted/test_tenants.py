@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from coven_action.hosted.app import ROUTERS
 from coven_action.hosted.authentication import OPEN_PATHS
 from tests.fuzzing import examples
+from tests.hosted.databases import POSTGRESQL, SQLITE
 from tests.hosted.neighbours import (
     ENTRIES,
     NUMBERS,
@@ -26,13 +27,22 @@ from tests.hosted.neighbours import (
 
 
 @pytest.fixture(scope="module")
-def day():
-    """A day on which all three do everything, held against what each would have been answered alone."""
-    with asyncio.Runner() as runner, open_street(runner) as street:
+def solitude():
+    """What each is answered alone on that day, for both databases."""
+    return {}
+
+
+@pytest.fixture(scope="module", params=[SQLITE, POSTGRESQL])
+def day(request, solitude):
+    """A day on which all three do everything, held against what each would have been answered alone, in a file.
+
+    So every route answers the same, byte for byte, whichever database it has.
+    """
+    with asyncio.Runner() as runner, open_street(runner, request.param) as street:
         recording = Recording(street)
         for number, act in schedule_day():
             recording.act(number, act)
-        hold_against_solitude(recording.played, runner)
+        hold_against_solitude(recording.played, runner, solitude)
         return recording
 
 
@@ -67,9 +77,10 @@ def test_what_is_asked_for_is_really_there(day):
         assert told[number].count(household.who.canary.encode()) > 100
 
 
-def test_a_neighbour_who_fills_up_changes_neither_what_is_offered_nor_its_order():
+@pytest.mark.parametrize("database", [SQLITE, POSTGRESQL])
+def test_a_neighbour_who_fills_up_changes_neither_what_is_offered_nor_its_order(database):
     with asyncio.Runner() as runner:
-        before, after = watch_crowd(runner)
+        before, after = watch_crowd(runner, database)
 
     assert after == before
     assert [len(entries) for entries in before] == [3, 3, 3, 3, 2, 1]

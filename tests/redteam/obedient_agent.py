@@ -93,7 +93,7 @@ class Agent:
         self.loot: dict[str, str] = {
             "workspace": str(workspace),
             "run": str(output.parent),
-            "documents": str(output.parents[2]),
+            "documents": str(output.absolute().parents[2]),
             "home": str(output.parent / "home"),
         }
 

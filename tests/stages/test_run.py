@@ -286,7 +286,7 @@ def test_the_brief_names_the_workspace_and_the_result_is_outside_of_it(scene):
     assert seen["memory_policy"]["enabled"] is False
     assert seen["origin"] == f"{scene.github.url}/acme/billing.git"
     assert seen["refs"] == ["refs/heads/coven/issue-1", "refs/remotes/origin/main"]
-    assert seen["mode"] == 0o700
+    assert seen["mode"] == (0o711 if os.geteuid() == 0 else 0o700)
 
 
 def test_a_secret_that_the_runtime_prints_is_not_in_the_log(scene):

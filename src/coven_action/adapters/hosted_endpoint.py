@@ -14,6 +14,7 @@ import httpx
 
 from coven_action.client import Client, EndpointRefused, EndpointUnreachable
 from coven_action.core.endpoint.outbox import is_worth_keeping
+from coven_action.core.endpoint.relaying import REFUSAL_STATUSES
 from coven_action.core.endpoint.wire import (
     Admission,
     AuditHead,
@@ -30,7 +31,7 @@ from coven_action.core.memory.grants import EndpointGrant
 from coven_action.core.records import Record
 from coven_action.core.redaction.redactor import Redactor
 from coven_action.core.redaction.values import redact_record
-from coven_action.errors import Error
+from coven_action.errors import DocumentError, Error
 
 R = TypeVar("R")
 D = TypeVar("D", bound=Record)
@@ -139,9 +140,15 @@ class HostedEndpoint:
         """Hand over what earlier runs could not deliver.
 
         Raises:
-            Error: The endpoint could not be reached or refused the request.
+            DocumentError: `envelope-refused`: the endpoint refuses what the request holds, whoever sends it.
+            Error: The endpoint could not be reached or refused the request for now.
         """
-        return self._try(lambda: self._opened().relay(request, key=key))
+        try:
+            return self._try(lambda: self._opened().relay(request, key=key))
+        except EndpointRefused as error:
+            if error.status in REFUSAL_STATUSES:
+                raise DocumentError("envelope-refused", error.message) from error
+            raise
 
     def deliver(self, kind: EnvelopeKind, document: Record, key: str) -> Record | None:
         """Deliver a write of the run; return the answer, None where it was kept for a later run.

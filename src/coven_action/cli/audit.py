@@ -1,10 +1,13 @@
 """`coven-action audit`: exports of an account, made, checked without the endpoint, and put into another one."""
 
+import os
 import sys
 from pathlib import Path
 from typing import IO
 
 import click
+
+from coven_action.cli.database_option import database_option
 
 
 @click.group(name="audit")
@@ -21,7 +24,8 @@ def command() -> None:
 @command.command()
 @click.argument("export", type=click.File("rb"))
 @click.option(
-    "--key", help="The deployment's public key, base64, as you know it; without it the export's own is taken."
+    "--key",
+    help="The deployment's public key, base64, as you know it or from its /meta; without it the export's own is taken.",
 )
 @click.option("--tenant", type=click.IntRange(1), help="The account's number at the endpoint, which its heads name.")
 def verify(export: IO[bytes], key: str | None, tenant: int | None) -> None:
@@ -35,6 +39,8 @@ def verify(export: IO[bytes], key: str | None, tenant: int | None) -> None:
     from coven_action.core.endpoint.export_format import ExportBroken, verify_export  # noqa: PLC0415
     from coven_action.errors import Error  # noqa: PLC0415
 
+    if key is not None and tenant is None:
+        raise click.UsageError("--key checks a signature, and the signature names an account: give --tenant as well.")
     try:
         header, manifest = verify_export(export)
     except ExportBroken as error:
@@ -54,25 +60,28 @@ def verify(export: IO[bytes], key: str | None, tenant: int | None) -> None:
 
 
 @command.command()
-@click.option("--data", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The database file.")
+@database_option()
 @click.option("--account", required=True, help="The account's login or id.")
-def export(data: Path, account: str) -> None:
+def export(data: Path | str, account: str) -> None:
     """Write an account's export to standard output."""
     from coven_action.hosted.operating import open_database  # noqa: PLC0415
     from coven_action.hosted.services.exports import iterate_export  # noqa: PLC0415
+    from coven_action.hosted.settings import Settings  # noqa: PLC0415
     from coven_action.hosted.signing import load_signing_key  # noqa: PLC0415
 
+    place: dict[str, object] = {"data": data} if isinstance(data, Path) else {"database_url": data}
+    key = Settings.from_environment(os.environ, **place).find_signing_key()
     with open_database(data) as database:
         tenant_id = database.find_tenant(account)
-        signer = load_signing_key(data.with_name(f"{data.name}.key"))
+        signer = load_signing_key(key)
         for line in database.stream(tenant_id, lambda reading: iterate_export(reading, signer)):
             sys.stdout.buffer.write(line)
 
 
 @command.command(name="import")
 @click.argument("export_file", metavar="EXPORT", type=click.File("rb"))
-@click.option("--data", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The database file.")
-def import_(export_file: IO[bytes], data: Path) -> None:
+@database_option()
+def import_(export_file: IO[bytes], data: Path | str) -> None:
     """Put EXPORT into a database that does not have the account yet. The export is checked whole before anything is written."""
     from coven_action.core.endpoint.export_format import ExportBroken, verify_export  # noqa: PLC0415
     from coven_action.errors import Error  # noqa: PLC0415

@@ -1,15 +1,16 @@
 """`coven-action enrol`: let an account and its repositories report to an endpoint."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import click
+
+from coven_action.cli.database_option import database_option
 
 GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"
 
 
 @click.command(name="enrol")
-@click.option("--data", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The database file.")
+@database_option()
 @click.option("--account", required=True, metavar="LOGIN", help="The account's login, a label for people.")
 @click.option("--account-id", required=True, type=click.IntRange(1), help="The account's numeric id; this decides.")
 @click.option("--issuer", default=GITHUB_ISSUER, show_default=True, help="Who signs its runs' ID tokens.")

@@ -20,6 +20,9 @@ COMMANDS: Final = {
     "admin": "work on the endpoint's database as its operator",
     "audit": "check an export of the endpoint without the endpoint",
     "migrate": "make the endpoint's database, or bring it to this version",
+    "migrate-store": "move the endpoint's accounts from a file to PostgreSQL, or back",
+    "backup": "copy the endpoint's database while it is served, and check the copy",
+    "restore": "check such a copy, and put it in the place of the database",
     "stage": "run a stage of the action (what a workflow calls)",
     "doctor": "say what is missing here, and how to mend it",
     "probe": "say which isolation this machine reaches, by trying to get out of it",
@@ -35,9 +38,10 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"coven_action.cli.{cmd_name}").command
+        module = f"coven_action.cli.{cmd_name.replace('-', '_')}"
+        command = importlib.import_module(module).command
         if not isinstance(command, click.Command):
-            raise TypeError(f"coven_action.cli.{cmd_name} has no command")
+            raise TypeError(f"{module} has no command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

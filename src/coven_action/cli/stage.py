@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -338,12 +338,23 @@ def _take_over(stage: str, environment: Mapping[str, str], folder: Path, job: "J
 
 
 def list_own_folders() -> "tuple[Bind, ...]":
-    """Return the folders that a Python of ours takes beside the system: the environment, what that is made of, our package."""
+    """Return what a Python of ours takes beside the system: the environment, what that is made of, and our package.
+
+    The environment's program is a link, and may lead there by way of other links, whose folders are nobody's concern.
+    """
     from coven_action.core.sandbox.request import Bind  # noqa: PLC0415
 
     package = Path(coven_action.__file__).resolve().parent
-    folders = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), package}
-    return tuple(Bind(str(folder)) for folder in sorted(folders) if folder != SYSTEM_PREFIX)
+    folders = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), package, SYSTEM_PREFIX}
+    links = {link for link in _follow(Path(sys.executable)) if not folders & set(link.parents)}
+    return tuple(Bind(str(path)) for path in sorted((folders - {SYSTEM_PREFIX}) | links))
+
+
+def _follow(path: Path) -> Iterator[Path]:
+    """Yield each place that a link leads to, by its name."""
+    while path.is_symlink():
+        path = Path(os.path.normpath(path.parent / path.readlink()))
+        yield path
 
 
 def get_token(environment: Mapping[str, str]) -> str:

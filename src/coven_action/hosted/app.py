@@ -16,10 +16,13 @@ from coven_action import __version__
 from coven_action.hosted.admin_token import find_admin_token_sha256
 from coven_action.hosted.authentication import Authentication
 from coven_action.hosted.description import describe_api
+from coven_action.hosted.disk import watch_disk
+from coven_action.hosted.ended_sessions import EndedSessions
 from coven_action.hosted.endpoint import Clock, Endpoint, Keys
 from coven_action.hosted.http import BodyLimit
 from coven_action.hosted.identifiers import Ids
 from coven_action.hosted.metrics import Measuring
+from coven_action.hosted.pacing import Pacer, Pacing
 from coven_action.hosted.problems import Problem, explain_store
 from coven_action.hosted.routes import accounts, health, memory, pages, runs
 from coven_action.hosted.settings import Settings
@@ -41,7 +44,16 @@ def create_app(settings: Settings, *, store: Store, keys: Keys, clock: Clock, id
         clock: Tells the time.
         ids: Makes tokens and ids.
     """
-    endpoint = Endpoint(settings=settings, store=store, keys=keys, clock=clock, ids=ids)
+    endpoint = Endpoint(
+        settings=settings,
+        store=store,
+        keys=keys,
+        clock=clock,
+        ids=ids,
+        pacer=Pacer(settings.replicas),
+        disk=watch_disk(settings.data, settings.min_free_disk_percent),
+        ended=EndedSessions(settings.data),
+    )
 
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
@@ -57,6 +69,7 @@ def create_app(settings: Settings, *, store: Store, keys: Keys, clock: Clock, id
     for failure, handler in HANDLERS.items():
         app.add_exception_handler(failure, handler)
     # The last one added is the first to see a request.
+    app.add_middleware(Pacing, endpoint=endpoint)
     app.add_middleware(Authentication, endpoint=endpoint)
     app.add_middleware(BodyLimit)
     app.add_middleware(Measuring, metrics=endpoint.metrics)

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from coven_action.core.endpoint.meta import META_PATH
 from coven_action.core.oidc.authority import Role
 from coven_action.core.records import sha256_hex
 from coven_action.hosted.endpoint import Endpoint
@@ -25,7 +26,7 @@ from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading, StoreUnavailable
 from coven_action.hosted.times import from_milliseconds
 
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", META_PATH})
 """What anybody may ask for: nothing of any tenant."""
 PAGES: Final = "/runs/"
 SESSION_PATH: Final = "/v1/session"
@@ -117,13 +118,20 @@ async def find_principal(endpoint: Endpoint, connection: HTTPConnection) -> Prin
 
 
 async def _find_session(endpoint: Endpoint, tenant_id: int, token_sha256: str) -> RunPrincipal:
-    if token_sha256 not in endpoint.sessions:
+    while True:
+        mark = _notice_ended(endpoint)
+        # Another replica may have closed it since.
+        if token_sha256 in endpoint.sessions and not endpoint.store.shared:
+            break
         found = await endpoint.store.read(tenant_id, lambda reading: _read_session(reading, token_sha256))
         if found is None:
             raise refuse_authentication()
-        # Where it was closed while it was read, that it is closed stands there now.
-        if token_sha256 not in endpoint.sessions:
-            _remember(endpoint, token_sha256, found)
+        # What was read before sessions were ended is read again.
+        if endpoint.ended.read() == mark:
+            # Where it was closed while it was read, that it is closed stands there now.
+            if endpoint.sessions.get(token_sha256, found) is not None:
+                _remember(endpoint, token_sha256, found)
+            break
     known = endpoint.sessions[token_sha256]
     if known is None:
         raise refuse_authentication()
@@ -132,6 +140,15 @@ async def _find_session(endpoint: Endpoint, tenant_id: int, token_sha256: str) -
         endpoint.sessions.pop(token_sha256, None)
         raise refuse_authentication()
     return known
+
+
+def _notice_ended(endpoint: Endpoint) -> tuple[int, int]:
+    """Forget every session that is at hand if somebody else has ended sessions; return the mark that this holds for."""
+    mark = endpoint.ended.read()
+    if mark != endpoint.ended_before:
+        endpoint.sessions.clear()
+        endpoint.ended_before = mark
+    return mark
 
 
 def forget_session(endpoint: Endpoint, principal: RunPrincipal) -> None:

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from coven_action import __version__
 from coven_action.error_codes import CODES
+from coven_action.hosted.authentication import OPEN_PATHS
 from coven_action.hosted.http import KEY_HEADER, TAKEN, TAKES
 from coven_action.hosted.problems import MEDIA_TYPE
 
@@ -60,7 +61,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
             "description": "What went wrong.",
             "content": {MEDIA_TYPE: {"schema": {"$ref": f"{_REFERENCE}Problem"}}},
         }
-        operation["security"] = [{"session": []}]
+        operation["security"] = [] if path in OPEN_PATHS else [{"session": []}]
         if method in _WRITES and (path, method) not in _WITHOUT_KEY:
             operation.setdefault("parameters", []).append(_KEY_PARAMETER)
         if path.startswith(_DECISIONS) or (path, method) in _VERSIONED:

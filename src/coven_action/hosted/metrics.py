@@ -30,6 +30,21 @@ class Metrics:
         self.meter_differences = Counter(
             "coven_meter_differences", "Counters of use that differ from the audit log.", registry=self.registry
         )
+        self.requests_refused = Counter(
+            "coven_requests_refused",
+            "Requests refused before they were read, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.disk_free = Gauge(
+            "coven_disk_free_ratio", "Free share of the database's disk, 0 to 1.", registry=self.registry
+        )
+        self.read_only = Gauge(
+            "coven_read_only", "1 while writes are refused since the disk is nearly full.", registry=self.registry
+        )
+        self.store_troubles = Gauge(
+            "coven_store_troubles", "What of the database wants an operator; the log says what.", registry=self.registry
+        )
         self.sessions = Gauge("coven_sessions_cached", "Open sessions at hand.", registry=self.registry)
 
     def render(self) -> bytes:

@@ -1,14 +1,15 @@
 """Work on a database directly, as its operator: enrol, import, export. For commands, beside a server or without one."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Engine, Row, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from coven_action.errors import Error
+from coven_action.hosted.restore_mark import refuse_unfinished
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
 from coven_action.hosted.store.migrations import upgrade
@@ -20,16 +21,24 @@ T = TypeVar("T")
 Clock = Callable[[], datetime]
 
 
+class Begin(Protocol):
+    """Begins a transaction of a tenant; it is committed at the end of the block."""
+
+    def __call__(self, tenant_id: int, *, writing: bool) -> AbstractContextManager[Connection]:
+        """Begin it."""
+        ...
+
+
 class Operator:
     """A database, one piece of work at a time.
 
     Args:
-        engine: Changes it.
+        begin: Begins its transactions.
         clock: Tells the time.
     """
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
+    def __init__(self, begin: Begin, clock: Clock) -> None:
+        self._begin = begin
         self._clock = clock
 
     def write(self, tenant_id: int, work: Callable[[Transaction], T]) -> T:
@@ -44,16 +53,27 @@ class Operator:
         return self.write_group((tenant_id,), do)
 
     def write_group(self, tenants: tuple[int, ...], work: Callable[[Group], T]) -> T:
-        """Do pieces of work for several tenants in one transaction: all of them, or none."""
-        with self._engine.connect() as connection, connection.begin():
+        """Do pieces of work in one transaction: all of them, or none.
+
+        Args:
+            tenants: Whose heads are read. The transaction begins as the first one's, who is the only one it sees on
+                PostgreSQL; `Group.read_heads_of` goes on as another.
+            work: Does it.
+        """
+        with self._begin(tenants[0], writing=True) as connection:
             group = Group(connection, self._clock(), tenants=tenants)
             result = work(group)
             group.flush()
         return result
 
+    def read(self, tenant_id: int, work: Callable[[Reading], T]) -> T:
+        """Return what the work reads, all of it as of one moment."""
+        with self._begin(tenant_id, writing=False) as connection:
+            return work(ConnectionReading(connection, tenant_id, to_milliseconds(self._clock())))
+
     def stream(self, tenant_id: int, work: Callable[[Reading], Iterator[T]]) -> Iterator[T]:
         """Yield what the work reads, all of it as of one moment."""
-        with self._engine.connect() as connection, connection.begin():
+        with self._begin(tenant_id, writing=False) as connection:
             yield from work(ConnectionReading(connection, tenant_id, to_milliseconds(self._clock())))
 
     def list_accounts(self) -> Sequence[Row[Any]]:
@@ -90,22 +110,82 @@ class Operator:
 
 
 @contextmanager
-def open_database(path: Path, *, clock: Clock = lambda: datetime.now(UTC), create: bool = False) -> Iterator[Operator]:
-    """Open the endpoint's database file, brought to this version.
+def open_database(
+    place: Path | str, *, clock: Clock = lambda: datetime.now(UTC), create: bool = False
+) -> Iterator[Operator]:
+    """Open the endpoint's database: a file, which is brought to this version, or one of PostgreSQL, which is checked.
 
     Args:
-        path: The file.
+        place: The file, or the URL.
         clock: Tells the time.
         create: Whether a file that does not exist is made.
 
     Raises:
-        Error: `database-unusable`: there is no such file, or it cannot be opened.
+        Error: `database-unusable`: there is no such file, or it cannot be opened; and what `check_database` refuses.
     """
+    opening = open_file(place, create=create) if isinstance(place, Path) else open_server(place)
+    with opening as begin:
+        yield Operator(begin, clock)
+
+
+@contextmanager
+def open_file(path: Path, *, create: bool = False) -> Iterator[Begin]:
+    """Open a database file, brought to this version, and yield what begins its transactions.
+
+    Raises:
+        Error: `database-unusable`, `restore-unfinished`.
+    """
+    refuse_unfinished(path)
     if not create and not path.is_file():
         raise Error("database-unusable", f"There is no database at {path}.")
     engine = open_writer(path)
+
+    @contextmanager
+    def begin(tenant_id: int, *, writing: bool) -> Iterator[Connection]:
+        del tenant_id, writing
+        with engine.connect() as connection, connection.begin():
+            yield connection
+
     try:
         upgrade(engine)
-        yield Operator(engine, clock)
+        yield begin
     finally:
         engine.dispose()
+
+
+@contextmanager
+def open_server(url: str) -> Iterator[Begin]:
+    """Open a database of PostgreSQL, as the endpoint does, and yield what begins its transactions.
+
+    Raises:
+        Error: What `check_database` refuses.
+    """
+    # Only who has such a database pays for its driver.
+    from coven_action.hosted.store import postgresql, postgresql_checks  # noqa: PLC0415
+
+    parsed = postgresql_checks.parse_database_url(url)
+    postgresql_checks.check_database(parsed)
+    engine = postgresql.open_engine(parsed, pool_size=1, max_overflow=0)
+
+    @contextmanager
+    def begin(tenant_id: int, *, writing: bool) -> Iterator[Connection]:
+        with postgresql.begin(engine, tenant_id, writing=writing) as connection:
+            yield connection
+
+    try:
+        yield begin
+    finally:
+        engine.dispose()
+
+
+def refuse_served(url: str) -> None:
+    """Refuse a database of PostgreSQL on which an endpoint, or another command, works.
+
+    Raises:
+        Error: `database-in-use`; and what `check_database` refuses.
+    """
+    from coven_action.hosted.store import postgresql_checks  # noqa: PLC0415 - as above
+
+    with postgresql_checks.connect(postgresql_checks.parse_database_url(url)) as connection:
+        if count := postgresql_checks.count_others(connection):
+            raise Error("database-in-use", f"{count} connections of the endpoint work on the database.")

@@ -1,7 +1,10 @@
 """Start the endpoint on its database, serve until told to stop, and finish what was accepted.
 
 What the first start needs it makes itself: the database's tables, the key that signs the heads of the audit logs, and on
-a machine's own address the local administrator's token. One process serves a database; a second one is refused.
+a machine's own address the local administrator's token. One process serves a database file; a second one is refused.
+
+A database of PostgreSQL is served by any number of processes, as a role that may not change its tables: those are made by
+`coven-action migrate`. All of them sign with one key, whose file each is given.
 """
 
 import asyncio
@@ -30,9 +33,12 @@ from coven_action.hosted.app import create_app
 from coven_action.hosted.endpoint import Clock, Endpoint, Keys
 from coven_action.hosted.identifiers import Ids, RandomIds
 from coven_action.hosted.oidc import HTTPFetch, Issuer, TokenVerifier
+from coven_action.hosted.restore_mark import refuse_unfinished
+from coven_action.hosted.services.policies import record_tiers
 from coven_action.hosted.settings import LOOPBACK, Settings
-from coven_action.hosted.signing import SigningKey, load_signing_key
-from coven_action.hosted.store.commands import Command
+from coven_action.hosted.signing import SigningKey, load_former_keys, load_signing_key
+from coven_action.hosted.signing_record import check_signing_key
+from coven_action.hosted.store.commands import Command, Store
 from coven_action.hosted.store.migrations import upgrade
 from coven_action.hosted.store.sqlite import SQLiteStore, open_writer
 from coven_action.hosted.store.transaction import Transaction
@@ -89,8 +95,9 @@ def prepare_database(path: Path) -> str | None:
     The file is its owner's alone; what SQLite puts beside it gets the same permissions.
 
     Raises:
-        Error: `database-newer`, `database-unusable`, `sqlite-too-old`.
+        Error: `database-newer`, `database-unusable`, `restore-unfinished`, `sqlite-too-old`.
     """
+    refuse_unfinished(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, _OWNER_ONLY))
@@ -101,6 +108,28 @@ def prepare_database(path: Path) -> str | None:
         return upgrade(engine)
     finally:
         engine.dispose()
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Callable[[Clock], Store]]:
+    """Make sure of the database that the settings name, and yield what opens it; a file is held until the block ends.
+
+    Raises:
+        Error: The database cannot be used: what `hold_database`, `prepare_database` and `check_database` refuse.
+    """
+    if settings.data is not None:
+        path = settings.data
+        with hold_database(path):
+            prepare_database(path)
+            yield lambda clock: SQLiteStore(path, clock)
+        return
+    # Only who has such a database pays for its driver.
+    from coven_action.hosted.store.postgresql import PostgreSQLStore  # noqa: PLC0415
+    from coven_action.hosted.store.postgresql_checks import check_database, parse_database_url  # noqa: PLC0415
+
+    url = parse_database_url(settings.database_url or "")
+    check_database(url)
+    yield lambda clock: PostgreSQLStore(url, clock)
 
 
 @contextmanager
@@ -208,13 +237,13 @@ def serve(
         Error: The settings, the database, the key or the address cannot be used.
     """
     check_exposure(settings)
-    with hold_database(settings.data):
-        prepare_database(settings.data)
-        signer = load_signing_key(settings.data.with_name(f"{settings.data.name}.key"))
+    with open_store(settings) as make_store:
+        signer = load_signing_key(settings.find_signing_key())
         with listen(settings) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             live = _live(
                 _complete(settings, listening),
                 listening,
+                make_store=make_store,
                 signer=signer,
                 announce=announce,
                 make_token=make_admin_token if new_admin_token else make_first_admin_token,
@@ -241,21 +270,27 @@ async def _live(
     settings: Settings,
     listening: socket.socket,
     *,
+    make_store: Callable[[Clock], Store],
     signer: SigningKey,
     announce: Callable[[Started], None],
     make_token: Callable[[Transaction, Ids], str | None],
     clock: Clock,
     ids: Ids,
 ) -> None:
-    store = SQLiteStore(settings.data, clock)
+    store = make_store(clock)
     try:
+        if store.shared:
+            await store.write(Command(0, lambda transaction: check_signing_key(transaction, signer)))
+        tiers = settings.tiers.build()
+        await store.write(Command(0, lambda transaction: record_tiers(transaction, tiers)))
         admin_token = None
         if settings.is_local:
             admin_token = await store.write(Command(0, lambda transaction: make_token(transaction, ids)))
         async with HTTPFetch() as fetch:
             issuers = [Issuer(url) for url in settings.issuers]
             tokens = TokenVerifier(issuers, audience=settings.audience, fetch=fetch, clock=clock)
-            app = create_app(settings, store=store, keys=Keys(signer, tokens), clock=clock, ids=ids)
+            keys = Keys(signer, tokens, load_former_keys(settings.find_signing_key()))
+            app = create_app(settings, store=store, keys=keys, clock=clock, ids=ids)
             started = Started(_render_address(settings), settings.public_url, admin_token)
             tune_interpreter()
             server = DrainingServer(_configure(app), app.state.endpoint, lambda: announce(started))

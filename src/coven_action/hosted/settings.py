@@ -9,31 +9,43 @@ from pydantic import Field, ValidationError
 
 from coven_action.core.records import Record
 from coven_action.errors import EnvironmentFault
+from coven_action.hosted.tier_settings import TierSettings
 
 GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+VARIABLES: Final = {"database_url": "DATABASE_URL"}
+"""Settings whose variable has a name that others use as well."""
+_DATABASES: Final = frozenset({"data", "database_url"})
 
 
 class Settings(Record):
     """A deployment.
 
     Args:
-        data: The database file; its companions lie beside it.
+        data: The database file; its companions lie beside it. Or else `database_url`.
+        database_url: Of the PostgreSQL database, with its password; never shown. Or else `data`.
+        signing_key: The file of the key that signs the heads of the audit logs; otherwise it lies beside the database file.
         host: Where it listens.
         port: Where it listens; 0 lets the system choose.
         public_url: As runs and people reach it, without a slash at the end; also the audience of ID tokens.
         issuers: Whose ID tokens are looked at: exact URLs.
-        default_tier: Of accounts that are enrolled without one.
         require_separate_approver: Whether nobody approves what their own request proposed, whatever accounts say.
+        min_free_disk_percent: While less of the database file's disk is free, nothing new is written; 0 never stops.
+        replicas: How many processes serve the database; each allows its share of every rate.
+        tiers: By tier, caps that replace the built-in ones: `[tiers.open]` with the names of `admin caps`.
     """
 
-    data: Path
+    data: Path | None = None
+    database_url: str | None = Field(default=None, repr=False)
+    signing_key: Path | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8766
     public_url: str = "http://127.0.0.1:8766"
     issuers: tuple[str, ...] = (GITHUB_ISSUER,)
-    default_tier: str = "open"
     require_separate_approver: bool = False
+    min_free_disk_percent: Annotated[int, Field(ge=0, le=50)] = 5
+    replicas: Annotated[int, Field(ge=1, le=1_000)] = 1
+    tiers: TierSettings = TierSettings()
 
     @property
     def is_local(self) -> bool:
@@ -48,9 +60,32 @@ class Settings(Record):
         """What an ID token for this deployment names as its audience."""
         return self.public_url
 
+    def find_signing_key(self) -> Path:
+        """Return the file of the key that signs the heads of the audit logs.
+
+        Raises:
+            EnvironmentFault: `invalid-setting`: nobody said which; a database of PostgreSQL has no folder it could lie in.
+        """
+        if self.signing_key is not None:
+            return self.signing_key
+        if self.data is None:
+            raise EnvironmentFault(
+                "invalid-setting",
+                "Nothing says where the key lies that signs the audit log.",
+                remedy="Give every replica the same file, with COVEN_SIGNING_KEY or --signing-key; the first start makes it.",
+            )
+        return self.data.with_name(f"{self.data.name}.key")
+
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], **given: object) -> "Settings":
-        """Read `COVEN_*` variables; what is given by name comes first.
+    def from_environment(
+        cls, environment: Mapping[str, str], written: Mapping[str, object] | None = None, /, **given: object
+    ) -> "Settings":
+        """Read `COVEN_*` variables; what is given by name comes first, and what a file says last.
+
+        Args:
+            environment: The process's.
+            written: What the settings file says.
+            given: What the command line says; None where it says nothing.
 
         Raises:
             EnvironmentFault: `invalid-setting`: a value is none that the setting takes.
@@ -58,9 +93,21 @@ class Settings(Record):
         read = {
             name: environment[variable]
             for name in cls.model_fields
-            if (variable := f"COVEN_{name.upper()}") in environment
+            if (variable := VARIABLES.get(name, f"COVEN_{name.upper()}")) in environment
         }
-        values: dict[str, object] = {**read, **{name: value for name, value in given.items() if value is not None}}
+        said = {name: value for name, value in given.items() if value is not None}
+        # A command line's database is not mixed with the environment's; and an image may name a file for whoever says nothing.
+        hidden = _DATABASES if said.keys() & _DATABASES else frozenset({"data"} if "database_url" in read else ())
+        read = {name: value for name, value in read.items() if name not in hidden}
+        file = dict(written or {})
+        if (said.keys() | read.keys()) & _DATABASES:
+            file = {name: value for name, value in file.items() if name not in _DATABASES}
+        values: dict[str, object] = {**file, **read, **said}
+        if len(values.keys() & _DATABASES) != 1:
+            raise EnvironmentFault(
+                "invalid-setting",
+                "Say where the data lies, once: in a file (COVEN_DATA), or in PostgreSQL (DATABASE_URL).",
+            )
         if isinstance(values.get("issuers"), str):
             values["issuers"] = tuple(str(values["issuers"]).split())
         try:

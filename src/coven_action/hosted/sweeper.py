@@ -30,7 +30,16 @@ async def sweep_all(endpoint: Endpoint) -> dict[int, list[Swept]]:
     swept = {tenant_id: await sweep_tenant(endpoint, tenant_id) for tenant_id in tenants}
     for tenant_id in tenants:
         await check_meters(endpoint, tenant_id)
+    await check_store(endpoint)
     return swept
+
+
+async def check_store(endpoint: Endpoint) -> None:
+    """Say in the log and in the metrics what of the database an operator should look at."""
+    troubles = await endpoint.store.read(0, endpoint.store.find_trouble)
+    for trouble in troubles:
+        log.error(trouble)
+    endpoint.metrics.store_troubles.set(len(troubles))
 
 
 async def check_meters(endpoint: Endpoint, tenant_id: int) -> int:

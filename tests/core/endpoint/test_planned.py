@@ -42,6 +42,10 @@ def test_what_is_no_head_of_this_endpoint_is_none(data):
         (None, HEAD, False),
         (HEAD, HEAD, False),
         (HEAD, AuditHead(seq=2, head=""), True),
+        # After a restore the numbers begin again where the copy stood.
+        (AuditHead(seq=2, head="", resealed=9), HEAD, True),
+        (HEAD, AuditHead(seq=2, head="", resealed=9), False),
+        (AuditHead(seq=4, head="", resealed=9), AuditHead(seq=3, head="", resealed=9), True),
     ],
 )
 def test_a_head_is_kept_where_it_is_newer(head, known, newer):

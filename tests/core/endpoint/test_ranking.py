@@ -78,6 +78,16 @@ def test_a_request_is_bounded_and_its_paths_come_first():
     assert extract_query("ledger", ["ledger"]) == ("/ledger", "//", "ledger")
 
 
+@given(
+    text=st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz  _./AB2"), max_size=120),
+    paths=st.lists(st.from_regex(r"([a-z]{1,4}/){0,2}[a-z]{1,6}\.py", fullmatch=True), max_size=5),
+)
+def test_the_words_of_a_request_are_the_first_of_all_its_words(text, paths):
+    everything = [*(term for path in paths for term in extract_path_terms(path)), *extract_terms(text)]
+
+    assert extract_query(text, paths) == tuple(dict.fromkeys(everything))[:MAX_TERMS]
+
+
 @pytest.mark.parametrize(
     ("path", "terms"),
     [

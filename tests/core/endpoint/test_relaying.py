@@ -20,15 +20,20 @@ from coven_action.core.endpoint.relaying import (
     OUTBOX_NAMES,
     OutboxArtifact,
     RunFacts,
+    SetAside,
     choose_artifacts,
+    describe_set_aside,
+    halve,
     is_of_workflow,
     keep_own,
+    list_refused,
     parse_files,
     read_archive,
     remember,
+    set_aside,
     split_request,
 )
-from coven_action.core.endpoint.wire import MAX_BODY_BYTES, Envelope, RelayRequest
+from coven_action.core.endpoint.wire import MAX_BODY_BYTES, Envelope, RelayRequest, RelayVerdict, RelayVerdicts
 from coven_action.core.records import sha256_hex
 from coven_action.errors import DocumentError
 from tests.fuzzing import examples
@@ -228,18 +233,84 @@ def test_a_request_is_split_so_that_the_endpoint_takes_it():
     large = envelope(body='"' * 300_000)  # twice as long once it is written as JSON
     request = RelayRequest(envelopes=(envelope(), large, large), sealed=("s" * 700_000, "t" * 700_000))
 
-    parts = list(split_request(request))
+    parts, too_large = split_request(request)
 
     assert all(len(part.model_dump_json().encode()) <= MAX_BODY_BYTES for part in parts)
     assert tuple(each for part in parts for each in part.envelopes) == request.envelopes
     assert tuple(each for part in parts for each in part.sealed) == request.sealed
-    assert len(parts) == 4
+    assert (len(parts), too_large) == (4, ())
 
 
-def test_what_is_larger_than_a_request_alone_is_left_out():
+def test_what_is_larger_than_a_request_alone_is_set_aside():
     request = RelayRequest(envelopes=(envelope(body='"' * 600_000), envelope()), sealed=("s" * 1_200_000,))
 
-    (part,) = split_request(request)
+    (part,), too_large = split_request(request)
 
     assert (part.envelopes, part.sealed) == ((envelope(),), ())
-    assert list(split_request(RelayRequest())) == []
+    assert [each.name for each in too_large] == [f"finish {envelope().key}", "a sealed envelope"]
+    assert split_request(RelayRequest()) == ((), ())
+
+
+@given(st.integers(0, 5), st.integers(0, 5))
+def test_halves_hold_everything_once_and_end(opened, sealed):
+    request = RelayRequest(
+        envelopes=tuple(envelope(run_id=number + 1) for number in range(opened)),
+        sealed=tuple(f"s{number}" for number in range(sealed)),
+    )
+
+    def divide(part):
+        halves = halve(part)
+        assert all(len(half.envelopes) + len(half.sealed) >= 1 for half in halves)
+        return [leaf for half in halves for leaf in divide(half)] if halves else [part]
+
+    leaves = divide(request)
+
+    assert tuple(each for leaf in leaves for each in leaf.envelopes) == request.envelopes
+    assert tuple(each for leaf in leaves for each in leaf.sealed) == request.sealed
+    assert all(len(leaf.envelopes) + len(leaf.sealed) <= 1 for leaf in leaves)
+
+
+def test_what_is_not_accepted_is_named_with_its_reason():
+    request = RelayRequest(envelopes=(envelope(run_id=1), envelope(run_id=2)), sealed=("s", "t"))
+    answer = RelayVerdicts(
+        verdicts=(
+            RelayVerdict(key="", accepted=True),
+            RelayVerdict(key="", accepted=False, reason="it is over"),
+            RelayVerdict(key="", accepted=False, reason="not for us"),
+        )
+    )
+
+    refused = list_refused(request, answer)
+
+    assert [(each.name, each.reason) for each in refused] == [
+        (f"finish {envelope(run_id=2).key}", "it is over"),
+        ("a sealed envelope", "not for us"),
+        ("a sealed envelope", "the endpoint said nothing of it"),
+    ]
+    assert list_refused(request, RelayVerdicts(verdicts=(RelayVerdict(key="", accepted=True),) * 4)) == ()
+
+
+def test_a_request_that_is_refused_as_a_whole_is_named_piece_by_piece():
+    request = RelayRequest(envelopes=(envelope(),), sealed=("s",))
+
+    assert [(each.name, each.reason) for each in set_aside(request, "no")] == [
+        (f"finish {envelope().key}", "no"),
+        ("a sealed envelope", "no"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        (["late"], "1 set aside, in coven-outbox-1 of run 7 until that expires (e0: late)"),
+        ([""], "1 set aside, in coven-outbox-1 of run 7 until that expires (e0: no reason given)"),
+        (
+            ["a", "b", "c", "d", "e", "f", "g"],
+            "7 set aside, in coven-outbox-1 of run 7 until that expires (e0: a; e1: b; e2: c; e3: d; e4: e; and 2 more)",
+        ),
+    ],
+)
+def test_what_is_set_aside_is_said_in_one_line(reasons, said):
+    refused = [SetAside(name=f"e{number}", reason=reason) for number, reason in enumerate(reasons)]
+
+    assert describe_set_aside(artifact(), refused) == said

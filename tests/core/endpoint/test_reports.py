@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from coven_action.core.checks.results import CheckCommand
 from coven_action.core.documents import Fault, StageTime
 from coven_action.core.endpoint.reports import (
     AFTERWARDS_SECONDS,
@@ -43,6 +44,13 @@ def test_a_run_is_reported_with_its_thread_its_policy_and_its_links():
     assert report.per_day == 20
     assert report.lease_seconds == work.limits.time_seconds + AFTERWARDS_SECONDS
     assert report.links["thread"].endswith(f"/issues/{work.thread_number}")
+
+
+def test_a_lease_allows_for_every_check_on_both_trees():
+    checks = tuple(CheckCommand(name=name, run="make", timeout_seconds=600) for name in ("tests", "lint"))
+    without, with_checks = build(), build(build_work(checks=checks))
+
+    assert with_checks.lease_seconds == without.lease_seconds + 2 * (600 + 600)
 
 
 def test_a_lease_is_never_longer_than_a_day():
@@ -103,6 +111,19 @@ def test_every_ending_has_a_state_and_every_failed_one_a_reason():
         assert (state == "failed") == (reason is not None)
 
 
+@pytest.mark.parametrize(
+    ("ending", "state", "reason"),
+    [
+        (Ending.VERIFIED, "review", None),
+        (Ending.FAILING, "review", None),
+        (Ending.PARTIAL, "review", None),
+        (Ending.CHECKS_FAILED, "failed", "checks_failed"),
+    ],
+)
+def test_what_was_published_waits_for_a_review_whatever_its_checks_say(ending, state, reason):
+    assert (STATES[ending], find_failure_reason(build_evidence(ending=ending.value))) == (state, reason)
+
+
 def test_every_explained_fault_is_a_known_code():
     assert set(FAULT_REASONS) <= set(CODES)
 
@@ -112,6 +133,10 @@ def test_every_explained_fault_is_a_known_code():
     [
         ("isolation-not-reached", "sandbox_failed"),
         ("missing-permission", "publication_refused"),
+        ("budget-cost", "budget_exhausted"),
+        ("runtime-timeout", "time_limit"),
+        ("limit-memory", "resource_limit"),
+        ("checks-not-observed", "sandbox_failed"),
         ("io-failed", "internal"),
     ],
 )

@@ -210,3 +210,18 @@ def test_abstract_sockets_belong_to_the_network_and_stay_out_of_reach_where_land
 def test_raw_packets_are_refused_where_the_network_is_the_machines(which):
     assert build_both(WITH_NETWORK)[which].filter == build_filter("x86_64", network=True)
     assert build_both(WITHOUT_GATEWAY)[which].filter == build_filter("x86_64")
+
+
+def test_what_lies_in_a_folder_that_is_bound_for_reading_is_not_bound_again():
+    binds = (
+        Bind("/opt/tools"),
+        Bind("/opt/tools/bin/python"),
+        Bind("/opt/toolset"),
+        Bind("/opt/tools/out", writable=True),
+    )
+    argv = build_bubblewrap("bwrap", replace(REQUEST, binds=binds), MACHINE, PLACE).argv
+
+    assert has(argv, "--ro-bind", "/opt/tools", "/opt/tools")
+    assert has(argv, "--ro-bind", "/opt/toolset", "/opt/toolset")
+    assert has(argv, "--bind", "/opt/tools/out", "/opt/tools/out")
+    assert "/opt/tools/bin/python" not in argv

@@ -6,6 +6,7 @@ import json
 import pytest
 from nacl.public import PublicKey, SealedBox
 
+from coven_action.core.endpoint.relaying import REFUSAL_STATUSES
 from coven_action.hosted.app import ROUTERS
 from coven_action.hosted.services.relay import ROUTES
 from tests.hosted.deployment import make_report, open_session
@@ -111,6 +112,22 @@ def test_a_run_that_never_had_a_session_proposes_nothing(client, clock):
     verdicts = relay(session, report_of(session), envelope("proposals", {"proposals": [proposal]}))
 
     assert [accepted for accepted, _ in verdicts] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [{"kind": "gossip"}, {"key": "two words"}, {"run_attempt": 0}, {"body": "x" * 2_000_000}, {"new_field": 1}],
+    ids=lambda spoil: next(iter(spoil)),
+)
+def test_an_envelope_that_is_none_is_refused_with_a_status_by_which_the_run_sets_it_aside(client, clock, spoil):
+    """A newer run may keep what an older endpoint does not know; what comes behind it is handed over all the same."""
+    session = open_session(client, clock(), run_id="9")
+    bad = {**report_of(session), **spoil}
+
+    answer = session.send("POST", "/v1/relay", {"envelopes": [bad, report_of(session)], "sealed": []})
+
+    assert answer.status_code in REFUSAL_STATUSES
+    assert relay(session, report_of(session)) == [(True, "")]
 
 
 def seal(document, seal_key):

@@ -2,18 +2,21 @@
 
 import asyncio
 import shutil
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from coven_action.core.endpoint.ranking import bound_candidates, choose_terms
+from coven_action.core.endpoint.ranking import bound_candidates, choose_terms, extract_query
 from coven_action.core.endpoint.wire import BundleRequest
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.services import bundles, memory_entries
+from coven_action.hosted.services.memory_entries import find_matched
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
@@ -171,6 +174,50 @@ def test_another_tenants_entries_and_the_order_of_writing_change_nothing(shared,
     fill(shared, mixed)
 
     assert shared.ask(run, query) == alone
+
+
+def find_plainly(rows, query, *, scopes, branches, shareable_only, most, postings):
+    """Return what `find_matched` has to, from the rows of the terms one by one."""
+    holding = {}
+    for row in rows:
+        if row.scope_id in scopes and row.branch in branches and (row.shareable or not shareable_only):
+            holding.setdefault(row.term, []).append(row.memory_id)
+    chosen = choose_terms({term: len(holding[term]) for term in query if term in holding}, postings)
+    found = Counter(memory_id for term in chosen for memory_id in holding[term])
+    nearest = sorted(found, key=lambda memory_id: (-found[memory_id], memory_id))[:most]
+    everything = Counter(memory_id for term in query for memory_id in holding.get(term, ()))
+    return {memory_id: everything[memory_id] for memory_id in nearest}
+
+
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    entries=st.lists(ENTRY, max_size=8),
+    query=st.lists(st.sampled_from((*WORDS, "fact", "nowhere")), max_size=6, unique=True).map(" ".join),
+    where=st.sampled_from([[1001], [1001, memory_entries.SHARED], [memory_entries.SHARED], []]),
+    branches=st.sampled_from([["main", ""], ["next"]]),
+    shareable_only=st.booleans(),
+    most=st.integers(1, 6),
+    postings=st.integers(0, 12),
+)
+def test_what_holds_the_most_words_is_found_as_a_plain_count_finds_it(
+    shared, entries, query, where, branches, shareable_only, most, postings
+):
+    """Each frequent word is counted no further than has to be known, and is still counted for what is found."""
+    fill(shared, list(enumerate(entries)))
+    asked = {"scopes": where, "branches": branches, "shareable_only": shareable_only, "most": most}
+    words = extract_query(query)
+
+    with (
+        patch.object(memory_entries, "MAX_POSTINGS", postings),
+        patch.object(memory_entries, "choose_terms", lambda counts: choose_terms(counts, postings)),
+    ):
+        found = shared.deployment.read(ACME, lambda reading: find_matched(reading, words, **asked))
+
+    terms = schema.memory_terms
+    rows = shared.deployment.read(
+        ACME, lambda reading: reading.fetch_all(select(terms).where(terms.c.tenant_id == ACME))
+    )
+    assert found == find_plainly(rows, words, postings=postings, **asked)
 
 
 def test_what_is_revoked_between_the_search_and_the_offer_is_not_offered(deployment, tenant):

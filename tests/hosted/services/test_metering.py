@@ -7,7 +7,10 @@ from coven_action.hosted.services.metering import find_differences, recount
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.transaction import MeterKey
 from coven_action.hosted.sweeper import check_meters
+from tests.hosted.databases import ON_BOTH
 from tests.hosted.memory_world import make_proposal, world
+
+pytestmark = ON_BOTH
 
 __all__ = ["world"]
 DAY = "2026-11-21"

@@ -143,5 +143,7 @@ def _list_warnings(facts: AdmissionFacts) -> tuple[str, ...]:
         ("runs at the same time", facts.running, caps.concurrent_runs),
     )
     return tuple(
-        f"{used + 1} of {cap} {what} are used" for what, used, cap in measured if measure_cap(used, cap) == "soft"
+        f"{used + 1} of {cap} {what} are used"
+        for what, used, cap in measured
+        if measure_cap(used, cap, caps.soft_percent) == "soft"
     )

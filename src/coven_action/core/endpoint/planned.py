@@ -107,5 +107,8 @@ def render_witness(url: str, head: AuditHead, relayed: tuple[int, ...] = ()) -> 
 
 
 def is_newer(head: AuditHead | None, known: AuditHead | None) -> bool:
-    """Return whether a head is worth keeping in place of the one that is known."""
-    return head is not None and (known is None or head.seq > known.seq)
+    """Return whether a head is worth keeping in place of the one that is known.
+
+    After a restore the numbers begin again where the copy stood, so that a later restore counts for more than any number.
+    """
+    return head is not None and (known is None or (head.resealed, head.seq) > (known.resealed, known.seq))

@@ -6,8 +6,9 @@ trust, age. No count over other entries takes part, so nobody's entries move any
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from coven_action.core.memory.policy_block import TrustScope
@@ -57,11 +58,17 @@ def extract_terms(text: str) -> tuple[str, ...]:
     Identifiers fall into their parts (at `_`, `-`, `.`, `/` and where the case changes), endings of English plurals and
     verbs are cut, words that stand anywhere are left out.
     """
+    return tuple(dict.fromkeys(_list_terms(text)))
+
+
+def _list_terms(text: str) -> Iterator[str]:
+    """Yield the words as they come, one that comes again included."""
     # Compatibility forms first, and case last: the parts of an identifier are found by its case.
-    plain = unicodedata.normalize("NFKC", text)
-    parts = (part for word in _WORD.findall(plain) for part in _CAMEL.split(word))
-    lowered = (part.casefold() for part in parts)
-    return tuple(dict.fromkeys(_stem(word)[:MAX_TERM] for word in lowered if len(word) > 1 and word not in STOP_WORDS))
+    for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
+        for part in _CAMEL.split(word):
+            lowered = part.casefold()
+            if len(lowered) > 1 and lowered not in STOP_WORDS:
+                yield _stem(lowered)[:MAX_TERM]
 
 
 def _stem(word: str) -> str:
@@ -87,8 +94,13 @@ def extract_path_terms(path: str) -> tuple[str, ...]:
 
 def extract_query(text: str, paths: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the words to look for: those of the paths and then those of the text, at most `MAX_TERMS`."""
-    found = (*(term for path in paths for term in extract_path_terms(path)), *extract_terms(text))
-    return tuple(dict.fromkeys(found))[:MAX_TERMS]
+    found: dict[str, None] = {}
+    for term in chain.from_iterable((*map(extract_path_terms, paths), _list_terms(text))):
+        found[term] = None
+        # A task's text may be long; what comes after the last word that is looked for is not taken apart.
+        if len(found) == MAX_TERMS:
+            break
+    return tuple(found)
 
 
 def choose_terms(counts: Mapping[str, int], most: int = MAX_POSTINGS) -> tuple[str, ...]:
@@ -98,7 +110,8 @@ def choose_terms(counts: Mapping[str, int], most: int = MAX_POSTINGS) -> tuple[s
     the run may read: they decide where candidates are sought, never which candidate comes first.
 
     Args:
-        counts: How many entries hold a word of the request.
+        counts: How many entries hold a word of the request; of a frequent one it is enough to say that they are more
+            than `most`.
         most: How many entries are looked at.
     """
     chosen: list[str] = []

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from coven_action.core.documents import TaskIdentity
 from coven_action.core.endpoint.outbox import MAX_AGE, keep_envelopes
-from coven_action.core.endpoint.wire import MAX_BODY_BYTES, Envelope, RelayRequest
+from coven_action.core.endpoint.wire import MAX_BODY_BYTES, Envelope, RelayRequest, RelayVerdicts
 from coven_action.core.records import Record, sha256_hex
 from coven_action.errors import DocumentError
 
@@ -31,11 +31,17 @@ MAX_ARCHIVE_BYTES: Final = 8 * 1024 * 1024
 MAX_UNPACKED_BYTES: Final = 16 * 1024 * 1024
 MAX_FILES: Final = 400
 MAX_FILE_BYTES: Final = 2 * MAX_BODY_BYTES
+REFUSAL_STATUSES: Final = frozenset({400, 413, 422})
+"""HTTP statuses by which the endpoint refuses what was sent, whoever sends it; after any other it may be sent again."""
+MAX_SEARCH: Final = 32
+"""Requests in which a run looks for the refused envelopes of an artifact; one among two hundred takes sixteen."""
 OPEN_SUFFIX: Final = ".json"
 SEALED_SUFFIX: Final = ".sealed"
 
 _MAX_SEALED: Final = 1_500_000
 _MAX_AT_ONCE: Final = 200
+_MAX_NAMED: Final = 5
+_UNANSWERED: Final = "the endpoint said nothing of it"
 # A request's frame around the envelopes, and room for what a proxy may add.
 _BODY_ROOM: Final = MAX_BODY_BYTES - 16 * 1024
 # What the standard library raises for zip files that are damaged, encrypted, or made to mislead it.
@@ -63,6 +69,18 @@ class RunFacts(Record):
     id: int
     workflow_id: int
     head_branch: str | None
+
+
+class SetAside(Record):
+    """What is not handed over again: it stays in the artifact until GitHub deletes that.
+
+    Args:
+        name: Which envelopes: kind and key of an open one; a sealed one says nothing of itself.
+        reason: Why, as the endpoint said it, or we.
+    """
+
+    name: str
+    reason: str
 
 
 class OutboxArtifact(Record):
@@ -215,22 +233,66 @@ def keep_own(request: RelayRequest, artifact: OutboxArtifact, repository_id: int
     return request.model_copy(update={"envelopes": kept})
 
 
-def split_request(request: RelayRequest) -> Iterator[RelayRequest]:
-    """Yield requests that the endpoint's limit lets pass, in the same order; what is larger alone is left out."""
-    parts: tuple[Envelope | str, ...] = (*request.envelopes, *request.sealed)
+def split_request(request: RelayRequest) -> tuple[tuple[RelayRequest, ...], tuple[SetAside, ...]]:
+    """Return requests that the endpoint's limit lets pass, in the same order, and what is too large even alone."""
+    requests: list[RelayRequest] = []
     group: list[Envelope | str] = []
+    too_large: list[SetAside] = []
     size = 0
-    for part in parts:
+    for part in _list_parts(request):
         weight = len(part) + 3 if isinstance(part, str) else len(part.model_dump_json().encode()) + 1
         if weight > _BODY_ROOM:
+            too_large.append(SetAside(name=_name_part(part), reason="it is larger than the endpoint takes"))
             continue
         if size + weight > _BODY_ROOM:
-            yield _build_request(group)
+            requests.append(_build_request(group))
             group, size = [], 0
         group.append(part)
         size += weight
-    if group:
-        yield _build_request(group)
+    return tuple(requests) + ((_build_request(group),) if group else ()), tuple(too_large)
+
+
+def halve(request: RelayRequest) -> tuple[RelayRequest, ...]:
+    """Return the two halves of a request, in the same order; nothing where it holds one envelope."""
+    parts = _list_parts(request)
+    if len(parts) < 2:  # noqa: PLR2004 a half of one is none
+        return ()
+    middle = len(parts) // 2
+    return _build_request(parts[:middle]), _build_request(parts[middle:])
+
+
+def list_refused(request: RelayRequest, verdicts: RelayVerdicts) -> tuple[SetAside, ...]:
+    """Return the envelopes of a request that the endpoint's answer does not accept; the answer is in their order."""
+    parts = _list_parts(request)
+    named = zip(parts, verdicts.verdicts, strict=False)
+    refused = [SetAside(name=_name_part(part), reason=said.reason) for part, said in named if not said.accepted]
+    unanswered = parts[len(verdicts.verdicts) :]
+    return (*refused, *(SetAside(name=_name_part(part), reason=_UNANSWERED) for part in unanswered))
+
+
+def set_aside(request: RelayRequest, reason: str) -> tuple[SetAside, ...]:
+    """Return every envelope of a request that is refused as a whole."""
+    return tuple(SetAside(name=_name_part(part), reason=reason) for part in _list_parts(request))
+
+
+def describe_set_aside(artifact: OutboxArtifact, refused: Sequence[SetAside]) -> str:
+    """Return what is set aside of an artifact, and why, in one line for people.
+
+    Args:
+        artifact: In which it stays.
+        refused: What; at least one.
+    """
+    named = "; ".join(f"{each.name}: {each.reason or 'no reason given'}" for each in refused[:_MAX_NAMED])
+    more = f"; and {len(refused) - _MAX_NAMED} more" if len(refused) > _MAX_NAMED else ""
+    return f"{len(refused)} set aside, in {artifact.name} of run {artifact.run_id} until that expires ({named}{more})"
+
+
+def _list_parts(request: RelayRequest) -> tuple[Envelope | str, ...]:
+    return (*request.envelopes, *request.sealed)
+
+
+def _name_part(part: Envelope | str) -> str:
+    return "a sealed envelope" if isinstance(part, str) else f"{part.kind} {part.key}"
 
 
 def _build_request(parts: Sequence[Envelope | str]) -> RelayRequest:

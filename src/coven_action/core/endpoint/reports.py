@@ -38,7 +38,11 @@ _PATH: Final = re.compile(
 )
 
 STATES: Final[Mapping[Ending, EndState]] = {
+    Ending.VERIFIED: "review",
     Ending.PUBLISHED: "review",
+    Ending.PARTIAL: "review",
+    Ending.FAILING: "review",
+    Ending.CHECKS_FAILED: "failed",
     Ending.NOTHING_CHANGED: "done",
     Ending.NEEDS_INPUT: "needs_input",
     Ending.COULD_NOT: "failed",
@@ -49,6 +53,7 @@ STATES: Final[Mapping[Ending, EndState]] = {
 """How an ending stands in the history: what was published waits for a person's review."""
 
 _REASONS: Final[Mapping[Ending, FailureReason]] = {
+    Ending.CHECKS_FAILED: "checks_failed",
     Ending.COULD_NOT: "runtime_failed",
     Ending.REFUSED: "verification_refused",
     Ending.STALE: "stale",
@@ -63,6 +68,14 @@ FAULT_REASONS: Final[Mapping[str, FailureReason]] = {
     "runtime-no-archive": "runtime_not_installed",
     "runtime-needs-sandbox": "sandbox_failed",
     "isolation-not-reached": "sandbox_failed",
+    "budget-requests": "budget_exhausted",
+    "budget-tokens": "budget_exhausted",
+    "budget-cost": "budget_exhausted",
+    "limit-memory": "resource_limit",
+    "limit-processes": "resource_limit",
+    "limit-workspace": "resource_limit",
+    "runtime-timeout": "time_limit",
+    "checks-not-observed": "sandbox_failed",
     "missing-permission": "publication_refused",
     "rate-limited": "github_unavailable",
     "github-unavailable": "github_unavailable",
@@ -81,7 +94,9 @@ def build_run_report(plan: Plan, work: Work, *, per_day: int | None, now: dateti
         now: When it was asked for.
     """
     policy = work.brief.memory_policy
-    seconds = min(work.limits.time_seconds + AFTERWARDS_SECONDS, MAX_LEASE_SECONDS)
+    # Every check is run on the base and on the result.
+    checks = 2 * sum(check.timeout_seconds for check in work.checks)
+    seconds = min(work.limits.time_seconds + checks + AFTERWARDS_SECONDS, MAX_LEASE_SECONDS)
     return RunReport(
         attempt=plan.task.run_attempt,
         event_name=plan.task.event_name,

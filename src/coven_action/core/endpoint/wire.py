@@ -66,12 +66,15 @@ class AuditHead(Wire):
         head: Its hash.
         signature: Ed25519 over `tenant`, `seq` and `head`, base64; the endpoint's.
         key_id: Which key signed it.
+        resealed: When the log last stated that it stands on a restored copy, in milliseconds since 1970; 0 where it never
+            did. A witness that knows of a restore is not taken for one of the history that was lost by it.
     """
 
     seq: Count
     head: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]*$")]
     signature: Annotated[str, Field(max_length=200)] = ""
     key_id: Annotated[str, Field(max_length=64)] = ""
+    resealed: Count = 0
 
 
 class SessionRequest(Wire):
@@ -85,7 +88,7 @@ class SessionRequest(Wire):
 
 
 Tier = Literal["T0", "T1", "T2"]
-WitnessVerdict = Literal["first", "consistent", "diverged"]
+WitnessVerdict = Literal["first", "consistent", "restored", "diverged"]
 
 
 class SessionScopes(Wire):
@@ -114,7 +117,8 @@ class Session(Wire):
         expires_at: It is worth nothing from then on.
         tenant_id: Whose data it reaches.
         witness: The newest head of the audit log, signed.
-        witnessed: What the head that came with the request is worth: `diverged` says that the log was rewritten.
+        witnessed: What the head that came with the request is worth: `restored` says that what followed it was lost, and that
+            the log states so; `diverged` that the log was rewritten.
         seal_key: The endpoint's public key (X25519, base64), to which envelopes of a public repository are sealed.
     """
 

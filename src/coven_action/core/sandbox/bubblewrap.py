@@ -113,8 +113,12 @@ def _list_files(request: SandboxRequest, machine: Machine, place: Place) -> tupl
     words += ["--ro-bind", machine.programs, PROGRAMS, "--ro-bind", place.order, ORDER]
     if request.gateway:
         words += ["--ro-bind", request.gateway, GATEWAY]
+    readable = tuple(bind.path for bind in request.binds if not bind.writable)
     for bind in request.binds:
-        words += ["--bind" if bind.writable else "--ro-bind", bind.path, bind.path]
+        # What is there already is not bound again: a link in its place would lead bubblewrap to a file that it cannot make.
+        others = tuple(path for path in readable if path != bind.path)
+        if bind.writable or not _is_below(bind.path, others):
+            words += ["--bind" if bind.writable else "--ro-bind", bind.path, bind.path]
     return (*words, "--bind", request.folder, request.folder)
 
 

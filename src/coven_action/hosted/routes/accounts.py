@@ -91,7 +91,7 @@ async def enrol_repository(request: Request) -> Response:
     "/repositories/{repository_id}:suspend", **describe(takes=enrolment.StatusChange, gives=enrolment.EnrolledAs)
 )
 async def suspend_repository(request: Request, repository_id: RepositoryId) -> Response:
-    """Refuse every run of a repository until it is released."""
+    """Refuse every run of a repository until it is released, those with an open session too."""
     return await _change_status(request, repository_id, "suspended")
 
 
@@ -111,4 +111,6 @@ async def _change_status(request: Request, repository_id: int, status: str) -> R
     ) -> enrolment.EnrolledAs:
         return enrolment.change_status(transaction, asking.actor, repository_id, status, document.reason)
 
-    return await write(request, person, await read_document(request, enrolment.StatusChange), service)
+    done = await write(request, person, await read_document(request, enrolment.StatusChange), service)
+    get_endpoint(request).ended.note()
+    return done

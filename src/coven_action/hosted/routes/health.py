@@ -1,8 +1,9 @@
-"""Routes for whoever runs the endpoint: whether it lives, and whether it can work."""
+"""Routes for whoever runs the endpoint: whether it lives, whether it can work, and what it signs with."""
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
+from coven_action.core.endpoint.meta import META_PATH, Meta
 from coven_action.core.endpoint.wire import Wire
 from coven_action.hosted.http import answer, get_endpoint
 from coven_action.hosted.metrics import CONTENT_TYPE
@@ -29,14 +30,25 @@ async def metrics(request: Request) -> Response:
     """Return what the endpoint counts about itself, as Prometheus reads it; nothing of any tenant."""
     endpoint = get_endpoint(request)
     endpoint.metrics.sessions.set(len(endpoint.sessions))
+    endpoint.metrics.disk_free.set(endpoint.disk.free)
+    endpoint.metrics.read_only.set(endpoint.disk.is_low())
     return Response(endpoint.metrics.render(), media_type=CONTENT_TYPE)
 
 
 @router.get("/readyz", include_in_schema=False)
 async def readyz(request: Request) -> Response:
-    """Answer 200 where the database can be read and nobody is stopping the endpoint."""
+    """Answer 200 where the database can be read and nobody is stopping the endpoint; say whether it takes writes."""
     endpoint = get_endpoint(request)
     if endpoint.draining:
         raise Problem("store-closing")
     await endpoint.store.read(0, lambda reading: reading.fetch_one(select(schema.deployment.c.name).limit(1)))
-    return answer(Health(status="ready"))
+    return answer(Health(status="read-only" if endpoint.disk.is_low() else "ready"))
+
+
+@router.get(META_PATH, response_model=Meta)
+async def get_meta(request: Request) -> Response:
+    """Return the public key that checks the endpoint's signatures, and those that did before.
+
+    Anybody may ask: who holds an export checks it with a key that did not come with it.
+    """
+    return answer(get_endpoint(request).keys.describe())

@@ -34,6 +34,7 @@ from coven_action.hosted.http import (
     read_key,
     write,
 )
+from coven_action.hosted.pacing import refuse_writing
 from coven_action.hosted.problems import Problem, refuse_authentication
 from coven_action.hosted.services import events, runs, sessions
 from coven_action.hosted.services.relay import UNREADABLE, relay_envelopes, unseal_envelope
@@ -64,6 +65,8 @@ async def open_session(request: Request) -> Response:
         raise refuse_authentication() from refused
     document = await read_document(request, SessionRequest)
     admitted = await endpoint.store.read(0, lambda reading: sessions.admit(reading, verified, issuer_tenant))
+    if endpoint.disk.is_low():
+        raise refuse_writing()
     now, random = endpoint.clock(), endpoint.ids.token()
     session = await endpoint.store.write(
         Command(
@@ -113,7 +116,7 @@ async def relay(request: Request) -> Response:
     principal, endpoint = get_run(request), get_endpoint(request)
     document = await read_document(request, RelayRequest)
     read_key(request, document, "relay")  # asked for like on every write; the envelopes' own keys are what counts
-    sealed = [unseal_envelope(each, endpoint.keys.signer) for each in document.sealed]
+    sealed = [unseal_envelope(each, endpoint.keys) for each in document.sealed]
     opened = [*document.envelopes, *(each for each in sealed if each is not None)]
     delivered = list(await relay_envelopes(endpoint.store, principal, opened))
     verdicts = delivered[: len(document.envelopes)]

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from coven_action.core.endpoint.audit_chain import build_head_message
 from coven_action.core.endpoint.wire import AuditHead, Count, Digest, Moment, Wire
 from coven_action.hosted.problems import Problem
+from coven_action.hosted.services.reseal import find_newest_reseal
 from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
@@ -75,5 +76,9 @@ def read_head(reading: Reading, signer: SigningKey) -> AuditHead:
         raise Problem("no-such-resource")
     message = build_head_message(reading.tenant_id, heads.audit_sequence, heads.audit_hash)
     return AuditHead(
-        seq=heads.audit_sequence, head=heads.audit_hash, signature=signer.sign(message), key_id=signer.key_id
+        seq=heads.audit_sequence,
+        head=heads.audit_hash,
+        signature=signer.sign(message),
+        key_id=signer.key_id,
+        resealed=find_newest_reseal(reading),
     )

@@ -160,17 +160,13 @@ def _list_scopes(authority: MemoryAuthority) -> list[int]:
     return own + ([SHARED] if "tenant_shared" in authority.read_scopes else [])
 
 
-def _list_shareable(authority: MemoryAuthority) -> list[bool]:
-    return [True] if authority.shareable_only else [False, True]
-
-
 def _find_matched(reading: Reading, authority: MemoryAuthority, request: BundleRequest) -> dict[str, int]:
     return find_matched(
         reading,
         extract_query(request.text, request.paths),
         scopes=_list_scopes(authority),
         branches=authority.list_branches(request.branch),
-        shareable=_list_shareable(authority),
+        shareable_only=authority.shareable_only,
         most=bound_candidates(request.token_budget),
     )
 

@@ -15,6 +15,7 @@ from coven_action.core.memory.policy_block import Visibility
 from coven_action.core.oidc.authority import EnrolledRepository, EnrolmentPolicy
 from coven_action.hosted.principals import PersonPrincipal
 from coven_action.hosted.problems import Problem
+from coven_action.hosted.services.suspension import end_sessions
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
 from coven_action.hosted.store.transaction import Transaction
@@ -171,7 +172,7 @@ def enrol_by_person(transaction: Transaction, person: PersonPrincipal, enrolment
 
 
 def change_status(transaction: Transaction, actor: str, repository_id: int, status: str, reason: str) -> EnrolledAs:
-    """Suspend a repository or release it.
+    """Suspend a repository, which ends the sessions of its runs, or release it.
 
     Raises:
         Problem: `no-such-resource`.
@@ -184,8 +185,12 @@ def change_status(transaction: Transaction, actor: str, repository_id: int, stat
     )
     if not changed:
         raise Problem("no-such-resource")
+    ended = 0 if status == "enrolled" else end_sessions(transaction, repository_id)
     transaction.append_audit(
-        actor=actor, action=f"repository.{status}", subject=f"repository:{repository_id}", detail={"reason": reason}
+        actor=actor,
+        action=f"repository.{status}",
+        subject=f"repository:{repository_id}",
+        detail={"reason": reason, "sessions": ended},
     )
     return EnrolledAs(repository_id=repository_id, status=status)
 

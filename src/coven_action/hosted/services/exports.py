@@ -21,6 +21,7 @@ from coven_action.hosted.principals import PersonPrincipal
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.services.enrolment import TenantEnrolment, enrol_tenant
 from coven_action.hosted.services.memory_entries import build_wording, find_version, index_terms, list_entries
+from coven_action.hosted.services.reseal import find_newest_reseal
 from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
@@ -109,7 +110,7 @@ def iterate_export(reading: Reading, signer: SigningKey) -> Iterator[bytes]:
     yield header.model_dump_json().encode() + b"\n"
     summing = Summing()
     for name in TABLES:
-        for row in _iterate_rows(reading, schema.metadata.tables[name]):
+        for row in iterate_rows(reading, schema.metadata.tables[name]):
             line = render_row(name, row)
             summing.add(name, line)
             yield line + b"\n"
@@ -120,14 +121,18 @@ def iterate_export(reading: Reading, signer: SigningKey) -> Iterator[bytes]:
         event_floor=heads.event_floor,
         run_number=heads.run_number,
         head=AuditHead(
-            seq=heads.audit_sequence, head=heads.audit_hash, signature=signer.sign(message), key_id=signer.key_id
+            seq=heads.audit_sequence,
+            head=heads.audit_hash,
+            signature=signer.sign(message),
+            key_id=signer.key_id,
+            resealed=find_newest_reseal(reading),
         ),
         public_key=base64.b64encode(signer.public_key).decode(),
     )
     yield manifest.model_dump_json().encode() + b"\n"
 
 
-def _iterate_rows(reading: Reading, table: Table) -> Iterator[dict[str, Any]]:
+def iterate_rows(reading: Reading, table: Table) -> Iterator[dict[str, Any]]:
     """Yield a table's rows of the account in the order of their key, a page at a time."""
     keys = [column for column in table.primary_key.columns if column.name != "tenant_id"]
     columns = [column for column in table.columns if column.name != "tenant_id"]

@@ -14,7 +14,7 @@ from coven_action.core.memory.keys import is_denied
 from coven_action.core.memory.policy_block import MemoryPolicy, MemoryScope, RetentionPolicy, TrustScope, Visibility
 from coven_action.hosted.principals import RunPrincipal
 from coven_action.hosted.problems import Problem
-from coven_action.hosted.services.policies import build_grant
+from coven_action.hosted.services.policies import limit_policy
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
 from coven_action.hosted.store.transaction import MeterKey, Transaction
@@ -132,7 +132,7 @@ def find_authority(source: Reading | Transaction, principal: RunPrincipal) -> Me
     if row is None or repository is None or row.attempt != session.run_attempt:
         raise Problem("no-such-resource", "This attempt has not been reported; PUT /v1/runs/self comes first.")
     reported = MemoryPolicy.model_validate(row.report["memory_policy"])
-    grant = build_grant(source, principal)
+    grant = limit_policy(source, principal)
     trust = _limit_trust(reported, row.trust_scope)
     obstacle = _find_obstacle(reported, repository, session.repository_id, endpoint_enabled=grant.enabled)
     read: tuple[MemoryScope, ...] = ()

@@ -2,13 +2,31 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from coven_action.core.endpoint.approval import compute_expiry
 from coven_action.core.endpoint.memory_states import RULES, Decision, find_step, list_states
-from coven_action.core.endpoint.ranking import choose_terms, extract_path_terms, extract_terms
+from coven_action.core.endpoint.ranking import (
+    MAX_POSTINGS,
+    choose_terms,
+    extract_path_terms,
+    extract_terms,
+)
 from coven_action.core.endpoint.wire import Memory, MemoryState, MemoryUse, MemoryVersion
 from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.core.memory.entries import Citation, EntryKind
@@ -284,33 +302,81 @@ def drop_terms(transaction: Transaction, memory_ids: Sequence[str]) -> int:
 
 
 _TERMS: Final = schema.memory_terms.c
-_FINDABLE: Final = (
-    _TERMS.tenant_id == bindparam("of_tenant"),
-    _TERMS.scope_id.in_(bindparam("scopes", expanding=True)),
-    _TERMS.term.in_(bindparam("terms", expanding=True)),
-    _TERMS.branch.in_(bindparam("branches", expanding=True)),
-    _TERMS.shareable.in_(bindparam("shareable", expanding=True)),
-)
-_COUNTED: Final = select(_TERMS.term, func.count().label("held")).where(*_FINDABLE).group_by(_TERMS.term)
 # Grouped by the bare column, SQLite would read the whole tenant by the index that is in that order.
 _GROUPED: Final = _TERMS.memory_id.concat(literal_column("''"))
-_MATCHED: Final = (
-    select(_GROUPED.label("memory_id"), func.count().label("matched"))
-    .where(*_FINDABLE)
-    .group_by(_GROUPED)
-    .order_by(func.count().desc(), _GROUPED)
-    .limit(bindparam("most"))
-)
-_MATCHED_ALL: Final = (
-    select(_TERMS.memory_id, func.count().label("matched"))
-    .where(
-        _TERMS.tenant_id == bindparam("of_tenant"),
-        _TERMS.memory_id.in_(bindparam("wanted", expanding=True)),
-        _TERMS.term.in_(bindparam("terms", expanding=True)),
-        _TERMS.branch.in_(bindparam("branches", expanding=True)),
+_MOST: Final = bindparam("most", type_=Integer)
+
+
+class _Where(NamedTuple):
+    """What is looked through, as far as the wording of a statement depends on it."""
+
+    scopes: int
+    branches: int
+    shareable_only: bool
+
+    def list_conditions(self) -> list[ColumnElement[bool]]:
+        """Return what holds for every row that may be looked at."""
+        shareable = [_TERMS.shareable.is_(True)] if self.shareable_only else []
+        return [
+            _TERMS.tenant_id == bindparam("of_tenant"),
+            _TERMS.scope_id.in_([bindparam(name) for name in _name_places("scope", self.scopes)]),
+            _TERMS.branch.in_([bindparam(name) for name in _name_places("branch", self.branches)]),
+            *shareable,
+        ]
+
+
+def _name_places(name: str, count: int) -> list[str]:
+    return [f"{name}_{ordinal}" for ordinal in range(count)]
+
+
+def _number(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """Return parameters for as many places as there are values."""
+    return dict(zip(_name_places(name, len(values)), values, strict=True))
+
+
+# Statements have a place for each value, and are kept by how many there are: a list that is unfolded in every execution
+# costs as much as a query.
+@lru_cache(maxsize=256)
+def _build_counting(where: _Where, terms: int) -> Executable:
+    """Return what counts how many entries hold each word, and of a frequent one no more than has to be known."""
+    conditions = where.list_conditions()
+    names = _name_places("term", terms)
+    held = [
+        select(_TERMS.memory_id).where(*conditions, _TERMS.term == bindparam(name)).limit(_MOST).subquery()
+        for name in names
+    ]
+    return select(
+        *(
+            select(func.count()).select_from(entries).scalar_subquery().label(name)
+            for name, entries in zip(names, held, strict=True)
+        )
     )
-    .group_by(_TERMS.memory_id)
-)
+
+
+@lru_cache(maxsize=256)
+def _build_matching(where: _Where, terms: int) -> Executable:
+    """Return what finds the entries that hold the most of some words."""
+    return (
+        select(_GROUPED.label("memory_id"), func.count().label("matched"))
+        .where(*where.list_conditions(), _TERMS.term.in_([bindparam(name) for name in _name_places("term", terms)]))
+        .group_by(_GROUPED)
+        .order_by(func.count().desc(), _GROUPED)
+        .limit(_MOST)
+    )
+
+
+@lru_cache(maxsize=256)
+def _build_matching_besides(where: _Where, terms: int) -> Executable:
+    """Return what counts how many of some words each of certain entries holds."""
+    return (
+        select(_GROUPED.label("memory_id"), func.count().label("matched"))
+        .where(
+            *where.list_conditions(),
+            _TERMS.term.in_([bindparam(name) for name in _name_places("term", terms)]),
+            _TERMS.memory_id.in_(bindparam("wanted", expanding=True)),
+        )
+        .group_by(_GROUPED)
+    )
 
 
 def find_matched(
@@ -319,36 +385,46 @@ def find_matched(
     *,
     scopes: Sequence[int],
     branches: Sequence[str],
-    shareable: Sequence[bool],
+    shareable_only: bool,
     most: int,
 ) -> dict[str, int]:
     """Return the approved entries that hold the most of some words, and how many of them each holds.
 
     Args:
         source: Of the tenant.
-        terms: The words.
+        terms: The words, each once.
         scopes: Repositories, and `SHARED`.
         branches: Names under which entries may stand.
-        shareable: Which entries: those that are, those that are not, or both.
+        shareable_only: Whether only those are looked for that are shareable.
         most: How many entries at most.
     """
+    where = _Where(len(scopes), len(branches), shareable_only)
+    place = {"of_tenant": source.tenant_id, **_number("scope", scopes), **_number("branch", branches)}
+    counts = _count_holding(source, where, place, terms)
+    chosen = choose_terms(counts)
+    if not chosen:
+        return {}
+    found = source.fetch_all(_build_matching(where, len(chosen)), {**place, **_number("term", chosen), "most": most})
+    matched: dict[str, int] = {row.memory_id: row.matched for row in found}
+    # The words that were too frequent to look for count all the same for what was found.
+    besides = [term for term in counts if term not in chosen]
+    if besides:
+        asked = {**place, **_number("term", besides), "wanted": list(matched)}
+        for row in source.fetch_all(_build_matching_besides(where, len(besides)), asked):
+            matched[row.memory_id] += row.matched
+    return matched
+
+
+def _count_holding(
+    source: Reading | Transaction, where: _Where, place: Mapping[str, Any], terms: Sequence[str]
+) -> dict[str, int]:
+    """Return how many entries hold each word, as far as `choose_terms` has to know; no word that none holds."""
     if not terms:
         return {}
-    place = {
-        "of_tenant": source.tenant_id,
-        "scopes": list(scopes),
-        "branches": list(branches),
-        "shareable": list(shareable),
-    }
-    counts = {row.term: row.held for row in source.fetch_all(_COUNTED, {**place, "terms": list(terms)})}
-    chosen = choose_terms(counts)
-    found = source.fetch_all(_MATCHED, {**place, "terms": list(chosen), "most": most}) if chosen else ()
-    if len(chosen) == len(counts) or not found:
-        return {row.memory_id: row.matched for row in found}
-    # The words that were too frequent to look for count all the same for what was found.
-    wanted = [row.memory_id for row in found]
-    counted = source.fetch_all(_MATCHED_ALL, {**place, "terms": list(counts), "wanted": wanted})
-    return {row.memory_id: row.matched for row in counted}
+    row = source.fetch_one(
+        _build_counting(where, len(terms)), {**place, **_number("term", terms), "most": MAX_POSTINGS + 1}
+    )
+    return {term: held for term, held in zip(terms, row or (), strict=True) if held}
 
 
 def let_hold(

@@ -96,13 +96,14 @@ def propose_entries(transaction: Transaction, principal: RunPrincipal, request: 
 
 
 def _check_cap(transaction: Transaction) -> tuple[str, ...]:
-    cap = read_caps(transaction).memory_entries
+    caps = read_caps(transaction)
+    cap = caps.memory_entries
     columns = schema.memory.c
     row = transaction.fetch_one(
         select(func.count()).where(columns.tenant_id == transaction.tenant_id, columns.state.in_(sorted(LIVE)))
     )
     used = int(row[0]) if row is not None else 0
-    standing = measure_cap(used, cap)
+    standing = measure_cap(used, cap, caps.soft_percent)
     if standing == "hard":
         raise Problem("quota-exceeded", f"The account holds {used} entries, as many as its tier allows.")
     return (f"{used + 1} of {cap} entries of memory are used",) if standing == "soft" else ()
@@ -244,7 +245,7 @@ def _list_compared(
         extract_query(wording.text),
         scopes=[repository_id],
         branches=wording.branches or ("",),
-        shareable=(False, True),
+        shareable_only=False,
         most=MAX_COMPARED,
     )
     texts = select(versions.memory_id, versions.text).join(

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, select, update
+from pydantic import TypeAdapter
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from coven_action.core.endpoint.caps import TIERS, Caps
 from coven_action.core.endpoint.wire import Wire
@@ -50,6 +51,9 @@ _REVOKED: Final = (
 _INSTALLATION: Final = select(schema.tenants.c.installation_id).where(
     schema.tenants.c.tenant_id == bindparam("of_tenant")
 )
+_TIERS_ROW: Final = "tiers"
+_TIERS: Final = select(schema.deployment.c.value).where(schema.deployment.c.name == _TIERS_ROW)
+_TIERS_ADAPTER: Final = TypeAdapter(dict[str, Caps])
 
 
 def read_document(source: Reading | Transaction, kind: str) -> dict[str, Any] | None:
@@ -63,11 +67,33 @@ def read_policy(source: Reading | Transaction) -> AccountPolicy:
     return AccountPolicy.model_validate(read_document(source, "memory") or {})
 
 
+def read_tiers(source: Reading | Transaction) -> Mapping[str, Caps]:
+    """Return the caps of every tier, as the deployment was configured when it was last started."""
+    row = source.fetch_one(_TIERS)
+    return TIERS if row is None else _TIERS_ADAPTER.validate_json(row.value)
+
+
+def record_tiers(transaction: Transaction, tiers: Mapping[str, Caps]) -> None:
+    """Let every process, and every command of the operator, take these caps. Nothing is written where they hold already.
+
+    Args:
+        transaction: Of the deployment, tenant 0.
+        tiers: Every tier's.
+    """
+    if read_tiers(transaction) == tiers:
+        return
+    columns = schema.deployment.c
+    transaction.execute(delete(schema.deployment).where(columns.name == _TIERS_ROW))
+    value = _TIERS_ADAPTER.dump_json(dict(tiers)).decode()
+    transaction.execute(insert(schema.deployment).values(name=_TIERS_ROW, value=value))
+
+
 def read_caps(source: Reading | Transaction) -> Caps:
     """Return what the account may use: the row of its tier, and what an operator has set for it alone."""
     columns = schema.tenants.c
     row = source.fetch_one(select(columns.tier).where(columns.tenant_id == source.tenant_id))
-    tier = TIERS.get(row.tier if row is not None else "", TIERS["open"])
+    tiers = read_tiers(source)
+    tier = tiers.get(row.tier if row is not None else "", tiers["open"])
     return Caps.model_validate({**tier.model_dump(), **(read_document(source, "caps") or {})})
 
 
@@ -112,9 +138,16 @@ def list_revoked(source: Reading | Transaction) -> tuple[str, ...]:
 
 
 def build_grant(source: Reading | Transaction, principal: RunPrincipal) -> EndpointGrant:
-    """Return what the endpoint grants a run of memory: the account's policy, cut down to what its claims allow."""
-    policy, scopes = read_policy(source), principal.session.scopes
+    """Return what the endpoint grants a run of memory, as its policy block is to say it."""
     installation = source.fetch_one(_INSTALLATION, {"of_tenant": source.tenant_id})
+    return limit_policy(source, principal, installation.installation_id if installation is not None else None)
+
+
+def limit_policy(
+    source: Reading | Transaction, principal: RunPrincipal, installation_id: int | None = None
+) -> EndpointGrant:
+    """Return the account's policy, cut down to what a run's claims allow."""
+    policy, scopes = read_policy(source), principal.session.scopes
     allowed = {"repo"} if scopes.read != "none" else set()
     if scopes.tenant_shared:
         allowed.add("tenant_shared")
@@ -129,5 +162,5 @@ def build_grant(source: Reading | Transaction, principal: RunPrincipal) -> Endpo
         approval_required=policy.approval_required,
         retention=policy.retention,
         denied=list_revoked(source),
-        installation_id=installation.installation_id if installation is not None else None,
+        installation_id=installation_id,
     )

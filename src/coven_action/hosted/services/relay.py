@@ -8,7 +8,7 @@ told again and not done again.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -31,7 +31,6 @@ from coven_action.hosted.fingerprints import build_fingerprint, name_keys
 from coven_action.hosted.principals import RunPrincipal
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.services import events, memory_proposals, memory_uses, runs
-from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Command, KeyReused, Reading, Store
 from coven_action.hosted.store.transaction import IdempotencyKey, Reply, Transaction
@@ -67,9 +66,16 @@ UNREADABLE: Final = RelayVerdict(key="", accepted=False, reason="it was not seal
 """Of a sealed envelope whose key nobody can read."""
 
 
-def unseal_envelope(sealed: str, signer: SigningKey) -> Envelope | None:
+class Unsealing(Protocol):
+    """Opens what was sealed to the deployment."""
+
+    def unseal(self, sealed: str) -> bytes | None:
+        """Return it; None where it was sealed to another, or is no sealed box."""
+
+
+def unseal_envelope(sealed: str, keys: Unsealing) -> Envelope | None:
     """Return the envelope that was sealed to this deployment; None where there is none."""
-    opened = signer.unseal(sealed)
+    opened = keys.unseal(sealed)
     if opened is None:
         return None
     try:

@@ -66,9 +66,11 @@ def open_session(
     """Claim the token's `jti` and open a session.
 
     Raises:
-        Problem: `not-authenticated`: the token has been used before.
+        Problem: `not-authenticated`: the token has been used before; `repository-suspended`: it, or the account, has been
+            suspended since the run was admitted.
     """
     claims, authority = admitted.claims, admitted.authority
+    _check_active(transaction, claims)
     _claim_jti(transaction, claims)
     token = render_session_token(transaction.tenant_id, random)
     document = SessionDocument(
@@ -124,6 +126,12 @@ def open_session(
         witnessed=witnessed,
         seal_key=signer.seal_key,
     )
+
+
+def _check_active(transaction: Transaction, claims: SignedClaims) -> None:
+    enrolled = find_enrolled(transaction, claims.iss, int(claims.repository_owner_id), int(claims.repository_id))
+    if enrolled is None or enrolled.tenant_id != transaction.tenant_id or enrolled.suspended:
+        raise Problem("repository-suspended")
 
 
 def _claim_jti(transaction: Transaction, claims: SignedClaims) -> None:

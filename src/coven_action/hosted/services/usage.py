@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, cast, func, select
 
 from coven_action.core.endpoint.wire import Wire
 from coven_action.hosted.problems import Problem
@@ -53,8 +53,9 @@ def read_usage(reading: Reading, *, groups: Sequence[str], since: str, until: st
         raise Problem("malformed-request", f"Usage is grouped by {', '.join(GROUPS)}.")
     columns = schema.meters.c
     by = [columns[GROUPS[group]] for group in dict.fromkeys(groups)]
+    # PostgreSQL's sum of whole numbers is none of their type.
     rows = reading.fetch_all(
-        select(*by, columns.measure, func.sum(columns.amount).label("amount"))
+        select(*by, columns.measure, cast(func.sum(columns.amount), BigInteger).label("amount"))
         .where(columns.tenant_id == reading.tenant_id, columns.day >= since, columns.day <= until)
         .group_by(*by, columns.measure)
         .order_by(*by, columns.measure)

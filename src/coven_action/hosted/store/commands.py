@@ -50,9 +50,11 @@ class Store(Protocol):
 
     Attributes:
         gaps: Where what a command with `scrub` deletes may lie nevertheless, for people.
+        shared: Whether other processes may change it meanwhile, so that what was read before may not hold any more.
     """
 
     gaps: tuple[str, ...]
+    shared: bool
 
     async def write(self, command: Command[T]) -> T:
         """Do the work and return its result, once that is durable.
@@ -69,6 +71,10 @@ class Store(Protocol):
 
     def stream(self, tenant_id: int, work: Callable[[Reading], Iterator[T]]) -> Iterator[T]:
         """Yield what the work reads, all of it as of the moment at which it begins; for more than fits in memory."""
+        ...
+
+    def find_trouble(self, reading: Reading) -> tuple[str, ...]:
+        """Say what an operator should look at before it does harm, from a reading of tenant 0."""
         ...
 
     async def close(self) -> None:

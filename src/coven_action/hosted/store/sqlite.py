@@ -13,14 +13,10 @@ ends it sooner; a session that would outlive its fifteen minutes in this way is 
 """
 
 import asyncio
-import contextlib
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -31,13 +27,22 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from coven_action.errors import Error
-from coven_action.hosted.store.commands import Command, KeyReused, Reading, StoreUnavailable
+from coven_action.hosted.store.commands import Command, Reading, StoreUnavailable
+from coven_action.hosted.store.grouping import (
+    Clock,
+    Outcome,
+    Turns,
+    Waiting,
+    commit_group,
+    deliver,
+    drop_cancelled,
+    run_group,
+)
 from coven_action.hosted.store.reading import ConnectionReading
-from coven_action.hosted.store.transaction import Group, Reply, Transaction, to_milliseconds
+from coven_action.hosted.store.transaction import to_milliseconds
 
 log = logging.getLogger("coven_action.hosted.store")
 T = TypeVar("T")
-Clock = Callable[[], datetime]
 
 FLOOR: Final = (3, 51, 3)
 """Before it, a reset of the write-ahead log could lose a commit: https://sqlite.org/releaselog/3_51_3.html"""
@@ -134,18 +139,6 @@ def open_writer(path: Path) -> Engine:
     return open_engine(path, _WRITER_SETTINGS, "BEGIN IMMEDIATE", poolclass=StaticPool)
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """A command, and who waits for it."""
-
-    command: Command[Any]
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Any]"
-
-
-_Outcome = tuple[_Waiting, Any, BaseException | None]
-
-
 ERASURE_GAPS: Final = (
     "copies of the database file and of its disk that were made before (backups, snapshots), for as long as they are kept",
 )
@@ -162,35 +155,27 @@ class SQLiteStore:
     """
 
     gaps: tuple[str, ...] = ERASURE_GAPS
+    shared: bool = False
 
     def __init__(self, path: Path, clock: Clock, *, group_size: int = GROUP_SIZE, queue_size: int = QUEUE_SIZE) -> None:
         self.path = path
         self._clock = clock
         self._group_size = group_size
-        self._queue_size = queue_size
         self._writer = open_writer(path)
         self._readers = open_engine(
             path, _READER_SETTINGS, "BEGIN", poolclass=QueuePool, pool_size=READERS, max_overflow=0
         )
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-        self._waiting: deque[_Waiting] = deque()
+        self._turns = Turns(queue_size, queue_size)
         self._closed = False
-        # Held whenever one of the two above changes.
-        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
     async def write(self, command: Command[T]) -> T:
         """Do the work and return its result, once that is durable."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(command, loop, loop.create_future())
-        with self._changed:
-            if self._closed:
-                raise StoreUnavailable("store-closing")
-            if len(self._waiting) >= self._queue_size:
-                raise StoreUnavailable("overloaded")
-            self._waiting.append(waiting)
-            self._changed.notify()
+        waiting = Waiting(command, loop, loop.create_future())
+        self._turns.put(waiting)
         result: T = await waiting.future
         return result
 
@@ -216,11 +201,15 @@ class SQLiteStore:
         except DBAPIError as error:
             raise explain(error) from error
 
+    def find_trouble(self, reading: Reading) -> tuple[str, ...]:
+        """Return nothing: a file wants no maintenance."""
+        del reading
+        return ()
+
     async def close(self) -> None:
         """Finish what was accepted, then close. To close twice is to close once."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        self._turns.close()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
         self._pool.shutdown()
         self._readers.dispose()
@@ -228,13 +217,11 @@ class SQLiteStore:
 
     def _work(self) -> None:
         """Commit groups until the end is asked for and nothing waits any more."""
-        while group := self._take():
-            # Whom nobody waits for any more has not begun, and does not begin.
-            wanted = [waiting for waiting in group if not waiting.future.cancelled()]
-            if wanted:
+        while group := self._turns.take(self._group_size):
+            if wanted := drop_cancelled(group):
                 self._serve(wanted)
 
-    def _serve(self, wanted: Sequence[_Waiting]) -> None:
+    def _serve(self, wanted: Sequence[Waiting]) -> None:
         try:
             self._tell(self._commit(wanted))
         except Exception:
@@ -242,7 +229,7 @@ class SQLiteStore:
             log.exception("The writer met a fault.")
             deliver([(each, None, StoreUnavailable("internal-error")) for each in wanted])
 
-    def _tell(self, outcomes: Sequence[_Outcome]) -> None:
+    def _tell(self, outcomes: Sequence[Outcome]) -> None:
         """Tell everybody; those who asked for a scrub once that is done."""
         deliver([outcome for outcome in outcomes if not outcome[0].command.scrub])
         scrubbing = [outcome for outcome in outcomes if outcome[0].command.scrub]
@@ -272,100 +259,25 @@ class SQLiteStore:
         # A reader that does not end holds the old log; repeated, the request finds its effect done and scrubs again.
         return StoreUnavailable("overloaded", retry_after=5) if busy else None
 
-    def _take(self) -> list[_Waiting]:
-        with self._changed:
-            while not self._waiting and not self._closed:
-                self._changed.wait()
-            return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._group_size))]
+    def _commit(self, waiting: Sequence[Waiting]) -> list[Outcome]:
+        return commit_group(waiting, self._attempt, self, self._explain)
 
-    def _commit(self, waiting: Sequence[_Waiting]) -> list[_Outcome]:
-        try:
-            with self._writer.connect() as connection, connection.begin():
-                return run_group(connection, self._clock(), waiting)
-        except DBAPIError as error:
-            # Nothing of the group is in the file: nobody is told that it is.
-            if is_shared(error):
-                log.exception("The database could not take a group of %d.", len(waiting))
-                return [(each, None, explain(error)) for each in waiting]
-            failure: Exception = error
-        except Exception as error:  # noqa: BLE001 the writer outlives whatever a command brings
-            failure = error
-        if len(waiting) == 1:
-            return [(waiting[0], None, failure)]
-        # The rows of one of them could not be written with the group's: halving finds it, and commits the others.
-        middle = len(waiting) // 2
-        return [*self._commit(waiting[:middle]), *self._commit(waiting[middle:])]
+    def _attempt(self, waiting: Sequence[Waiting]) -> list[Outcome]:
+        with self._writer.connect() as connection, connection.begin():
+            return run_group(connection, self._clock(), waiting, self)
 
+    def _explain(self, error: DBAPIError) -> StoreUnavailable:
+        log.error("The database could not take a group.", exc_info=error)
+        return explain(error)
 
-def run_group(connection: Connection, now: datetime, waiting: Sequence[_Waiting]) -> list[_Outcome]:
-    """Do the work of a group within one transaction; each result is to be told once that is committed.
+    def is_shared(self, error: DBAPIError) -> bool:
+        """Say whether a failure is everybody's."""
+        return is_shared(error)
 
-    Raises:
-        Exception: The rows of the group could not be written, and nothing of it may be committed.
-    """
-    commands = [each.command for each in waiting]
-    group = Group(
-        connection,
-        now,
-        tenants=(command.tenant_id for command in commands),
-        keys=((command.tenant_id, command.idempotency) for command in commands if command.idempotency),
-        runs=((command.tenant_id, command.run) for command in commands if command.run),
-    )
-    outcomes: list[_Outcome] = []
-    for each in waiting:
-        try:
-            outcomes.append((each, run_command(group, each.command), None))
-        except Exception as error:
-            if isinstance(error, DBAPIError) and is_shared(error):
-                raise
-            outcomes.append((each, None, error))
-    group.flush()
-    return outcomes
-
-
-def run_command(group: Group, command: Command[T]) -> T:
-    """Do one command's work, or tell again what it answered before."""
-    key = command.idempotency
-    if key is not None and (earlier := group.find_reply(command.tenant_id, key)) is not None:
-        fingerprint, reply = earlier
-        if fingerprint != key.fingerprint:
-            raise KeyReused
-        return reply  # type: ignore[return-value] # a command with a key returns a reply
-    transaction = Transaction(group, command.tenant_id)
-    try:
-        result = command.work(transaction)
-        if key is not None and isinstance(result, Reply):
-            transaction.store_reply(key, result)
-        transaction.finish()
-    except DBAPIError as error:
-        # The whole transaction may be gone, and with it the savepoint; the group ends in any case.
-        if not is_shared(error):
-            transaction.abandon()
-        raise
-    except BaseException:
-        transaction.abandon()
-        raise
-    return result
-
-
-def deliver(outcomes: Sequence[_Outcome]) -> None:
-    """Tell everybody who waits, with one call into each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
-    for outcome in outcomes:
-        by_loop.setdefault(outcome[0].loop, []).append(outcome)
-    for loop, told in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-            loop.call_soon_threadsafe(_resolve, told)
-
-
-def _resolve(outcomes: Sequence[_Outcome]) -> None:
-    for waiting, result, error in outcomes:
-        if waiting.future.done():
-            continue
-        if error is not None:
-            waiting.future.set_exception(error)
-        else:
-            waiting.future.set_result(result)
+    def has_ended(self, connection: Connection) -> bool:
+        """Return False: a statement that fails leaves the transaction as it was."""
+        del connection
+        return False
 
 
 def is_shared(error: DBAPIError) -> bool:

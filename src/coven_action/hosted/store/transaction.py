@@ -32,6 +32,7 @@ from coven_action.core.endpoint.audit_chain import AuditRow, hash_audit_row
 from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.prepared import Prepared, build_counting, build_replacing
+from coven_action.hosted.store.tenancy import enter
 
 
 class RunKey(NamedTuple):
@@ -193,7 +194,8 @@ class Group:
         return {row[0]: Heads(*row[1:]) for row in found}
 
     def read_heads_of(self, tenant_id: int) -> None:
-        """Read, and hold, the heads of a tenant that this very group has enrolled."""
+        """Go on as a tenant that this very group has enrolled: read, and hold, its heads."""
+        enter(self.connection, tenant_id)
         self.heads |= self._read_heads([tenant_id])
 
     def _read_runs(self, runs: Iterable[tuple[int, RunKey]]) -> dict[tuple[int, int, int], Mapping[str, Any]]:

@@ -1,0 +1,26 @@
+"""The two databases of the endpoint, for modules whose tests hold for both: `pytestmark = ON_BOTH`."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import URL
+
+from coven_action.hosted.store.commands import Store
+from coven_action.hosted.store.grouping import Clock
+from coven_action.hosted.store.postgresql import PostgreSQLStore
+from coven_action.hosted.store.sqlite import SQLiteStore
+
+SQLITE: Final = "sqlite"
+POSTGRESQL: Final = "postgresql"
+ON_BOTH: Final = pytest.mark.parametrize("database", [SQLITE, POSTGRESQL], indirect=True)
+
+
+def open_store(place: Path | URL, clock: Clock, **more: Any) -> Store:
+    """Open the database that is there, with the store's own settings."""
+    return SQLiteStore(place, clock, **more) if isinstance(place, Path) else PostgreSQLStore(place, clock, **more)
+
+
+def name_place(place: Path | URL) -> dict[str, Any]:
+    """Return what the settings say of a database."""
+    return {"data": place} if isinstance(place, Path) else {"database_url": place.render_as_string(hide_password=False)}
