@@ -107,7 +107,6 @@ def test_the_program_of_the_run_stage_sees_no_secret(scene):
     assert run.outcome.gateway.requests == 0
 
 
-
 def test_each_stage_is_a_process_with_only_its_own_variables(monkeypatch, tmp_path):
     starts = []
 

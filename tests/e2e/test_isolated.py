@@ -20,10 +20,13 @@ def runner(scene, tmp_path):
 
 
 # Before the change the check fails, and after it passes.
-CHECKED = CONFIGURATION + """\
+CHECKED = (
+    CONFIGURATION
+    + """\
 verify:
   - {name: rounding, run: "grep -q round src/tax.py"}
 """
+)
 
 
 def test_a_label_gives_a_draft_pull_request_through_four_jobs(scene, runner):

@@ -117,7 +117,10 @@ def read_anything(self: Any, name: str, limit: int) -> bytes | None:
 
 
 READING_ANYTHING: Final[Patch] = ("coven_action.adapters.git.workspace.GitWorkspace.read_hand_off", read_anything)
-PARSING_ANYTHING: Final[Patch] = ("coven_action.stages.attempting._read_result", lambda path: parse_result(path.read_bytes()))
+PARSING_ANYTHING: Final[Patch] = (
+    "coven_action.stages.attempting._read_result",
+    lambda path: parse_result(path.read_bytes()),
+)
 FORGIVING: Final[tuple[Patch, ...]] = (
     ("coven_action.errors.Error.exit_code", 0),
     ("coven_action.stages.publish.ENDINGS", dict.fromkeys(Ending, ENDINGS[Ending.PUBLISHED])),

@@ -92,7 +92,12 @@ def begin(github, host, authority):
         def start(times=1, budget=None):
             program = folder / "agent.py"
             files = [str(folder / "job-7-1/event.json"), str(folder / "github"), "/root", "/etc/shadow"]
-            places = [("127.0.0.1", host.port), ("127.0.0.1", urlsplit(github.url).port), ("1.1.1.1", 53), ("169.254.169.254", 80)]
+            places = [
+                ("127.0.0.1", host.port),
+                ("127.0.0.1", urlsplit(github.url).port),
+                ("1.1.1.1", 53),
+                ("169.254.169.254", 80),
+            ]
             text = PROGRAM.replace("TIMES", str(times)).replace("PLACES", repr(places)).replace("FILES", repr(files))
             program.write_text(text)
             program.chmod(0o644)

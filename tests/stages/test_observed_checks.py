@@ -404,9 +404,7 @@ def test_where_and_under_what_the_checks_ran_is_said(scene):
 
     assert run.publish() == 0
     assert "checks run on the familiar's runner, isolation partial" in scene.check_runs[0].summary
-    said = (
-        "Run by us on the familiar's runner, isolation partial; TCP only; bounded by rlimits · checks.json sha256"
-    )
+    said = "Run by us on the familiar's runner, isolation partial; TCP only; bounded by rlimits · checks.json sha256"
     assert said in scene.check_runs[0].text
 
 

@@ -231,7 +231,8 @@ def test_the_path_is_the_one_that_was_given():
             [
                 (
                     "2:1 unknown-key familars is not a key here / did you mean `familiars`? "
-                    "allowed: version, familiars, routing, allow_bots, verify, limits, protect, protect_override, publish, memory, hosted"
+                    "allowed: version, familiars, routing, allow_bots, verify, limits, protect, protect_override, publish, "
+                    "memory, hosted"
                 )
             ],
         ),

@@ -165,7 +165,13 @@ def test_the_next_steps_name_what_each_runtime_needs():
     assert "MODEL_API_KEY" not in patch
     assert "```diff" in patch
     assert not needs_key(config(PATCH))
-    for words in ("environment", "MODEL_API_KEY", "whoever can push a branch", "coven-action probe", "isolation enforced"):
+    for words in (
+        "environment",
+        "MODEL_API_KEY",
+        "whoever can push a branch",
+        "coven-action probe",
+        "isolation enforced",
+    ):
         assert words in code.replace("Environment", "environment")
     for text in (patch, code):
         assert text.startswith("1. Commit both files to the default branch")

@@ -43,7 +43,10 @@ def check_permissions(uses: tuple[Use, ...], *, hosted: bool = False) -> Iterato
     may_mint = _get_level(granted, ID_TOKEN) == "write"
     if any(use.runs_foreign_code for use in uses):
         if may_mint:
-            message = f"The job {quote(use.job_id)} runs the agent, or what it has written, and may mint OIDC tokens, which open other doors."
+            message = (
+                f"The job {quote(use.job_id)} runs the agent, or what it has written, and may mint OIDC tokens, "
+                "which open other doors."
+            )
             yield build_finding(use, "id-token-beside-agent", "error", _find_place(granted, ID_TOKEN, place), message)
     elif hosted and not may_mint:
         message = f"The job {quote(use.job_id)} may not ask for an ID token: it goes without memory and history."
