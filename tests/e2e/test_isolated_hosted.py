@@ -7,7 +7,7 @@ import pytest
 from coven_action.cli.demo_parties import DemoEndpoint
 from tests.e2e.isolated_runner import IsolatedRunner
 from tests.e2e.separate_jobs import Jobs
-from tests.e2e.test_isolated import look_at_what_the_stages_could_see
+from tests.e2e.test_isolated import CHECKED, look_at_what_the_stages_could_see
 from tests.e2e.workflow_runner import find_act
 from tests.scenario import CONFIGURATION, PATCH, Scene
 
@@ -43,8 +43,9 @@ def read_evidence(jobs):
     return json.loads((jobs.documents("publish") / "evidence.json").read_bytes())
 
 
-def test_three_jobs_report_a_run_and_the_familiar_s_cannot_ask_for_an_id_token(scene, endpoint, tmp_path):
+def test_four_jobs_report_a_run_and_those_of_the_familiar_cannot_ask_for_an_id_token(scene, endpoint, tmp_path):
     find_act()
+    scene.commit({".github/coven.yml": f"{CHECKED}hosted: {{url: '{endpoint.url}'}}\n"})
     endpoint.start()
     runner = IsolatedRunner(scene, tmp_path / "runner")
 

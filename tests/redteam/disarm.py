@@ -491,7 +491,7 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
         across_accounts("events.read_events", 2),
         across_accounts("runs.read_run"),
         across_accounts("runs.list_runs"),
-        across_accounts("exports._iterate_rows"),
+        across_accounts("exports.iterate_rows"),
         across_accounts("usage.read_usage"),
         statement_across_accounts("_NEWEST_OF", "_NEWEST"),
         statement_across_accounts("_NAMED", "_READ", 2),

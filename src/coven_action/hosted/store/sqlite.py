@@ -15,6 +15,7 @@ ends it sooner; a session that would outlive its fifteen minutes in this way is 
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,14 +59,15 @@ BUSY_SECONDS: Final = 10
 # Pages of 4 KiB between two checkpoints: a checkpoint is the one slow commit among many.
 _CHECKPOINT_PAGES: Final = 4000
 
+_TRIES: Final = 100
 _WRITER_SETTINGS: Final = (
+    f"busy_timeout={BUSY_SECONDS * 1000}",
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
     "secure_delete=ON",
     "temp_store=MEMORY",
     f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
-    f"busy_timeout={BUSY_SECONDS * 1000}",
 )
 # https://sqlite.org/rescode.html: after these the file, the disk or the lock is at fault, whatever the statement was.
 _SHARED_FAILURES: Final = frozenset(
@@ -105,6 +107,19 @@ def check_floor(version: Sequence[int] = pysqlite3.sqlite_version_info) -> None:
         raise Error("sqlite-too-old", f"The SQLite of the installed pysqlite3 is {found}; {needed} or newer is needed.")
 
 
+def _apply(cursor: Any, setting: str) -> None:
+    """Make a setting. The change to a write-ahead log does not wait for another who makes it just now, so we do."""
+    for left in range(_TRIES, -1, -1):
+        try:
+            cursor.execute(f"PRAGMA {setting}")
+        except pysqlite3.OperationalError as error:
+            if not left or error.sqlite_errorcode != pysqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(BUSY_SECONDS / _TRIES)
+        else:
+            return
+
+
 def open_engine(path: Path, settings: Sequence[str], begin: str, **pool: Any) -> Engine:
     """Return an engine over the file whose connections have these settings and begin transactions as told."""
     engine = create_engine(
@@ -123,7 +138,7 @@ def open_engine(path: Path, settings: Sequence[str], begin: str, **pool: Any) ->
         connection.isolation_level = None
         cursor = connection.cursor()
         for setting in settings:
-            cursor.execute(f"PRAGMA {setting}")
+            _apply(cursor, setting)
         cursor.close()
 
     @event.listens_for(engine, "begin")
