@@ -96,6 +96,7 @@ def test_it_says_which_isolation_was_proved_and_keeps_to_it(played):
     assert played.stdout.count(f"patch runtime · isolation {proved[1]}") == 3
 
 
+@pytest.mark.slow
 def test_another_issue_may_change_several_files(tmp_path):
     issue = tmp_path / "issue.md"
     issue.write_text(SEVERAL_FILES)
@@ -108,6 +109,7 @@ def test_another_issue_may_change_several_files(tmp_path):
         assert path in done.stdout
 
 
+@pytest.mark.slow
 def test_a_patch_that_does_not_apply_is_explained_and_is_no_success(tmp_path):
     issue = tmp_path / "issue.md"
     issue.write_text(DOES_NOT_APPLY)

@@ -3,6 +3,7 @@
 import json
 import urllib.request
 
+import pytest
 from click.testing import CliRunner
 
 from coven_action.cli.main import cli
@@ -30,6 +31,7 @@ def ask_metrics(server):
         return answer.read().decode()
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_configured_copied_restored_and_given_another_key(tmp_path):
     data, settings, copies = tmp_path / "coven.db", tmp_path / "coven.toml", tmp_path / "copies"
     settings.write_text(SETTINGS.format(data=data))

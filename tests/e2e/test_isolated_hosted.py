@@ -43,6 +43,7 @@ def read_evidence(jobs):
     return json.loads((jobs.documents("publish") / "evidence.json").read_bytes())
 
 
+@pytest.mark.slow
 def test_four_jobs_report_a_run_and_those_of_the_familiar_cannot_ask_for_an_id_token(scene, endpoint, tmp_path):
     find_act()
     scene.commit({".github/coven.yml": f"{CHECKED}hosted: {{url: '{endpoint.url}'}}\n"})

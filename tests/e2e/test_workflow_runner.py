@@ -70,6 +70,7 @@ def test_a_stranger_is_declined_and_nothing_is_started(scene, runner):
     assert "write access" in comment.body
 
 
+@pytest.mark.slow
 def test_a_patch_that_does_not_apply_fails_the_job_and_says_why(scene, runner):
     issue = scene.open_issue(body=build_patch(before="def other():\n    pass\n", after="x = 1\n"))
 
@@ -95,6 +96,7 @@ def test_a_failed_job_can_be_re_run_and_goes_on_in_the_same_place(scene, runner)
     assert scene.counts(issue) == {"comments": 1, "pull requests": 1, "checks": 1, "commits": 1}
 
 
+@pytest.mark.slow
 def test_no_secret_is_printed_in_any_form(scene, runner):
     job = runner.run(scene.label(scene.open_issue(body=PATCH)), run_id=13)
 

@@ -374,6 +374,7 @@ def test_whatever_call_fails_nothing_is_called_done_and_a_rerun_mends_it(benches
     assert _break(bench, calls, kind) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("course", [course for course in COURSES if course != ORDINARY])
 def test_calls_that_only_other_tasks_make_can_fail_as_well(benches, course):
     known = {(call.stage, call.port, call.method) for call in benches(ORDINARY).calls}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coven_action.core.contract.usage import MAX_CANDIDATES, Usage, parse_usage
+from coven_action.core.contract.usage import MAX_CANDIDATES, Usage, add_usage, parse_usage
 from tests.fuzzing import examples
 
 DOCUMENT = {
@@ -80,3 +80,30 @@ def test_an_object_with_too_many_beginnings_is_given_up():
 def test_no_output_whatever_raises(stdout):
     parse_usage(stdout)
     parse_usage(stdout + b"}")
+
+
+SPENT = Usage(input_tokens=10, output_tokens=2, cache_creation_input_tokens=3, cache_read_input_tokens=4, cost_usd=0.5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        (None, None, None),
+        (SPENT, None, SPENT),
+        (None, SPENT, SPENT),
+        (
+            SPENT,
+            SPENT,
+            Usage(
+                input_tokens=20,
+                output_tokens=4,
+                cache_creation_input_tokens=6,
+                cache_read_input_tokens=8,
+                cost_usd=1.0,
+            ),
+        ),
+        (SPENT, Usage(input_tokens=1), SPENT.model_copy(update={"input_tokens": 11, "cost_usd": None})),
+    ],
+)
+def test_what_two_attempts_spent_adds_up_and_an_unknown_amount_stays_unknown(one, other, together):
+    assert add_usage(one, other) == together
