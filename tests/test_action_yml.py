@@ -75,7 +75,8 @@ def test_publish_runs_after_a_failed_run_too():
 
 def test_the_checks_run_where_a_run_has_left_an_outcome_and_only_then():
     assert STAGE_STEPS["verify"]["if"] == (
-        "inputs.stage == 'verify' || (inputs.stage == 'all' && steps.run.outputs.outcome-sha256 != '')"
+        "inputs.stage == 'verify' || (inputs.stage == 'all' && steps.plan.outputs.checks != '0' "
+        "&& steps.run.outputs.outcome-sha256 != '')"
     )
 
 

@@ -280,9 +280,9 @@ def read_outputs_of(run: Run) -> dict[str, str]:
 def run_job(run: Run, begin: str = "plan") -> JobEnd:
     """Run the stages from `begin` on under the conditions of action.yml, which `tests/test_action_yml.py` reads.
 
-    `run` starts only where `plan` has decided to proceed and no step has failed, `verify` only where `run` has handed over
-    a digest and no step has failed; `publish` starts whenever `plan` got as far as a decision, whatever became of them.
-    Digests travel as outputs: a stage that did not set one hands over none.
+    `run` starts only where `plan` has decided to proceed and no step has failed, `verify` only where there are checks, `run`
+    has handed over a digest and no step has failed; `publish` starts whenever `plan` got as far as a decision, whatever
+    became of them. Digests travel as outputs: a stage that did not set one hands over none.
     """
     end = JobEnd()
     if begin == "plan":
@@ -292,7 +292,7 @@ def run_job(run: Run, begin: str = "plan") -> JobEnd:
         run.digests["plan"] = outputs.get("plan-sha256")
         _step(run, "run", run.work, end)
     outputs = read_outputs_of(run)
-    if begin != "publish" and outputs.get("outcome-sha256") and not end.code:
+    if begin != "publish" and outputs.get("checks") != "0" and outputs.get("outcome-sha256") and not end.code:
         run.digests = {"plan": outputs.get("plan-sha256"), "outcome": outputs.get("outcome-sha256")}
         _step(run, "verify", run.verify, end)
     outputs = read_outputs_of(run)
@@ -372,7 +372,8 @@ class Workbench:
         for stage, do in stages.items():
             if stage != "plan":
                 self.saved[stage] = self._save(stage, run)
-            do()
+            if stage != "verify" or read_outputs_of(run).get("checks") != "0":
+                do()
             if read_outputs_of(run).get("decision") != "proceed":
                 break
         self.ending = (
