@@ -18,6 +18,7 @@ from coven_action.core.stage_environment import (
     MODEL_KEY,
     OUTCOME_SHA256,
     PLAN_SHA256,
+    RECEIVED,
     STAGE,
     TOKEN,
 )
@@ -221,10 +222,13 @@ def test_checks_are_started_where_there_are_some_and_a_result_to_run_them_on(
 @pytest.mark.parametrize(
     ("environment", "separate"),
     [
-        ({STAGE: "verify", "RUNNER_ENVIRONMENT": "github-hosted"}, True),
-        ({STAGE: "verify", "RUNNER_ENVIRONMENT": "self-hosted"}, False),
-        ({STAGE: "verify"}, False),
-        ({STAGE: "all", "RUNNER_ENVIRONMENT": "github-hosted"}, False),
+        ({STAGE: "verify", RECEIVED: "/received", "RUNNER_ENVIRONMENT": "github-hosted"}, True),
+        # A step beside that of `run`: it takes nothing over.
+        ({STAGE: "verify", "RUNNER_ENVIRONMENT": "github-hosted"}, False),
+        ({STAGE: "verify", RECEIVED: "", "RUNNER_ENVIRONMENT": "github-hosted"}, False),
+        ({STAGE: "verify", RECEIVED: "/received", "RUNNER_ENVIRONMENT": "self-hosted"}, False),
+        ({STAGE: "verify", RECEIVED: "/received"}, False),
+        ({STAGE: "all", RECEIVED: "/received", "RUNNER_ENVIRONMENT": "github-hosted"}, False),
         ({"RUNNER_ENVIRONMENT": "github-hosted"}, False),
     ],
 )

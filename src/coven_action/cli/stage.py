@@ -41,6 +41,8 @@ from coven_action.errors import DocumentError, EnvironmentFault, EventError
 from coven_action.stages.documents import BUNDLE_FILE, OUTCOME_DOCUMENT, PATCH_FILE, PLAN_DOCUMENT
 
 if TYPE_CHECKING:
+    from coven_action.adapters.actions import ActionsJob
+    from coven_action.adapters.folder import DocumentFolder
     from coven_action.adapters.git.publication import GitPublicationRepositories
     from coven_action.core.redaction.redactor import Redactor
     from coven_action.core.sandbox.request import Bind
@@ -132,8 +134,6 @@ def plan() -> None:
 @click.option("--checkout", type=click.Path(path_type=Path), help="The checked out repository [GITHUB_WORKSPACE].")
 def run(checkout: Path | None) -> None:
     """Let the familiar work, and write outcome.json, changes.bundle and agent.log."""
-    from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415
-    from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
     from coven_action.adapters.gateway.opening import GatewayOpener  # noqa: PLC0415
     from coven_action.adapters.git.checking import GitCheckTrees  # noqa: PLC0415
     from coven_action.adapters.git.program import Git  # noqa: PLC0415
@@ -144,12 +144,7 @@ def run(checkout: Path | None) -> None:
     from coven_action.stages.runtimes import RuntimePorts  # noqa: PLC0415
 
     context, environment = parse_job_context(os.environ), os.environ
-    documents, job, redactor = (
-        DocumentFolder(find_folder(environment, context)),
-        ActionsJob(),
-        build_redactor(environment),
-    )
-    _take_over("run", environment, documents.folder, job, redactor)
+    documents, job, redactor = _open_job("run", context)
     git = Git(documents.folder / "git", environment.get("PATH", os.defpath))
     ports = RunPorts(
         clock=SystemClock(),
@@ -180,8 +175,6 @@ def run(checkout: Path | None) -> None:
 @click.option("--checkout", type=click.Path(path_type=Path), help="The checked out repository [GITHUB_WORKSPACE].")
 def verify(checkout: Path | None) -> None:
     """Run the repository's checks on the base and on the result, and write checks.json."""
-    from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415
-    from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
     from coven_action.adapters.git.checking import GitCheckTrees  # noqa: PLC0415
     from coven_action.adapters.git.program import Git  # noqa: PLC0415
     from coven_action.adapters.sandbox.confinement import ProvedConfinement  # noqa: PLC0415
@@ -189,12 +182,7 @@ def verify(checkout: Path | None) -> None:
     from coven_action.stages.verify import verify as verify_stage  # noqa: PLC0415
 
     context, environment = parse_job_context(os.environ), os.environ
-    documents, job, redactor = (
-        DocumentFolder(find_folder(environment, context)),
-        ActionsJob(),
-        build_redactor(environment),
-    )
-    _take_over("verify", environment, documents.folder, job, redactor)
+    documents, job, redactor = _open_job("verify", context)
     ports = VerifyPorts(
         clock=SystemClock(),
         documents=documents,
@@ -216,26 +204,24 @@ def verify(checkout: Path | None) -> None:
 def is_separate_runner(environment: Mapping[str, str]) -> bool:
     """Return whether nothing of the agent's can have been on this machine: a job of its own, on a machine made for it.
 
-    GitHub makes a new virtual machine for each job of its own runners; who runs others may reuse them.
+    A job of its own takes over what the others have left; a step beside that of `run` finds it in the folder. GitHub makes a
+    new virtual machine for each job of its own runners; who runs others may reuse them.
     """
-    return environment.get(STAGE) == "verify" and environment.get("RUNNER_ENVIRONMENT") == "github-hosted"
+    is_own_job = environment.get(STAGE) == "verify" and bool(environment.get(RECEIVED))
+    return is_own_job and environment.get("RUNNER_ENVIRONMENT") == "github-hosted"
 
 
 @command.command()
 def publish() -> None:
     """Verify the result, push it, open the draft pull request, and write evidence.json."""
-    from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415
-    from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
     from coven_action.adapters.templates import MarkdownTemplates  # noqa: PLC0415
     from coven_action.stages.publish import Digests  # noqa: PLC0415
     from coven_action.stages.publish import publish as publish_stage  # noqa: PLC0415
     from coven_action.stages.telling import PublishPorts  # noqa: PLC0415
 
     context, environment = parse_job_context(os.environ), os.environ
-    documents = DocumentFolder(find_folder(environment, context))
-    redactor, repositories = build_redactor(environment), _build_repositories(context, documents.folder, environment)
-    job = ActionsJob()
-    _take_over("publish", environment, documents.folder, job, redactor)
+    documents, job, redactor = _open_job("publish", context)
+    repositories = _build_repositories(context, documents.folder, environment)
     ports = PublishPorts(
         clock=SystemClock(),
         documents=documents,
@@ -322,6 +308,17 @@ def find_folder(environment: Mapping[str, str], context: JobContext) -> Path:
     if not temporary:
         raise EnvironmentFault("missing-environment", "Neither RUNNER_TEMP nor the input folder is set.")
     return Path(temporary).resolve() / "coven-action" / context.task.external_id
+
+
+def _open_job(stage: str, context: JobContext) -> "tuple[DocumentFolder, ActionsJob, Redactor]":
+    """Return a stage's documents, job and redactor, once what earlier jobs handed over lies among the documents."""
+    from coven_action.adapters.actions import ActionsJob  # noqa: PLC0415 - each stage pays only for its own imports
+    from coven_action.adapters.folder import DocumentFolder  # noqa: PLC0415
+
+    documents, job = DocumentFolder(find_folder(os.environ, context)), ActionsJob()
+    redactor = build_redactor(os.environ)
+    _take_over(stage, os.environ, documents.folder, job, redactor)
+    return documents, job, redactor
 
 
 def _take_over(stage: str, environment: Mapping[str, str], folder: Path, job: "Job", redactor: "Redactor") -> None:
