@@ -46,10 +46,11 @@ format: $(READY) ## rewrite the code in the project's style
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-test: $(READY) ## the whole suite but for what is marked slow, and core/ at 100 % branch coverage
+test: $(READY) ## the whole suite but for what is marked slow, and core/ at 100 % branch coverage by its own tests
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -P -m pytest -n $(WORKERS) --dist=worksteal -m "not slow" --cov --cov-report= $(ARGS)
+	$(BIN)/python -P -m pytest -n $(WORKERS) --dist=worksteal -m "not slow" --cov --cov-report= tests/core $(ARGS)
 	@$(BIN)/coverage report --include='src/coven_action/core/*' --fail-under=100
+	$(BIN)/python -P -m pytest -n $(WORKERS) --dist=worksteal -m "not slow" --ignore=tests/core tests $(ARGS)
 
 fuzz: $(READY) ## the property tests with ten times as many examples, never the same (ARGS="tests/core/redaction")
 	COVEN_TESTS_FUZZ=10 $(BIN)/python -P -m pytest -n $(WORKERS) --dist=worksteal -m hypothesis --timeout=1800 $(ARGS)

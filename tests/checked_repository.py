@@ -16,10 +16,9 @@ from coven_action.adapters.git.program import Git
 from coven_action.adapters.git.workspace import GitWorkspaces
 from coven_action.adapters.sandbox.confinement import ProvedConfinement
 from coven_action.core.checks.results import CheckCommand
-from coven_action.core.contract.process_report import ProcessReport
+from coven_action.core.contract.process_report import ConfinedReport, ProcessReport
 from coven_action.core.documents import Target
 from coven_action.core.redaction.redactor import Redactor
-from coven_action.core.sandbox.confined_report import ConfinedReport
 from coven_action.core.sandbox.probes import Attempt
 from coven_action.core.sandbox.request import SandboxRequest
 from coven_action.core.sandbox.toolchains import Tools

@@ -31,6 +31,12 @@ WEBHOOKS = PackageFile(
     member="package/schema.json",
 )
 _HOST = "https://api.github.com"
+_SPOKEN = re.compile(
+    r"/(?:app|installation|meta|rate_limit|user|users)(?:/|$)"
+    r"|/repos/\{owner\}/\{repo\}(?:$|/(?:actions|branches|check-runs|check-suites|collaborators|commits|compare|contents|"
+    r"dispatches|git|issues|labels|pulls|statuses)(?:/|$))"
+)
+"""The paths that are kept of the description: openapi-core looks through all of them, one by one, for every request."""
 
 # Paths whose last parameter holds slashes; the description knows them only percent-encoded.
 _SLASHED = (
@@ -167,6 +173,7 @@ def load_description() -> Any:
     from openapi_core import Config, OpenAPI
 
     document = json.loads(fetch_file(OPENAPI).read_bytes())
+    document["paths"] = {path: item for path, item in document["paths"].items() if _SPOKEN.match(path)}
     # The description is GitHub's; checking it against the meta-schema takes minutes and is not our task.
     return OpenAPI.from_dict(document, config=Config(spec_validator_cls=None))
 

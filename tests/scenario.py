@@ -50,7 +50,7 @@ from coven_action.core.checks.results import CheckResult
 from coven_action.core.checks.results import CheckRun as ObservedRun
 from coven_action.core.contract.platforms import describe_platform
 from coven_action.core.contract.process_output import ProcessLimits
-from coven_action.core.contract.process_report import ProcessReport
+from coven_action.core.contract.process_report import ConfinedReport, ProcessReport
 from coven_action.core.documents import (
     Evidence,
     Isolation,
@@ -65,7 +65,6 @@ from coven_action.core.gateway.order import GatewayOrder
 from coven_action.core.gateway.report import GatewayReport
 from coven_action.core.isolation import IsolationLevel
 from coven_action.core.records import sha256_hex
-from coven_action.core.sandbox.confined_report import ConfinedReport
 from coven_action.core.sandbox.probes import Attempt as ProvedAttempt
 from coven_action.core.sandbox.request import SandboxRequest
 from coven_action.core.stage_environment import ISOLATION, MODEL_KEY, TOKEN

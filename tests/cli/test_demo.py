@@ -63,10 +63,11 @@ def demo(*arguments):
 
 @pytest.fixture(scope="module")
 def played():
-    """The whole demo, played once."""
+    """The whole demo, played once. It takes 15 seconds, and `make demo` is one target further."""
     return demo()
 
 
+@pytest.mark.slow
 def test_a_labelled_issue_becomes_a_draft_pull_request(played):
     done = played
 
@@ -77,6 +78,7 @@ def test_a_labelled_issue_becomes_a_draft_pull_request(played):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_what_the_first_run_proposes_reaches_the_second_and_not_the_third(played):
     done = played
 
@@ -89,6 +91,7 @@ def test_what_the_first_run_proposes_reaches_the_second_and_not_the_third(played
     assert "history   run 3" in third
 
 
+@pytest.mark.slow
 def test_it_says_which_isolation_was_proved_and_keeps_to_it(played):
     proved = re.search(r"^isolation (enforced|partial|none) on this machine", played.stdout, re.MULTILINE)
 

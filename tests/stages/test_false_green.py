@@ -352,10 +352,15 @@ def _is_deed(call: Call) -> bool:
     return call.port == "GitHubWriter" or call.method == "push"
 
 
+def _is_document(call: Call) -> bool:
+    """Whether the call takes or leaves what one stage hands to another."""
+    return call.port == "Documents" or call.method == "set_output"
+
+
 # What the ordinary suite breaks: kind -> which calls. All calls in all ways are `slow`.
 QUICK = {
-    "error": lambda _call: True,
-    "bug": _is_first,
+    "error": lambda call: _is_first(call) and (_is_deed(call) or _is_document(call) or call.port in CHECKING),
+    "bug": lambda call: _is_first(call) and call.port in {"Clock", "Renderer", "Workspace", "CheckTree"},
     "disk full": lambda call: _is_first(call) and call.port in {"Documents", "Log"},
     "killed": _is_deed,
     "killed afterwards": _is_deed,
@@ -370,7 +375,7 @@ def test_whatever_call_fails_nothing_is_called_done_and_a_rerun_mends_it(benches
     calls = [call for call in _calls_of(bench, stage) if QUICK[kind](call)]
 
     assert bench.publishes
-    assert calls or kind not in {"error", "bug"}
+    assert calls or kind != "error"
     assert _break(bench, calls, kind) == {}
 
 
@@ -401,6 +406,7 @@ def test_every_call_of_every_task_in_every_way(benches, course, kind):
     assert _break(bench, bench.calls, kind) == {}
 
 
+@pytest.mark.slow
 def test_no_method_of_a_port_is_left_out(benches):
     touched = {place for course in COURSES for place in benches(course).ordinary.touched}
 
@@ -425,7 +431,7 @@ HTTP_FAULTS = {
     "not an object": {"status": 200, "body": b"[1]"},
     "a page of a proxy": {"status": 502, "body": b"<html>Bad Gateway</html>", "headers": {"content-type": "text/html"}},
 }
-QUICK_HTTP = ("500", "answer lost", "JSON cut off")
+QUICK_HTTP = ("500",)
 
 
 def _judge_http(case: Case, stage: str, path: str) -> list[str]:

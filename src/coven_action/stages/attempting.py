@@ -14,13 +14,13 @@ from coven_action.core.checks.digest import write_digest
 from coven_action.core.checks.results import CheckResult
 from coven_action.core.contract.coven_code import instruct_again
 from coven_action.core.contract.process_output import ProcessLimits
+from coven_action.core.contract.process_report import ConfinedReport
 from coven_action.core.contract.result import MAX_RESULT_BYTES, RuntimeResult, parse_result
 from coven_action.core.contract.usage import Usage, add_usage, parse_usage
 from coven_action.core.contract.verdict import RuntimeVerdict, judge_runtime
 from coven_action.core.documents import Attempt, TriedChecks, Work
 from coven_action.core.records import canonical_json
 from coven_action.core.redaction.redactor import Redactor
-from coven_action.core.sandbox.confined_report import ConfinedReport
 from coven_action.core.sandbox.request import SandboxRequest
 from coven_action.errors import Error, RuntimeFault
 from coven_action.stages.checking import CheckPorts, run_checks

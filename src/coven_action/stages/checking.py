@@ -17,8 +17,8 @@ from coven_action.core.checks.output import MAX_OUTPUT
 from coven_action.core.checks.results import MAX_LINE, CheckCommand, CheckRun
 from coven_action.core.checks.summaries import read_summary
 from coven_action.core.contract.process_output import MIB, ProcessLimits
+from coven_action.core.contract.process_report import ConfinedReport
 from coven_action.core.redaction.redactor import Redactor
-from coven_action.core.sandbox.confined_report import ConfinedReport
 from coven_action.core.sandbox.request import SandboxRequest
 from coven_action.errors import Error
 from coven_action.stages.faults import explain_exception

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from coven_action.core.contract.process_output import ProcessLimits
+from coven_action.core.contract.process_report import ConfinedReport
 from coven_action.core.documents import Measure, Target
 from coven_action.core.endpoint.relaying import OutboxArtifact, RunFacts
 from coven_action.core.gateway.order import GatewayOrder
@@ -19,7 +20,6 @@ from coven_action.core.publication.publication import Annotation
 from coven_action.core.publication.status_marker import ThreadComment
 from coven_action.core.publication.targets import Head, PullRequest
 from coven_action.core.redaction.redactor import Redacted
-from coven_action.core.sandbox.confined_report import ConfinedReport
 from coven_action.core.sandbox.probes import Attempt
 from coven_action.core.sandbox.request import SandboxRequest
 from coven_action.core.sandbox.toolchains import Tools

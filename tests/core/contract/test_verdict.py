@@ -4,7 +4,7 @@ import pytest
 
 from coven_action.core.contract.contract import parse_result
 from coven_action.core.contract.process_report import ProcessReport
-from coven_action.core.contract.verdict import judge_runtime
+from coven_action.core.contract.verdict import BOUNDS, judge_runtime
 from coven_action.error_codes import CODES
 from coven_action.errors import RuntimeFault
 
@@ -150,3 +150,18 @@ def test_only_a_proper_end_with_a_changed_tree_looks_green(status, reason, exit_
         assert exit_code in {0, 1, 2}
         assert reason not in {"infra_error", "git_conflict"}
         assert status != "needs_input"
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("changed", [True, False])
+def test_what_was_ended_at_a_bound_says_which(bound, changed):
+    verdict = judge_runtime(report(), result("success", None), tree_changed=changed, passed_bound=bound)
+
+    assert (verdict.kind, verdict.code) == ("fault", bound)
+    assert CODES[bound].remedy
+
+
+def test_processes_that_could_not_be_ended_come_before_a_bound():
+    verdict = judge_runtime(report(survivors=True), MISSING, tree_changed=True, passed_bound="limit-memory")
+
+    assert verdict.code != "limit-memory"

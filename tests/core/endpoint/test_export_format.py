@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from coven_action.core.endpoint.audit_chain import GENESIS, AuditRow
 from coven_action.core.endpoint.export_format import (
     MAX_LINE_BYTES,
     TABLES,
@@ -21,6 +22,7 @@ HEADER = ExportHeader(
     issuer="https://example.com", account_id=501, account_login="acme", installation_id=None, tier="open",
     exported_at=datetime(2026, 11, 21, tzinfo=UTC),
 )  # fmt: skip
+AUDIT = AuditRow(1, 1_000, "admin", "memory.approve", "memory:1", "{}", GENESIS)
 
 
 def build(*rows, **changes):
@@ -60,9 +62,14 @@ def test_an_export_of_nothing_is_one():
         ([HEADER.model_dump_json().encode(), b'"' + b"x" * MAX_LINE_BYTES + b'"'], "too long"),
         ([HEADER.model_dump_json().encode(), b"\xff"], "not JSON"),
         (build(("audit", {"sequence": 1})), "has no"),
+        (build(("audit", {**AUDIT._asdict(), "hash": "b" * 64})), "the audit log is broken at row 1"),
         (build(head=AuditHead(seq=1, head="a" * 64)), "does not end at the head"),
         (build(("uses", {}), ("runs", {})), "out of order"),
         ([*build(), b""], "after the manifest"),
+        ([HEADER.model_dump_json().encode(), b"[]"], "this is no object"),
+        ([HEADER.model_dump_json().encode(), b'{"table":"uses","row":7}'], "no row of an export"),
+        ([HEADER.model_dump_json().encode(), b'{"table": "uses", "row": {}}'], "no row of an export"),
+        ([*build(("uses", {}))[:-1], build()[-1]], "rows of uses are not those"),
     ],
 )
 def test_what_is_no_whole_export_is_told_with_its_line(lines, said):

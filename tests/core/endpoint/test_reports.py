@@ -10,7 +10,10 @@ from coven_action.core.endpoint.reports import (
     AFTERWARDS_SECONDS,
     FAULT_REASONS,
     MAX_LEASE_SECONDS,
+    MAX_PATHS,
+    MAX_QUESTION,
     STATES,
+    build_bundle_request,
     build_events,
     build_finish,
     build_proposals,
@@ -163,3 +166,26 @@ def test_the_end_names_the_evidence_and_the_places_to_look():
 
 def test_what_does_not_exist_is_not_linked():
     assert build_finish(build_evidence(), evidence_sha256="d" * 64, usage=USAGE, comment_url=None).links == {}
+
+
+def test_the_question_for_entries_holds_the_words_of_the_task_and_the_paths_it_names():
+    work = build_work()
+    text = work.text.model_copy(
+        update={"title": "total() rounds wrong", "body": "In src/tax.py, and src/tax.py again."}
+    )
+
+    asked = build_bundle_request(work.model_copy(update={"text": text}))
+
+    assert asked.text == "total() rounds wrong\nIn src/tax.py, and src/tax.py again."
+    assert asked.paths == ("src/tax.py",)
+    assert asked.branch == work.target.base_ref
+
+
+def test_a_question_is_cut_at_what_may_be_asked():
+    work = build_work()
+    text = work.text.model_copy(update={"body": " ".join(f"src/{number}.py" for number in range(5000))})
+
+    asked = build_bundle_request(work.model_copy(update={"text": text}))
+
+    assert len(asked.text) == MAX_QUESTION
+    assert len(asked.paths) == MAX_PATHS

@@ -12,9 +12,8 @@ from coven_action.adapters.sandbox.running import run_confined
 from coven_action.adapters.sandbox.sandbox import Sandbox, build_unconfined, choose_relay_port, sweep
 from coven_action.adapters.sandbox.toolchains import find_tools
 from coven_action.core.contract.process_output import ProcessLimits
-from coven_action.core.contract.process_report import ProcessReport
+from coven_action.core.contract.process_report import ConfinedReport, ProcessReport
 from coven_action.core.sandbox.backends import choose_best
-from coven_action.core.sandbox.confined_report import ConfinedReport
 from coven_action.core.sandbox.probes import Attempt
 from coven_action.core.sandbox.request import SandboxRequest
 from coven_action.core.sandbox.toolchains import Tools

@@ -7,8 +7,7 @@ from typing import Protocol
 from coven_action.adapters.sandbox.limits import limit_tree
 from coven_action.adapters.sandbox.sandbox import Sandbox
 from coven_action.core.contract.process_output import ProcessLimits
-from coven_action.core.contract.process_report import ProcessReport
-from coven_action.core.sandbox.confined_report import ConfinedReport
+from coven_action.core.contract.process_report import ConfinedReport, ProcessReport
 from coven_action.core.sandbox.request import SandboxRequest
 
 
