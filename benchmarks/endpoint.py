@@ -68,14 +68,14 @@ EVENT = {
 # --- a database with many tenants
 
 
-def seed(path: Path, tenants: int) -> list[str]:
+def seed(path: Path, tenants: int, all_runs: int = RUNS) -> list[str]:
     """Make a database of so many tenants whose runs have reported, and return the tokens of their sessions.
 
     The first tenant goes the way every tenant goes; the others are copies of its rows.
     """
     prepare_database(path)
     asyncio.run(enrol_first(path))
-    runs = max(1, RUNS // tenants)
+    runs = max(1, all_runs // tenants)
     connection = pysqlite3.connect(str(path), isolation_level=None)
     connection.execute("BEGIN")
     for table in ("runs", "run_attempts"):
