@@ -3,20 +3,12 @@
 import re
 
 import pytest
-from click.testing import CliRunner
 
-from coven_action.cli.main import cli
 from coven_action.core.records import sha256_hex
 from coven_action.errors import Error
 from coven_action.hosted.admin_token import find_admin_token_sha256
 from coven_action.hosted.operating import open_database
-
-
-def run(*arguments):
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+from tests.commands import run
 
 
 @pytest.fixture

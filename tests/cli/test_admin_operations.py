@@ -6,26 +6,18 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import insert, update
 
 from coven_action.cli.admin_operations import _disarm
-from coven_action.cli.main import cli
 from coven_action.errors import Error
 from coven_action.hosted.operating import open_database
 from coven_action.hosted.services.memory_policy import read_versioned
 from coven_action.hosted.services.reseal import find_reseals
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.transaction import MeterKey
+from tests.commands import run
 
 TODAY = datetime.now(UTC)
-
-
-def run(*arguments):
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture

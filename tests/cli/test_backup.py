@@ -1,18 +1,10 @@
 """`coven-action backup` and `restore`, as an operator calls them."""
 
 import pytest
-from click.testing import CliRunner
 
-from coven_action.cli.main import cli
 from coven_action.errors import Error
 from coven_action.hosted.server import hold_database
-
-
-def run(*arguments):
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+from tests.commands import run
 
 
 @pytest.fixture

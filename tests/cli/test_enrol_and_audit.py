@@ -5,29 +5,14 @@ import json
 import re
 
 import pytest
-from click.testing import CliRunner
 
-from coven_action.cli.main import cli
 from coven_action.core.endpoint.export_format import verify_export
-from coven_action.errors import Error
 from coven_action.hosted.operating import open_database
 from coven_action.hosted.services.memory_policy import read_versioned
 from coven_action.hosted.signing import load_signing_key
+from tests.commands import fail, run
 
 ENROL = ["enrol", "--account", "acme", "--account-id", "501", "--repository", "acme/billing", "--repository-id", "1001"]
-
-
-def run(*arguments):
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def fail(*arguments):
-    with pytest.raises(Error) as caught:
-        run(*arguments)
-    return caught.value
 
 
 @pytest.fixture

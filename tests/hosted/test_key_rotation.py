@@ -5,12 +5,10 @@ import os
 import stat
 
 import pytest
-from click.testing import CliRunner
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from nacl.public import PublicKey, SealedBox
 
-from coven_action.cli.main import cli
 from coven_action.core.endpoint.meta import build_succession_message
 from coven_action.core.endpoint.wire import AuditHead
 from coven_action.errors import EnvironmentFault, Error
@@ -18,6 +16,7 @@ from coven_action.hosted.endpoint import Keys
 from coven_action.hosted.operating import open_database
 from coven_action.hosted.services.audit import read_audit
 from coven_action.hosted.signing import check_head, load_former_keys, load_signing_key, rotate_signing_key
+from tests.commands import run
 from tests.hosted.deployment import open_session
 
 
@@ -132,13 +131,6 @@ def test_what_was_sealed_to_the_former_key_is_still_opened(rotated, client):
 
 
 # --- the command
-
-
-def run(*arguments):
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture

@@ -53,7 +53,6 @@ _DAMAGE: Final = (
     ArithmeticError,
     LookupError,
     RuntimeError,
-    NotImplementedError,
 )
 
 
