@@ -59,8 +59,9 @@ ADAPTERS = {
 }
 # The one adapter that speaks to the endpoint, through the client that users have too.
 CLIENT_ADAPTER = "hosted_endpoint"
-# Adapter -> the one other that it stands on: what is confined is started, bounded and ended as any program is.
-STANDS_ON = {"sandbox": "runtime_process"}
+# Adapter -> the others that it stands on: what is confined is started, bounded and ended as any program is, and what a
+# program has left is removed in one way.
+STANDS_ON = {"sandbox": {"runtime_process", "removal"}, "git": {"removal"}}
 LIBRARIES = {
     "core": VALUES | {"yaml"},
     "stages": VALUES,
@@ -139,7 +140,7 @@ def find_wrong_import(layer: str, module: str, name: str, libraries: set[str], a
     first, *rest = module.split(".")
     if adapter and rest[:2] == ["adapters", adapter] and len(rest) > 2:
         return None
-    if adapter and rest == ["adapters", STANDS_ON.get(adapter)]:
+    if adapter and len(rest) == 2 and rest[0] == "adapters" and rest[1] in STANDS_ON.get(adapter, ()):
         return None
     if first == PACKAGE:
         if (layer, adapter, rest[:1]) == ("adapters", CLIENT_ADAPTER, ["client"]):

@@ -839,6 +839,13 @@ CODES: Final[Mapping[str, Code]] = {
         "The bundle does not hold the commit that the run says it does.",
         "Re-run the job; if it happens again, look who else can write into the folder of the run's documents.",
     ),
+    # what git would have to hold in memory
+    "change-too-large": Code(
+        "The change holds more than can be compared: a file of more than 16 MiB, before or after it, 256 MiB together, or too "
+        "many files.",
+        "Let the familiar leave such files alone: name them in .gitignore where they are made by its work, or say in the task "
+        "what is not to be touched.",
+    ),
     # the money of a run
     "model-price-unknown": Code(
         "The configuration says what a run may spend, and the price of its model is not known here.",

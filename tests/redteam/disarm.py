@@ -7,6 +7,7 @@ the attacks are real, and it is used by the tests alone.
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from coven_action.adapters.sandbox.sandbox import Sandbox
 from coven_action.core.contract.contract import parse_result
 from coven_action.core.contract.hand_off import HAND_OFF_FOLDER
 from coven_action.core.publication.endings import ENDINGS, Ending
@@ -82,6 +84,24 @@ def read_home(build: Callable[..., dict[str, str]]) -> Callable[..., dict[str, s
     return lambda self, additions=(): {
         name: value for name, value in build(self, additions).items() if name != "GIT_CONFIG_GLOBAL"
     }
+
+
+def read_agents_home(build: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
+    """Return the environment of git with the agent's home, and without what keeps it from the configuration there."""
+    unguarded = read_home(build)
+    return lambda self, additions=(): {**unguarded(self, additions), "HOME": f"{self._home.parent}/run/home"}
+
+
+def without_file_size(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a builder of what a sandbox is told that says nothing of how large a file may become."""
+    return lambda *args, **options: tuple(
+        (word, value) for word, value in build(*args, **options) if not value.startswith("fsize ")
+    )
+
+
+def run_unconfined(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a way to run programs that starts them outside of the sandbox that was proved."""
+    return lambda sandbox, request, **options: run(Sandbox("none", sandbox.machine), request, **options)
 
 
 def run_in_workspace(self: Any, *arguments: str, environment: Any = None) -> bytes:
@@ -324,6 +344,8 @@ UNCONFINED: Final[tuple[Patch, ...]] = (
     ),
 )
 """Every sandbox starts its program and confines nothing."""
+STAGES_UNCONFINED: Final[Patch] = ("coven_action.adapters.sandbox.confinement.run_confined", Made(run_unconfined))
+"""The sandbox is proved as it is, and then the stages start nothing in it."""
 NOBODY_ENDED: Final[tuple[Patch, ...]] = (
     ("coven_action.adapters.runtime_process.SUPERVISOR", Made(weaken_supervisor)),
     ("coven_action.adapters.runtime_process._find_foreign_children", lambda proc: Anybody()),
@@ -528,6 +550,36 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
         ("coven_action.core.gateway.masking.KeyMask.feed", lambda self, chunk: chunk),
     ),
     "test_s34_nobody_decides_for_another": (across_accounts("memory_decisions.end_entries"),),
+    "test_s3_what_a_confined_agent_knows_does_not_leave": (NO_FINDING, NO_COVERING),
+    "test_s3_what_a_confined_check_prints_does_not_leave": (NO_FINDING, NO_COVERING),
+    "test_s3_a_tasks_title_is_not_repeated_with_its_secret": (NO_FINDING, NO_COVERING),
+    "test_s3_a_confined_agent_gets_hold_of_nothing": (STAGES_UNCONFINED,),
+    "test_s26_no_output_holds_what_a_path_shows": (NO_FINDING, NO_COVERING),
+    "test_s10_protected_paths_hold_from_inside": (without("protected-paths"),),
+    "test_s11_what_the_agent_plants_is_not_started_outside": (
+        ("coven_action.adapters.git.workspace.GitWorkspace._run", run_in_workspace),
+        ("coven_action.adapters.git.program.Git._environment", Made(read_agents_home)),
+    ),
+    "test_s11_our_gits_home_is_out_of_reach": (
+        STAGES_UNCONFINED,
+        ("coven_action.adapters.git.program.Git._environment", Made(read_home)),
+    ),
+    "test_s21_no_depth_keeps_a_run_from_being_removed": (
+        ("coven_action.adapters.git.workspace.remove_tree", shutil.rmtree),
+    ),
+    "test_s21_what_cannot_be_compared_is_refused": (
+        ("coven_action.adapters.git.workspace.check_sizes", lambda *_: None),
+    ),
+    "test_s21_a_bundle_does_not_explode": (("coven_action.adapters.git.bundles.check_sizes", lambda *_: None),),
+    "test_s21_a_confined_agent_does_not_fill_the_disk": (
+        ("coven_action.core.sandbox.bubblewrap.build_order", Made(without_file_size)),
+        ("coven_action.core.sandbox.landlock.build_order", Made(without_file_size)),
+        ("coven_action.adapters.sandbox.limits.LimitedTree.is_within_bounds", lambda self, root: True),
+    ),
+    "test_s31_a_confined_runtime_that_breaks_off_is_no_success": FORGIVING,
+    "test_s31_no_check_passes_by_what_it_pretends": (
+        ("coven_action.core.checks.conclusion.judge_run", lambda run: "passed"),
+    ),
 }
 
 

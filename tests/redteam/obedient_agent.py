@@ -6,7 +6,7 @@ It speaks the runtime contract (`--headless --context BRIEF --output RESULT`), n
 
 The issue's text holds one fenced block, `steps`, of JSON: a list of steps, done in order. A step is an object with the key
 `do` (a key of `STEPS`) and that step's arguments; with `"if_possible": true` the agent goes on where it fails. Texts may
-name what an earlier step has found as `@{name}`, and four places: `@{workspace}`, `@{run}` (the run's folder),
+name what an earlier step has found as `@{name}`, and four places: `@{workspace}`, `@{run}` (the folder of the result),
 `@{documents}` (the folder of the stages' documents), `@{home}`.
 
 The same module is called in the tests' own process (`obey`), where an attack needs no real one. Standard library only.
@@ -94,7 +94,7 @@ class Agent:
             "workspace": str(workspace),
             "run": str(output.parent),
             "documents": str(output.absolute().parents[2]),
-            "home": str(output.parent / "home"),
+            "home": str(output.absolute().parents[1] / "home"),
         }
 
     def obey(self) -> None:

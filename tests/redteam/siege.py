@@ -23,6 +23,7 @@ from coven_action.core.verification import verification
 from coven_action.core.verification.changes import ChangedFile, measure
 from coven_action.core.verification.verification import Facts
 from coven_action.emulator import git_store
+from coven_action.stages.memory import PROPOSED_FOLDER
 from tests.redteam import obedient_agent
 from tests.redteam.canaries import find_escapes, make_canaries
 from tests.redteam.obedient_agent import Agent, write_steps
@@ -30,13 +31,20 @@ from tests.scenario import LABEL, Event, Run, Scene
 from tests.seeded_github import FILES, SeededGitHub
 
 AGENT = Path(obedient_agent.__file__)
-CONFIGURATION = f"""\
+
+
+def write_configuration(*command: str) -> str:
+    """Return the text of a `.github/coven.yml` whose familiar is a command."""
+    return f"""\
 version: 1
 familiars:
   cody:
     display_name: Cody
-    runtime: {{command: [{json.dumps(sys.executable)}, -S, {json.dumps(str(AGENT))}]}}
+    runtime: {{command: {json.dumps(command)}}}
 """
+
+
+CONFIGURATION = write_configuration(sys.executable, "-S", str(AGENT))
 LIMITS = PlannedLimits(time_seconds=60, turns=10, files=100, patch_bytes=4 * 1024 * 1024)
 LOOT = "loot"
 """The agent's word for everything it has found; `steal` fills it, `@{token}` and so on name its parts."""
@@ -86,6 +94,10 @@ class StagedRun(Run):
         self._narrow("run")
         return super().work()
 
+    def verify(self) -> Any:
+        self._narrow("verify")
+        return super().verify()
+
     def publish(self) -> int:
         self._narrow("publish")
         return super().publish()
@@ -116,7 +128,12 @@ class Siege:
 
     @cached_property
     def scene(self) -> Scene:
-        return Scene(self.github, self.folder, configuration=CONFIGURATION)
+        return Scene(self.github, self.folder, configuration=self.configuration)
+
+    @property
+    def configuration(self) -> str:
+        """The text of `.github/coven.yml` on main."""
+        return CONFIGURATION
 
     @cached_property
     def canaries(self) -> dict[str, Any]:
@@ -315,6 +332,7 @@ class Aftermath:
             "summary": (self.run.job / "summary").read_bytes(),
             "log": self.run.log.encode(),
             **{name: path.read_bytes() for name, path in files.items() if path.is_file()},
+            "memory": b"\n".join(path.read_bytes() for path in (self.run.documents / PROPOSED_FOLDER).rglob("*.md")),
         }
 
     @cached_property

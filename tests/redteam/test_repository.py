@@ -62,7 +62,8 @@ def plant_programs(folder, marker):
 @redteam("S11", "programs planted in the workspace's own git directory are not started by us")
 def test_s11_the_workspaces_git_directory_is_not_used(siege):
     marker = siege.folder / "executed"
-    siege.judge(*plant_programs("@{workspace}/.git", marker))
+    with suppress(Error):
+        siege.judge(*plant_programs("@{workspace}/.git", marker))
     return {"executed": marker.exists()}
 
 

@@ -8,6 +8,7 @@ from coven_action.core.verification.changes import (
     DiffStatistics,
     find_broken_limits,
     find_links,
+    find_objects,
     measure,
     parse_changes,
 )
@@ -150,3 +151,22 @@ def test_a_limit_holds_up_to_and_including_its_number(files, patch_bytes, broken
     statistics = DiffStatistics(files=files, patch_bytes=patch_bytes)
 
     assert find_broken_limits(statistics, files=100, patch_bytes=1000) == broken
+
+
+def test_both_sides_of_a_change_are_listed_where_they_have_content():
+    text = raw(
+        (f":000000 100644 {ZERO} {TWO} A", "added"),
+        (f":000000 100755 {ZERO} {TWO} A", "the same again"),
+        (f":100644 000000 {ONE} {ZERO} D", "deleted"),
+        (f":100644 120000 {ONE} {TWO} T", "a link now"),
+        (f":160000 160000 {ONE} {TWO} M", "a submodule"),
+    )
+
+    assert find_objects(text) == (
+        (TWO, "added"),
+        (TWO, "the same again"),
+        (ONE, "deleted"),
+        (ONE, "a link now"),
+        (TWO, "a link now"),
+    )
+    assert find_objects("") == ()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from coven_action.adapters.git.program import RESULT_REF, Git
+from coven_action.adapters.git.reading import check_sizes
 from coven_action.errors import GitError
 
 MOST_HEADER: Final = 64 * 1024
@@ -22,7 +23,8 @@ def import_bundle(git: Git, root: Path, bundle: Path, base: str) -> str:
         base: The commit that the bundle stands on.
 
     Raises:
-        GitError: It is no bundle, stands on something else, or holds objects that git would not make.
+        GitError: It is no bundle, stands on something else, or holds objects that git would not make. `change-too-large`:
+            it holds what could not be compared, or would unpack to far more than it is.
     """
     tip = fetch_bundle(git, root, bundle)
     check_objects(git, root, tip, base)
@@ -37,7 +39,7 @@ def fetch_bundle(git: Git, root: Path, bundle: Path) -> str:
 
 
 def check_objects(git: Git, root: Path, tip: str, base: str) -> None:
-    """Refuse objects that git would not make, such as a tree with `..` in it.
+    """Refuse objects that git would not make, such as a tree with `..` in it, and those that are too large to look at.
 
     `fetch.fsckObjects` does not reach bundles in every git that is still in use, so the new objects are packed and
     indexed once more, strictly. https://git-scm.com/docs/git-index-pack#Documentation/git-index-pack.txt---strict
@@ -49,6 +51,7 @@ def check_objects(git: Git, root: Path, tip: str, base: str) -> None:
     finally:
         for left in root.glob(f"new-{name}.*"):
             left.unlink()
+    check_sizes(git, root, base, tip)
 
 
 def read_base(bundle: Path) -> str:

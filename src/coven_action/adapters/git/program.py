@@ -19,6 +19,9 @@ from coven_action.errors import GitError
 LOCAL_TIMEOUT: Final = 300.0
 NETWORK_TIMEOUT: Final = 600.0
 MAXIMUM_ERROR_LENGTH: Final = 2000
+MIB: Final = 1024 * 1024
+LARGE_FILE: Final = 16 * MIB
+"""Bytes of a file that no change may have before or after it: to compare one, git takes up to 43 times its size."""
 RESULT_REF: Final = "refs/coven/result"
 BASE_REF: Final = "refs/coven/base"
 BOT_NAME: Final = "github-actions[bot]"
@@ -38,6 +41,8 @@ _SETTINGS: Final[Settings] = (
     ("core.excludesFile", os.devnull),
     ("core.alternateRefsCommand", ""),
     ("diff.ignoreSubmodules", "dirty"),
+    # What is larger is read piece by piece, wherever git can: a file costs no memory for being large.
+    ("core.bigFileThreshold", str(LARGE_FILE)),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
     ("init.defaultBranch", "main"),

@@ -1,13 +1,13 @@
 """The folder the runtime works in, and what is taken from it afterwards. No rules here."""
 
 import os
-import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from coven_action.adapters.git.program import BASE_REF, NETWORK_TIMEOUT, RESULT_REF, Git, build_identity
-from coven_action.adapters.git.reading import list_changes, read_patch
+from coven_action.adapters.git.reading import check_sizes, list_changes, read_patch
+from coven_action.adapters.removal import remove_tree
 from coven_action.core.contract.hand_off import HAND_OFF_FOLDER, UNPUBLISHED_FOLDERS
 from coven_action.core.documents import Target
 from coven_action.core.publication.targets import BOT_EMAIL
@@ -67,21 +67,11 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder as `GitWorkspaces.destroy` does."""
     try:
         if folder.is_dir() and not folder.is_symlink():
-            _make_removable(folder)
-            shutil.rmtree(folder)
+            remove_tree(folder)
         else:
             folder.unlink(missing_ok=True)
     except OSError as error:
         raise GitError("io-failed", f"The run's folder could not be removed: {error.strerror}.") from error
-
-
-def _make_removable(folder: Path) -> None:
-    folder.chmod(stat.S_IRWXU)
-    for path, folders, _ in os.walk(folder):
-        for name in folders:
-            inner = Path(path, name)
-            if not inner.is_symlink():
-                inner.chmod(stat.S_IRWXU)
 
 
 class GitWorkspace:
@@ -132,7 +122,11 @@ class GitWorkspace:
             return stream.read(limit + 1)
 
     def commit_tree(self) -> str | None:
-        """Record the tree as it is now; None where nothing differs from the base."""
+        """Record the tree as it is now; None where nothing differs from the base.
+
+        Raises:
+            GitError: `change-too-large`: it could not be compared in bounded memory. Else git's own failure.
+        """
         self._make_watch()
         self._run("read-tree", self._base_sha)
         excluded = [f":(exclude,top,literal){name}" for name in UNPUBLISHED_FOLDERS]
@@ -141,6 +135,7 @@ class GitWorkspace:
         base_tree = self._run("rev-parse", f"{self._base_sha}^{{tree}}").decode().strip()
         if tree == base_tree:
             return None
+        check_sizes(self._git, self._watch, base_tree, tree)
         identity = build_identity("Coven", BOT_EMAIL, "1970-01-01T00:00:00Z")
         tip = self._run(
             "commit-tree", tree, "-p", self._base_sha, "-m", "Result of a run", environment=identity

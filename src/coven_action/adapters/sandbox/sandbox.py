@@ -4,15 +4,15 @@ The sandbox starts nothing itself: its command line is started, limited and ende
 """
 
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from coven_action.adapters.removal import remove_tree
 from coven_action.core.sandbox.backends import OWN_NETWORK, build_launch, choose_user, find_obstacle
 from coven_action.core.sandbox.network import NETWORK_FILES, NETWORK_FOLDERS
 from coven_action.core.sandbox.request import (
@@ -81,7 +81,7 @@ class Sandbox:
         """
         owner = os.stat(request.folder)  # noqa: PTH116 - the number is all that is wanted
         user = choose_user((owner.st_uid, owner.st_gid))
-        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=base, ignore_cleanup_errors=True) as folder:
+        with _make_folder(base) as folder:
             place = Place(folder=f"{folder}/told", scratch=f"{folder}/scratch")
             launch = self.build(self.backend, request, self.machine, place, program=self.program, user=user)
             becomes = user if any(word == "user" for word, _ in launch.order) else None
@@ -134,7 +134,18 @@ def sweep(base: Path) -> None:
     """
     for prefix in (PREFIX, PROOF_PREFIX):
         for path in base.glob(f"{prefix}*"):
-            shutil.rmtree(path)
+            remove_tree(path)
+
+
+@contextmanager
+def _make_folder(base: Path) -> Iterator[str]:
+    """Yield a new folder. The program may have written to its scratch, and what cannot be removed is left for `sweep`."""
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=base)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            remove_tree(Path(folder))
 
 
 def _write_place(place: Place, launch: Launch, user: tuple[int, int], *, network: bool) -> None:

@@ -16,7 +16,10 @@ _MODES: Final = {
     "120000": "symlink",
     "160000": "submodule",
 }
-_RAW: Final = re.compile(r":([0-7]{6}) ([0-7]{6}) [0-9a-f]+ ([0-9a-f]+) ([AMDTU])[0-9]*")
+_RAW: Final = re.compile(
+    r":(?P<before>[0-7]{6}) (?P<after>[0-7]{6}) (?P<old>[0-9a-f]+) (?P<new>[0-9a-f]+) (?P<status>[AMDTU])[0-9]*"
+)
+_WITHOUT_CONTENT: Final = frozenset({"absent", "submodule"})
 
 
 class ChangedFile(Record):
@@ -68,7 +71,25 @@ def find_links(raw: str) -> tuple[str, ...]:
     Raises:
         ValueError: The text is not what git writes.
     """
-    return tuple(dict.fromkeys(header[3] for header, _ in _pairs(raw) if _MODES.get(header[2]) == "symlink"))
+    return tuple(dict.fromkeys(header["new"] for header, _ in _pairs(raw) if _MODES.get(header["after"]) == "symlink"))
+
+
+def find_objects(raw: str) -> tuple[tuple[str, str], ...]:
+    """Return (object, path) for everything with content on either side of a change; one that stands in two places, twice.
+
+    Args:
+        raw: As `find_links` takes it.
+
+    Raises:
+        ValueError: The text is not what git writes.
+    """
+    sides = (("before", "old"), ("after", "new"))
+    return tuple(
+        (header[sha], path)
+        for header, path in _pairs(raw)
+        for mode, sha in sides
+        if _MODES.get(header[mode]) not in _WITHOUT_CONTENT
+    )
 
 
 def parse_changes(raw: str, numstat: str, targets: Mapping[str, str] | None = None) -> tuple[ChangedFile, ...]:
@@ -102,7 +123,7 @@ def _pairs(raw: str) -> Iterator[tuple[re.Match[str], str]]:
     fields = _split_fields(raw)
     for header, path in zip(fields[::2], fields[1::2], strict=True):
         match = _RAW.fullmatch(header)
-        if match is None or match[4] not in _STATUS:
+        if match is None or match["status"] not in _STATUS:
             message = f"not a raw diff record: {header[:80]!r}"
             raise ValueError(message)
         yield match, path
@@ -112,13 +133,13 @@ def _changed(header: re.Match[str], path: str, lines: tuple[str, str], targets: 
     binary = lines[0] == "-"
     return ChangedFile(
         path=path,
-        status=_STATUS[header[4]],
-        before=_MODES.get(header[1], "unknown"),
-        after=_MODES.get(header[2], "unknown"),
+        status=_STATUS[header["status"]],
+        before=_MODES.get(header["before"], "unknown"),
+        after=_MODES.get(header["after"], "unknown"),
         added_lines=0 if binary else int(lines[0]),
         deleted_lines=0 if binary else int(lines[1]),
         binary=binary,
-        link_target=targets.get(header[3]) if _MODES.get(header[2]) == "symlink" else None,
+        link_target=targets.get(header["new"]) if _MODES.get(header["after"]) == "symlink" else None,
     )
 
 
