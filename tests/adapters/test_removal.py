@@ -1,6 +1,7 @@
 """Removing what a hostile program has left."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_what_is_closed_is_opened_and_removed(tmp_path):
         (tmp_path / "closed" / name).mkdir(parents=True)
         (tmp_path / "closed" / name / "file").write_text("x")
     for path, _, _ in os.walk(tmp_path / "closed", topdown=False):
-        os.chmod(path, 0)
+        Path(path).chmod(0)
     remove_tree(tmp_path / "closed")
     assert list(tmp_path.iterdir()) == []
 
