@@ -185,7 +185,9 @@ class WrittenLimits(Record):
         default=100, description="How many files may change."
     )
     patch: Annotated[int, build_size("1KiB", "100MiB", "GitHub refuses files above 100 MiB")] = _written(
-        "4MiB", parse_size, "How large the whole change may be."
+        "4MiB",
+        parse_size,
+        "How large the whole change may be. A file of more than 16 MiB, before or after it, is in no change.",
     )
     attempts: Annotated[int, WholeNumber(1, 5, "what five attempts did not mend, a sixth will not")] = Field(
         default=2,
