@@ -80,6 +80,7 @@ with zipfile.ZipFile(path, "w") as packed:
 """
 
 
+@pytest.mark.slow
 def test_a_familiar_s_job_that_replaces_the_plan_is_refused(scene, runner):
     issue = scene.open_issue(body=PATCH)
     runner.tamper(REPLACE)

@@ -22,6 +22,8 @@ from tests.redteam.test_repository import commit, hand_over, plant_programs
 from tests.redteam.test_secrets import encode
 from tests.sandboxes import open_base
 
+# A sandbox is proved for every run: a second for each case. tests/stages/test_confined_run.py stands for them meanwhile.
+pytestmark = pytest.mark.slow
 MEND = {"do": "write", "path": "src/tax.py", "text": "mended = True\n"}
 MIB = 1024 * 1024
 

@@ -361,10 +361,7 @@ def _is_document(call: Call) -> bool:
 # What the ordinary suite breaks: kind -> which calls. All calls in all ways are `slow`.
 QUICK = {
     "error": lambda call: _is_first(call) and (_is_deed(call) or _is_document(call) or call.port in CHECKING),
-    "bug": lambda call: _is_first(call) and call.port in {"Clock", "Renderer", "Workspace", "CheckTree"},
-    "disk full": lambda call: _is_first(call) and call.port in {"Documents", "Log"},
     "killed": _is_deed,
-    "killed afterwards": _is_deed,
     "answer lost": _is_deed,
 }
 
@@ -559,7 +556,16 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+QUICK_MOMENTS = (
+    "plan, after the comment",
+    "publish, between push and pull request",
+    "publish, between check and comment",
+)
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(one, marks=() if one in QUICK_MOMENTS else pytest.mark.slow) for one in MOMENTS]
+)
 def test_a_stage_that_is_killed_leaves_nothing_that_a_rerun_does_not_mend(benches, moment):
     stage, method, path, is_done = MOMENTS[moment]
     bench = benches(ORDINARY)
@@ -622,7 +628,7 @@ def _judge_disk(process: Process) -> list[str]:
 
 # Bytes a file may have: none at all, and so many that the stage gets as far as its own documents, or its log, or git's.
 LIMITS = (0, 700, 2500, 6000, 20_000)
-QUICK_LIMITS = {"plan": (0, 2500), "run": (700,), "publish": (0, 2500)}
+QUICK_LIMITS = {"plan": (0,), "run": (700,), "publish": (2500,)}
 
 
 def _bench_for_limits(benches, stage):
@@ -659,7 +665,7 @@ def small_disk(tmp_path_factory):
     subprocess.run(("umount", "--lazy", str(folder)), check=True)
 
 
-@pytest.mark.parametrize("room", [0, 16 * 1024])
+@pytest.mark.parametrize("room", [0, pytest.param(16 * 1024, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_disk_that_is_full_is_told_and_mended(benches, small_disk, stage, room):
     assert _judge_disk(Process(benches(ORDINARY), stage, disk=small_disk, room=room)) == []
