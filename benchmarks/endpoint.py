@@ -301,28 +301,31 @@ def watch(ports: list[int], read_cpu: Callable[[], float], tokens: Path, seconds
 
 def measure_replicas(place: Path, tenants: int, replicas: int, *, seconds: float) -> dict[str, dict[str, Any]]:
     """Measure so many processes on a PostgreSQL server of their own, which holds what a file was seeded with."""
-    from tests.hosted import postgresql  # noqa: PLC0415 - its server is there for those who ask
-
     data, tokens = place / "coven.db", place / "tokens.json"
     tokens.write_text(json.dumps(seed(data, tenants)))
+    with hold_on_postgresql(data) as (_, program), ExitStack() as stack:
+        started = [stack.enter_context(start(program)) for _ in range(replicas)]
+        pids = [pid for _, pid in started]
+        return watch([port for port, _ in started], lambda: sum(map(read_cpu_seconds, pids)), tokens, seconds)
+
+
+@contextmanager
+def hold_on_postgresql(data: Path, **more: str) -> Iterator[tuple[Any, list[str]]]:
+    """Move what a file holds to a PostgreSQL server of its own; give it, and the program that serves its database."""
+    from tests.hosted import postgresql  # noqa: PLC0415 - its server is there for those who ask
+
     # Not below the other files, which nobody else may read: the server may have to run as somebody else.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = postgresql.make_server(
-        folder, fsync="on", full_page_writes="on", autovacuum="on", shared_buffers="256MB", max_wal_size="4GB"
-    )
+    settings = {"shared_buffers": "256MB", "max_wal_size": "4GB", **more}
+    server = postgresql.make_server(folder, fsync="on", full_page_writes="on", autovacuum="on", **settings)
     url = f"postgresql://{postgresql.APP}@/{postgresql.TEMPLATE}?host={folder}"
     try:
         with open_database(data) as source, open_database(url) as target:
             move_store(source, target)
-        program = ["-m", "coven_action", "serve", "--database", url, "--signing-key", f"{data}.key", "--port", "0"]
-        with ExitStack() as stack:
-            started = [stack.enter_context(start(program)) for _ in range(replicas)]
-            pids = [pid for _, pid in started]
-            seen = watch([port for port, _ in started], lambda: sum(map(read_cpu_seconds, pids)), tokens, seconds)
+        yield server, ["-m", "coven_action", "serve", "--database", url, "--signing-key", f"{data}.key", "--port", "0"]
     finally:
         server.stop()
         shutil.rmtree(folder)
-    return seen
 
 
 def insert_one_by_one(folder: Path, seconds: float) -> float:

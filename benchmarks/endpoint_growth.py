@@ -20,7 +20,6 @@ import os
 import platform
 import random
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,11 +34,9 @@ import pysqlite3
 import uvloop
 from sqlalchemy import create_engine
 
-from benchmarks.endpoint import ACCEPTED, EVENT, build_request, read_cpu_seconds, seed, start
+from benchmarks.endpoint import ACCEPTED, EVENT, build_request, hold_on_postgresql, read_cpu_seconds, seed, start
 from coven_action.core.records import sha256_hex
 from coven_action.hosted.admin_token import ROW
-from coven_action.hosted.moving import move_store
-from coven_action.hosted.operating import open_database
 from coven_action.hosted.store.partitions import Month, maintain
 from tests.hosted import postgresql
 from tests.hosted.raw_http import RawConnection, open_raw
@@ -143,35 +140,21 @@ def serve_postgresql(place: Path, tenants: int, runs: int) -> Iterator["Served"]
     """Serve a PostgreSQL database with so many runs."""
     data = place / "coven.db"
     tokens = seed(data, tenants, runs)
-    # Not below the other files, which nobody else may read: the server may have to run as somebody else.
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=place.parent.parent))
-    server = postgresql.make_server(
-        folder, fsync="on", full_page_writes="on", autovacuum="on", shared_buffers="512MB", max_wal_size="8GB",
-        work_mem="32MB",
-    )  # fmt: skip
-    url = f"postgresql://{postgresql.APP}@/{postgresql.TEMPLATE}?host={folder}"
+    with hold_on_postgresql(data, shared_buffers="512MB", max_wal_size="8GB", work_mem="32MB") as (server, program):
 
-    def count_bytes() -> dict[str, int]:
-        rows = server.execute(
-            "SELECT coalesce(parent.relname, each.relname), sum(pg_total_relation_size(each.oid)) FROM pg_class AS each "
-            "LEFT JOIN pg_inherits ON inhrelid = each.oid LEFT JOIN pg_class AS parent ON parent.oid = inhparent "
-            "WHERE each.relkind = 'r' GROUP BY 1",
-            database=postgresql.TEMPLATE,
-        )
-        return {name: int(size) for name, size in rows if name in TABLES} | {
-            "everything": int(server.execute(f"SELECT pg_database_size('{postgresql.TEMPLATE}')")[0][0])
-        }
+        def count_bytes() -> dict[str, int]:
+            rows = server.execute(
+                "SELECT coalesce(parent.relname, each.relname), sum(pg_total_relation_size(each.oid)) FROM pg_class AS each "
+                "LEFT JOIN pg_inherits ON inhrelid = each.oid LEFT JOIN pg_class AS parent ON parent.oid = inhparent "
+                "WHERE each.relkind = 'r' GROUP BY 1",
+                database=postgresql.TEMPLATE,
+            )
+            ((everything,),) = server.execute(f"SELECT pg_database_size('{postgresql.TEMPLATE}')")
+            return {name: int(size) for name, size in rows if name in TABLES} | {"everything": int(everything)}
 
-    try:
-        with open_database(data) as source, open_database(url) as target:
-            move_store(source, target)
         fill_server(server, runs // tenants)
-        program = ["-m", "coven_action", "serve", "--database", url, "--signing-key", f"{data}.key", "--port", "0"]
         with start(program) as (port, pid):
-            yield Served(port, pid, tokens, lambda: read_cpu_of(folder), count_bytes)
-    finally:
-        server.stop()
-        shutil.rmtree(folder)
+            yield Served(port, pid, tokens, lambda: read_cpu_of(server.folder), count_bytes)
 
 
 class Served:

@@ -118,21 +118,6 @@ def run_plainly(argv, *, environment, cwd, limits, write, within_bounds) -> Proc
     )
 
 
-def end_processes_that_name(path: Path) -> int:
-    """Kill every process whose command line holds a path; return how many there were."""
-    found = 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                words = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if os.fsencode(path) in words:
-                os.kill(int(entry.name), 9)
-                found += 1
-    return found
-
-
 # --- the stand-in for a hosted runner
 
 PR_SET_NO_NEW_PRIVS = 38

@@ -9,10 +9,11 @@ import yaml
 from coven_action.core.sandbox.bubblewrap import NO_CAPABILITIES
 from coven_action.core.sandbox.request import Bind
 from tests.adapters.sandbox.test_escapes import can_trace
+from tests.processes import end_processes_that_name
 from tests.redteam.cases import redteam
 from tests.redteam.cell import BACKENDS, LOOT, Cell, find_backend
 from tests.redteam.test_supply import SHIPPED, find_steps
-from tests.sandboxes import drop, end_processes_that_name, get_sandbox, missing, mount, open_base, tell, untell, weaken
+from tests.sandboxes import drop, get_sandbox, missing, mount, open_base, tell, untell, weaken
 
 
 def read(path):

@@ -27,7 +27,8 @@ from tests.checked_repository import (
     open_confinement,
     open_repository,
 )
-from tests.sandboxes import end_processes_that_name, get_sandbox, missing, open_base
+from tests.processes import end_processes_that_name
+from tests.sandboxes import get_sandbox, missing, open_base
 
 REPORT = '<testsuite><testcase name="a"/><testcase name="b"><failure message="no"/></testcase></testsuite>'
 

@@ -1,4 +1,7 @@
-"""Sweep every tenant from time to time, and count yesterday's use again once a day, as long as the endpoint lives."""
+"""Sweep every tenant from time to time, and count yesterday's use again once a day, as long as the endpoint lives.
+
+Of the processes that serve one database, one sweeps: whoever comes first when a round is due. Another does when it has gone.
+"""
 
 import asyncio
 import logging
@@ -7,7 +10,7 @@ from typing import Final
 
 from coven_action.hosted.endpoint import Endpoint
 from coven_action.hosted.services.metering import find_differences
-from coven_action.hosted.services.retention import Swept, list_tenants, sweep
+from coven_action.hosted.services.retention import Swept, begin_round, list_tenants, sweep
 from coven_action.hosted.store.commands import Command, StoreUnavailable
 
 SWEEP_SECONDS: Final = 600.0
@@ -25,12 +28,11 @@ async def sweep_tenant(endpoint: Endpoint, tenant_id: int) -> list[Swept]:
 
 
 async def sweep_all(endpoint: Endpoint) -> dict[int, list[Swept]]:
-    """Sweep every tenant once."""
+    """Sweep every tenant once, and count again what it used."""
     tenants = await endpoint.store.read(0, list_tenants)
     swept = {tenant_id: await sweep_tenant(endpoint, tenant_id) for tenant_id in tenants}
     for tenant_id in tenants:
         await check_meters(endpoint, tenant_id)
-    await check_store(endpoint)
     return swept
 
 
@@ -60,10 +62,13 @@ async def check_meters(endpoint: Endpoint, tenant_id: int) -> int:
 
 async def keep_sweeping(endpoint: Endpoint, interval: float = SWEEP_SECONDS) -> None:
     """Wait, sweep every tenant, and begin again, until cancelled. Whatever goes wrong is tried again the next time."""
+    milliseconds = int(interval * 1000)
     while True:
         await asyncio.sleep(interval)
         try:
-            await sweep_all(endpoint)
+            if await endpoint.store.write(Command(0, lambda transaction: begin_round(transaction, milliseconds))):
+                await sweep_all(endpoint)
+            await check_store(endpoint)
         except StoreUnavailable as error:
             log.warning("The sweep waits for the next round: %s.", error.reason)
         except Exception:

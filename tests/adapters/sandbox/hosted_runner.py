@@ -16,6 +16,7 @@ from coven_action.adapters.sandbox.proving import try_sandboxes
 from coven_action.adapters.sandbox.running import run_confined
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.sandbox.request import SandboxRequest
+from tests.processes import find_processes_that_name
 
 DEAF = """
 import os, signal, sys, time
@@ -49,13 +50,7 @@ def end_early(sandbox, base):
         run_confined(sandbox, request, run=run_process, base=base, limits=limits, write=write)
     except Enough:
         pass
-    own = {os.getpid(), os.getppid()}
-    left = [
-        path.parent.name
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if int(path.parent.name) not in own and os.fsencode(base) in path.read_bytes()
-    ]
-    return {"said": said.decode(), "left": left}
+    return {"said": said.decode(), "left": find_processes_that_name(base)}
 
 
 def main():

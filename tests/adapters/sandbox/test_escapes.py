@@ -15,9 +15,9 @@ from coven_action.core.isolation import LEVELS
 from coven_action.core.sandbox.bubblewrap import KERNEL_FILES, NO_CAPABILITIES, OPEN_FILTER
 from coven_action.core.sandbox.probes import PROBE_NAMES, PROBES
 from coven_action.core.sandbox.seccomp import OWN, REFUSED
+from tests.processes import end_processes_that_name
 from tests.sandboxes import (
     drop,
-    end_processes_that_name,
     get_sandbox,
     has_route,
     missing,

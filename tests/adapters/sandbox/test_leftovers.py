@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from coven_action.adapters.sandbox.confinement import ProvedConfinement
 from coven_action.adapters.sandbox.machine import find_bubblewrap
 from coven_action.errors import EnvironmentFault
+from tests.processes import find_processes_that_name
 from tests.sandboxes import missing, open_base
 
 # A stage that starts a program in its sandbox and never comes to tidy up.
@@ -44,17 +44,6 @@ def wait_for(ready, seconds=30):
     while not ready():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.05)
-
-
-def find_processes_that_name(path):
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if os.fsencode(path) in entry.read_bytes():
-                found.append(int(entry.parent.name))
-        except OSError:  # it has ended by now
-            continue
-    return found
 
 
 def start_and_kill(base):

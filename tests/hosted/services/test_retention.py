@@ -10,7 +10,7 @@ from coven_action.core.endpoint.caps import TIERS
 from coven_action.core.records import sha256_hex
 from coven_action.hosted import sweeper
 from coven_action.hosted.endpoint import Endpoint
-from coven_action.hosted.services.retention import list_tenants, sweep
+from coven_action.hosted.services.retention import begin_round, list_tenants, sweep
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import StoreUnavailable
 from coven_action.hosted.store.transaction import IdempotencyKey, Reply
@@ -251,10 +251,13 @@ class Failing:
         self.worked = asyncio.Event()
 
     async def read(self, tenant_id, work):
-        if self.failures:
-            raise self.failures.pop(0)
         self.worked.set()
         return ()
+
+    async def write(self, command):
+        if self.failures:
+            raise self.failures.pop(0)
+        return True
 
     def find_trouble(self, reading):
         return ()
@@ -276,6 +279,24 @@ def test_the_sweeper_goes_on_whatever_happens(deployment, caplog):
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     assert "disk-full" in caplog.records[0].message
+
+
+def test_of_those_who_serve_a_database_one_sweeps(deployment, clock):
+    def begin():
+        return deployment.write(0, lambda transaction: begin_round(transaction, 600_000))
+
+    assert [begin(), begin()] == [True, False]
+    clock.advance(minutes=9)
+    assert not begin()
+    clock.advance(minutes=1)
+    assert [begin(), begin()] == [True, False]
+
+
+def test_a_clock_that_went_back_keeps_nobody_from_sweeping(deployment, clock):
+    clock.advance(days=3)
+    assert deployment.write(0, lambda transaction: begin_round(transaction, 600_000))
+    clock.advance(days=-3)
+    assert deployment.write(0, lambda transaction: begin_round(transaction, 600_000))
 
 
 def test_the_application_sweeps_as_long_as_it_lives(deployment, tenant, monkeypatch):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, Table, and_, delete, select, tuple_, update
+from sqlalchemy import Row, Table, and_, delete, or_, select, text, tuple_, update
 
 from coven_action.core.endpoint.approval import BY_POLICY, DAY, PENDING_DAYS
 from coven_action.core.endpoint.memory_states import find_step, settle
@@ -29,6 +29,25 @@ from coven_action.hosted.store.transaction import Transaction
 
 BATCH: Final = 500
 """Rows of each kind that one sweep takes."""
+
+_ROUND: Final = "sweep_round_at"
+_NUMBERED: Final = "{:015}"
+# The same words for both databases: of two processes that begin the very first round, one does.
+_FIRST_ROUND: Final = text("INSERT INTO deployment (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
+
+
+def begin_round(transaction: Transaction, milliseconds: int) -> bool:
+    """Say whether a round of all accounts is due, and if so record that it begins: one process does it for all.
+
+    Args:
+        transaction: Of no account.
+        milliseconds: How long the last round, whoever began it, is to be ago. One from a future that a clock went back from
+            does not count.
+    """
+    columns, now = schema.deployment.c, _NUMBERED.format(transaction.now)
+    is_due = or_(columns.value <= _NUMBERED.format(max(transaction.now - milliseconds, 0)), columns.value > now)
+    due = update(schema.deployment).where(columns.name == _ROUND, is_due).values(value=now)
+    return bool(transaction.execute(due) or transaction.execute(_FIRST_ROUND, {"name": _ROUND, "value": now}))
 
 
 @dataclass(frozen=True, slots=True)
