@@ -19,7 +19,7 @@ MAX_TERM: Final = 64
 MAX_TERMS: Final = 12
 """Words of a request that are looked for: the first ones, paths before prose."""
 
-MAX_POSTINGS: Final = 1_200
+MAX_POSTINGS: Final = 800
 """Entries that are looked at for a request, each counted once for every word that leads to it."""
 
 LEAST_CANDIDATES: Final = 32
