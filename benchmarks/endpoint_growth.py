@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -157,6 +158,7 @@ def serve_postgresql(place: Path, tenants: int, runs: int) -> Iterator["Served"]
             yield Served(port, pid, tokens, lambda: read_cpu_of(server.folder), count_bytes)
 
 
+@dataclass(frozen=True)
 class Served:
     """A server, and how to look at it.
 
@@ -168,19 +170,11 @@ class Served:
         count_bytes: Returns `everything` -> bytes on disk, and table -> bytes with its indexes where that is known.
     """
 
-    def __init__(
-        self,
-        port: int,
-        pid: int,
-        tokens: list[str],
-        read_database_cpu: Callable[[], float],
-        count_bytes: Callable[[], dict[str, int]],
-    ) -> None:
-        self.port = port
-        self.pid = pid
-        self.tokens = tokens
-        self.read_database_cpu = read_database_cpu
-        self.count_bytes = count_bytes
+    port: int
+    pid: int
+    tokens: list[str]
+    read_database_cpu: Callable[[], float]
+    count_bytes: Callable[[], dict[str, int]]
 
 
 def read_cpu_of(folder: Path) -> float:

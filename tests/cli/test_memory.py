@@ -4,12 +4,12 @@ import json
 from datetime import date
 
 import pytest
-from click.testing import CliRunner
 
 from coven_action.cli import memory
-from coven_action.cli.main import COMMANDS, cli
+from coven_action.cli.main import COMMANDS
 from coven_action.core.memory.keys import build_entry_id
 from coven_action.errors import Error
+from tests.commands import fail, run
 from tests.core.memory.values import TOKEN, TREE
 
 KEY = "conventions/rounding"
@@ -43,16 +43,11 @@ def checkout(tmp_path, monkeypatch):
 
 
 def _run(*arguments, **options):
-    result = CliRunner().invoke(cli, ["memory", *arguments], **options)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return run("memory", *arguments, **options)
 
 
 def _fail(*arguments):
-    with pytest.raises(Error) as caught:
-        _run(*arguments)
-    return caught.value
+    return fail("memory", *arguments)
 
 
 def test_the_command_is_in_the_help():

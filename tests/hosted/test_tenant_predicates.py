@@ -42,7 +42,7 @@ SAMPLE = frozenset(
         "services.runs.read_run[1]",
     }
 )
-"""Tried in the ordinary suite; all of them by `.ci/run`."""
+"""Those that are taken away on PostgreSQL as well, whose policies hold without them."""
 BY_OPERATORS = ("services.reseal.", "services.self_check.")
 """What an operator starts, account by account, after a restore: no request of anybody's comes to it, so no day shows it."""
 PREDICATES = [

@@ -37,7 +37,7 @@ def render_page() -> str:
             "planted wherever a secret lives, and everything that left is searched for them, in every encoding. Each attack runs",
             "twice: with the guard on it must do no harm, and with the guard disarmed by one line of",
             "`tests/redteam/disarm.py` it must do harm, so that nothing passes because the attack was never effective.",
-            "`make test` runs the first, CI both.",
+            "CI runs both. `make test` leaves out the second, and what goes through the stages inside the sandbox.",
             "",
             f"{len(cases)} tests, {attacks} attacks.",
             "",

@@ -16,6 +16,9 @@ from coven_action.hosted.store.commands import Command, StoreUnavailable
 SWEEP_SECONDS: Final = 600.0
 """Between the end of a round and the beginning of the next. What has expired is not offered in the meantime."""
 
+_DUE: Final = 0.9
+"""From this share of the interval on a round is due: a clock that is set a little keeps nobody waiting for another interval."""
+
 log = logging.getLogger("coven_action.hosted")
 
 
@@ -62,7 +65,7 @@ async def check_meters(endpoint: Endpoint, tenant_id: int) -> int:
 
 async def keep_sweeping(endpoint: Endpoint, interval: float = SWEEP_SECONDS) -> None:
     """Wait, sweep every tenant, and begin again, until cancelled. Whatever goes wrong is tried again the next time."""
-    milliseconds = int(interval * 1000)
+    milliseconds = int(interval * 1000 * _DUE)
     while True:
         await asyncio.sleep(interval)
         try:

@@ -246,18 +246,21 @@ def test_every_tenant_is_swept_until_nothing_is_left(deployment, tenant, other_t
 class Failing:
     """A store that fails first in one way, then in another, and then works."""
 
-    def __init__(self, failures):
+    def __init__(self, failures, *, is_due=True):
         self.failures = list(failures)
+        self.is_due = is_due
+        self.asked = []
         self.worked = asyncio.Event()
 
     async def read(self, tenant_id, work):
+        self.asked.append((tenant_id, work))
         self.worked.set()
         return ()
 
     async def write(self, command):
         if self.failures:
             raise self.failures.pop(0)
-        return True
+        return self.is_due
 
     def find_trouble(self, reading):
         return ()
@@ -279,6 +282,20 @@ def test_the_sweeper_goes_on_whatever_happens(deployment, caplog):
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     assert "disk-full" in caplog.records[0].message
+
+
+def test_while_another_sweeps_only_the_database_is_looked_at(deployment):
+    store = Failing([], is_due=False)
+    endpoint = make_endpoint(deployment, store)
+
+    async def live():
+        sweeping = asyncio.create_task(sweeper.keep_sweeping(endpoint, interval=0))
+        await store.worked.wait()
+        sweeping.cancel()
+
+    deployment.runner.run(live())
+
+    assert {work for _, work in store.asked} == {store.find_trouble}
 
 
 def test_of_those_who_serve_a_database_one_sweeps(deployment, clock):

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from coven_action.core.contract.process_output import MIB
 from coven_action.core.publication.targets import BOT_EMAIL
 from coven_action.errors import GitError
 
 LOCAL_TIMEOUT: Final = 300.0
 NETWORK_TIMEOUT: Final = 600.0
 MAXIMUM_ERROR_LENGTH: Final = 2000
-MIB: Final = 1024 * 1024
 LARGE_FILE: Final = 16 * MIB
 """Bytes of a file that no change may have before or after it: to compare one, git takes up to 43 times its size."""
 RESULT_REF: Final = "refs/coven/result"

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from coven_action.adapters.git.program import LARGE_FILE, MIB, Git
+from coven_action.adapters.git.program import LARGE_FILE, Git
+from coven_action.core.contract.process_output import MIB
 from coven_action.core.verification.changes import ChangedFile, find_links, find_objects, parse_changes
 from coven_action.core.verification.findings import name_some
 from coven_action.errors import GitError
