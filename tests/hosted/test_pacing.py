@@ -23,6 +23,7 @@ from coven_action.hosted.pacing import (
 from coven_action.hosted.services.policies import record_tiers, set_caps
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.store.commands import StoreUnavailable
+from tests.hosted.databases import POSTGRESQL
 from tests.hosted.deployment import make_person, make_run, make_token, open_session
 
 PARAMETERS = {"memory_id": "mem_1", "number": "1", "export_id": "exp_1", "repository_id": "1001"}
@@ -202,6 +203,34 @@ def test_another_tier_holds_within_a_minute(client, deployment, tenant, admin, t
     assert {client.get("/v1/runs", headers=admin).status_code for _ in range(200)} == {200}
 
 
+@pytest.mark.parametrize("database", [POSTGRESQL], indirect=True)
+def test_where_every_request_reads_its_session_the_caps_come_along(
+    client, clock, deployment, tenant, ticks, monkeypatch
+):
+    session = open_session(client, clock())
+    store, reads = deployment.store, []
+    read = store.read
+    monkeypatch.setattr(store, "read", lambda *asked: reads.append(asked[0]) or read(*asked))
+
+    statuses = []
+    for _ in range(5):
+        ticks.now += CAPS_SECONDS / 2 + 1
+        statuses.append(session.send("POST", "/v1/runs/self/uses", {"uses": []}).status_code)
+        deployment.write(
+            tenant, lambda transaction: set_caps(transaction, "operator", None, {"run_requests_per_minute": 777})
+        )
+
+    assert (len(set(statuses)), reads) == (1, [tenant] * 5)
+    assert client.app.state.endpoint.pacer._caps[tenant][0].run_requests_per_minute == 777
+    # A token that is none has the caps read for nobody.
+    client.app.state.endpoint.pacer = Pacer(ticks=ticks, pause=0)
+    assert (
+        client.get("/v1/policy", headers={"Authorization": session.headers["Authorization"][:-1] + "-"}).status_code
+        == 401
+    )
+    assert client.app.state.endpoint.pacer._caps == {}
+
+
 def test_replicas_share_a_rate():
     ticks = Ticks()
     pacer = Pacer(4, ticks)
@@ -215,8 +244,11 @@ def test_the_buckets_do_not_grow_without_end():
     caps = Caps(run_requests_per_minute=60)
     for number in range(MAX_BUCKETS + 10):
         pacer.take(make_run(1, run_id=number), caps)
+        pacer.note_caps(number, caps)
 
-    assert len(pacer._buckets) == MAX_BUCKETS
+    assert len(pacer._buckets) == len(pacer._caps) == MAX_BUCKETS
+    assert not pacer.want_caps(MAX_BUCKETS + 9)
+    assert pacer.want_caps(0)
 
 
 def test_a_database_that_cannot_say_the_caps_paces_nobody(client, admin, ticks, monkeypatch):

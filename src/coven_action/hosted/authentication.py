@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from coven_action.core.endpoint.caps import Caps
 from coven_action.core.endpoint.meta import META_PATH
 from coven_action.core.oidc.authority import Role
 from coven_action.core.records import sha256_hex
@@ -21,6 +22,7 @@ from coven_action.hosted.endpoint import Endpoint
 from coven_action.hosted.pages import render_page
 from coven_action.hosted.principals import PersonPrincipal, Principal, RunPrincipal, SessionDocument
 from coven_action.hosted.problems import Problem, explain_store, refuse_authentication
+from coven_action.hosted.services.policies import read_caps
 from coven_action.hosted.settings import LOOPBACK
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading, StoreUnavailable
@@ -123,7 +125,7 @@ async def _find_session(endpoint: Endpoint, tenant_id: int, token_sha256: str) -
         # Another replica may have closed it since.
         if token_sha256 in endpoint.sessions and not endpoint.store.shared:
             break
-        found = await endpoint.store.read(tenant_id, lambda reading: _read_session(reading, token_sha256))
+        found = await _look_up(endpoint, tenant_id, token_sha256)
         if found is None:
             raise refuse_authentication()
         # What was read before sessions were ended is read again.
@@ -140,6 +142,19 @@ async def _find_session(endpoint: Endpoint, tenant_id: int, token_sha256: str) -
         endpoint.sessions.pop(token_sha256, None)
         raise refuse_authentication()
     return known
+
+
+async def _look_up(endpoint: Endpoint, tenant_id: int, token_sha256: str) -> RunPrincipal | None:
+    wanted = endpoint.pacer.want_caps(tenant_id)
+
+    def work(reading: Reading) -> tuple[RunPrincipal | None, Caps | None]:
+        found = _read_session(reading, token_sha256)
+        return found, read_caps(reading) if wanted and found is not None else None
+
+    found, caps = await endpoint.store.read(tenant_id, work)
+    if caps is not None:
+        endpoint.pacer.note_caps(tenant_id, caps)
+    return found
 
 
 def _notice_ended(endpoint: Endpoint) -> tuple[int, int]:

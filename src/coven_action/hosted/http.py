@@ -152,6 +152,7 @@ async def write(
     service: Callable[[Transaction, P, D], Record],
     *,
     status: int = _OK,
+    appending: bool = False,
 ) -> Response:
     """Do a write once, however often it is asked for, and return its answer.
 
@@ -161,6 +162,7 @@ async def write(
         document: What for.
         service: Does it and returns the answer's document.
         status: Of the answer.
+        appending: Whether the service has no statement of its own.
     """
 
     def work(transaction: Transaction) -> Reply:
@@ -168,7 +170,8 @@ async def write(
 
     key = read_key(request, document, request.scope["route"].name)
     run = principal.run if isinstance(principal, RunPrincipal) else None
-    reply = await get_endpoint(request).store.write(Command(principal.tenant_id, work, key, run))
+    command = Command(principal.tenant_id, work, key, run, appending)
+    reply = await get_endpoint(request).store.write(command)
     headers = {REPLAYED_HEADER: "true"} if reply.replayed else None
     return Response(reply.body, reply.status, headers, "application/json")
 

@@ -130,10 +130,23 @@ class Pacer:
             caps = await store.read(tenant_id, read_caps)
         except StoreUnavailable:
             return known[0] if known is not None else _UNLIMITED
-        if len(self._caps) >= MAX_BUCKETS:
-            self._caps.pop(next(iter(self._caps)))
-        self._caps[tenant_id] = (caps, now)
+        self.note_caps(tenant_id, caps)
         return caps
+
+    def want_caps(self, tenant_id: int) -> bool:
+        """Say whether an account's caps are due soon, so that whoever reads something of it anyway reads them as well.
+
+        A transaction for them alone costs more than they do, and with thousands of accounts there is always one due.
+        """
+        known = self._caps.get(tenant_id)
+        return known is None or self._ticks() - known[1] > CAPS_SECONDS / 2
+
+    def note_caps(self, tenant_id: int, caps: Caps) -> None:
+        """Take an account's caps for what they are now."""
+        self._caps.pop(tenant_id, None)
+        while len(self._caps) >= MAX_BUCKETS:
+            self._caps.pop(next(iter(self._caps)))
+        self._caps[tenant_id] = (caps, self._ticks())
 
 
 class Door:

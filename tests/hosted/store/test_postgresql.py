@@ -1,6 +1,7 @@
 """The store on a server: writers side by side, connections that break, a server that goes and comes back."""
 
 import asyncio
+import dataclasses
 import shutil
 import tempfile
 import threading
@@ -17,15 +18,20 @@ from sqlalchemy.exc import OperationalError
 from coven_action.core.endpoint.audit_chain import AuditRow, verify_chain
 from coven_action.hosted.store import postgresql as store_module
 from coven_action.hosted.store import schema
-from coven_action.hosted.store.commands import Command, StoreUnavailable
+from coven_action.hosted.store.commands import Command, KeyReused, StoreUnavailable
 from coven_action.hosted.store.postgresql import STATEMENT_SECONDS, PostgreSQLStore
-from coven_action.hosted.store.transaction import IdempotencyKey, MeterKey, Reply
+from coven_action.hosted.store.transaction import IdempotencyKey, MeterKey, Reply, RunKey
 from tests.hosted import postgresql
 from tests.hosted.databases import POSTGRESQL
-from tests.hosted.store.working import append, read_audit, read_sequences, set_login
+from tests.hosted.deployment import make_run
+from tests.hosted.store.working import append, hold_writer, read_audit, read_sequences, send, set_login
 
 pytestmark = pytest.mark.parametrize("database", [POSTGRESQL], indirect=True)
 WRITES = 60
+
+
+class OwnFault(Exception):
+    """What a service may raise."""
 
 
 def do_everything(transaction):
@@ -65,8 +71,8 @@ def test_two_replicas_leave_one_sequence_without_a_gap_and_whoever_reads_meanwhi
 
     async def work():
         writing = [
-            store.write(Command(tenant_id, work))
-            for work in (append, do_everything) * (WRITES // 2)
+            store.write(Command(tenant_id, work, appending=number % 4 < 3))
+            for number, work in enumerate((append, do_everything) * (WRITES // 2))
             for store in replicas
             for tenant_id in (tenant, other_tenant)
         ]
@@ -87,6 +93,186 @@ def test_two_replicas_leave_one_sequence_without_a_gap_and_whoever_reads_meanwhi
         counted = select(func.sum(schema.meters.c.amount)).where(schema.meters.c.tenant_id == each)
         assert deployment.read(each, lambda reading, counted=counted: reading.fetch_one(counted))[0] == WRITES
     assert len(read_audit(deployment, tenant)) == before + WRITES
+
+
+# --- a commit that several tenants share
+
+
+@pytest.fixture
+def tenants(deployment, tenant):
+    """Accounts with the same repository and the same run; another one is there to keep the writer busy."""
+    assert tenant == 1
+    numbers = [deployment.enrol(700 + each, f"account-{each}", 1001, "billing") for each in range(5)]
+    for number in numbers:
+        assert deployment.report(make_run(number)).state == "running"
+    return numbers
+
+
+def do_an_events_work(transaction):
+    """Do what appending an event to the run does, which is in the table already."""
+    run = make_run(transaction.tenant_id).run
+    assert transaction.find_run_summary(run)["tenant_id"] == transaction.tenant_id
+    number = transaction.append_event("note", {}, run=run)
+    transaction.count_events(run, 1)
+    transaction.meter(MeterKey(), "events")
+    transaction.append_audit(actor="admin", action="x", subject="y", detail={})
+    return Reply(200, b"%d" % number)
+
+
+def ask_for_event(tenant_id, work=do_an_events_work, key="key-1"):
+    asked = IdempotencyKey("route", key, "a" * 64)
+    return Command(tenant_id, work, asked, make_run(tenant_id).run, appending=True)
+
+
+def write_together(deployment, *commands):
+    """Write commands as one group of several tenants, and return what each of them gave or raised."""
+
+    async def gather():
+        async with hold_writer(deployment.store, 1, appending=True):
+            sent = await send(deployment.store, *commands)
+        return await asyncio.gather(*sent, return_exceptions=True)
+
+    return deployment.runner.run(gather())
+
+
+def read_commits(url, *tenant_ids):
+    """Return the transactions that wrote the newest event of each tenant."""
+    found = postgresql.get_server().execute(
+        "SELECT DISTINCT ON (tenant_id) tenant_id, xmin::text FROM run_events ORDER BY tenant_id, sequence DESC",
+        database=str(url.database),
+    )
+    return {tenant_id: commit for tenant_id, commit in found if tenant_id in tenant_ids}
+
+
+def read_state(deployment, tenant_id):
+    """Return the numbers of a tenant's events, its counted events, and its run's; the chain is whole."""
+    rows = read_audit(deployment, tenant_id)
+    assert verify_chain((AuditRow(*row[1:8]), row.hash) for row in rows) == (len(rows), rows[-1].hash)
+    columns = schema.meters.c
+    counted = select(func.coalesce(func.sum(columns.amount), 0)).where(
+        columns.tenant_id == tenant_id, columns.measure == "events"
+    )
+    run = select(schema.runs.c.event_count).where(schema.runs.c.tenant_id == tenant_id)
+    amounts = [deployment.read(tenant_id, lambda reading, one=one: reading.fetch_one(one)[0]) for one in (counted, run)]
+    return read_sequences(deployment, tenant_id), *amounts
+
+
+def test_events_of_several_tenants_share_a_commit_and_nothing_else(deployment, tenants, url):
+    """Their repositories, runs and keys have the same numbers."""
+    before = [read_state(deployment, each) for each in tenants]
+
+    told = write_together(deployment, *(ask_for_event(each, key=key) for key in "aba" for each in tenants))
+
+    assert len(set(read_commits(url, *tenants).values())) == 1
+    for place, tenant_id in enumerate(tenants):
+        numbers, counted, count = before[place]
+        first = len(numbers) + 1
+        assert [each.body for each in told[place :: len(tenants)]] == [b"%d" % n for n in (first, first + 1, first)]
+        assert [each.replayed for each in told[place :: len(tenants)]] == [False, False, True]
+        assert read_state(deployment, tenant_id) == ([*numbers, first, first + 1], counted + 2, count + 2)
+
+
+@pytest.mark.parametrize("failure", ["of its work", "of its rows", "of its run", "of its key"])
+def test_what_fails_of_one_tenant_leaves_nothing_of_it_and_everything_of_the_others(deployment, tenants, failure):
+    def fail(transaction):
+        do_an_events_work(transaction)
+        raise OwnFault
+
+    def leave_what_cannot_be_written(transaction):
+        reply = do_an_events_work(transaction)
+        transaction.append_event("note", "\ud800")
+        return reply
+
+    def look_for_another_run(transaction):
+        assert transaction.find_run_summary(RunKey(1001, 404)) is None
+        raise OwnFault
+
+    tenant, works = tenants[2], {"of its work": fail, "of its rows": leave_what_cannot_be_written}
+    command = ask_for_event(tenant, works.get(failure, look_for_another_run))
+    if failure == "of its key":
+        deployment.runner.run(deployment.store.write(command_with(ask_for_event(tenant), fingerprint="b" * 64)))
+    before = read_state(deployment, tenant)
+
+    told = write_together(deployment, *(command if each == tenant else ask_for_event(each) for each in tenants))
+
+    assert isinstance(told[2], (OwnFault, UnicodeEncodeError, KeyReused))
+    assert read_state(deployment, tenant) == before
+    for place, each in enumerate(tenants):
+        if each != tenant:
+            assert told[place].status == 200
+            assert read_sequences(deployment, each)[-1] == int(told[place].body)
+
+
+def command_with(command, **changed):
+    return dataclasses.replace(command, idempotency=command.idempotency._replace(**changed))
+
+
+def test_whom_another_replica_serves_gets_a_commit_of_its_own_and_keeps_nobody_waiting(
+    deployment, tenants, url, clock, runner
+):
+    held, *others = tenants
+    other, gate, begun = PostgreSQLStore(url, clock), threading.Event(), threading.Event()
+
+    def hold(transaction):
+        begun.set()
+        gate.wait(30)
+        return append(transaction)
+
+    async def work():
+        holding = asyncio.ensure_future(other.write(Command(held, hold)))
+        await asyncio.to_thread(begun.wait, 10)
+        async with hold_writer(deployment.store, 1, appending=True):
+            sent = await send(deployment.store, *map(ask_for_event, tenants))
+        told = await asyncio.wait_for(asyncio.gather(*sent[1:]), 10)
+        # And again, while it still waits.
+        told += await asyncio.wait_for(
+            asyncio.gather(*(deployment.store.write(ask_for_event(each, key="k")) for each in others)), 10
+        )
+        assert not sent[0].done()
+        await asyncio.to_thread(wait_until, lambda: is_waiting(postgresql.get_server(), url))
+        gate.set()
+        first, second = await holding, await sent[0]
+        await other.close()
+        return told, first, int(second.body)
+
+    told, first, second = runner.run(work())
+
+    assert [each.status for each in told] == [200] * 2 * len(others)
+    assert second == first + 1
+
+
+def test_a_shared_commit_whose_connection_breaks_is_done_once_more_and_not_twice(deployment, tenants, url):
+    tries = []
+
+    def kill_once(transaction):
+        tries.append(transaction.tenant_id)
+        if len(tries) == 1:
+            kill_backends(url)
+        return do_an_events_work(transaction)
+
+    before = {each: len(read_sequences(deployment, each)) for each in tenants}
+    told = write_together(deployment, *(ask_for_event(each, kill_once) for each in tenants))
+
+    assert tries == [*tenants, *tenants]
+    for each, reply in zip(tenants, told, strict=True):
+        assert reply == Reply(200, b"%d" % (before[each] + 1))
+        assert read_sequences(deployment, each) == list(range(1, before[each] + 2))
+
+
+def test_a_statement_in_a_shared_commit_finds_nothing_but_what_appending_takes(deployment, tenants):
+    """If ever the guard before it falls, the database itself still refuses."""
+    found = []
+
+    def look(transaction):
+        connection = transaction._group.connection
+        found.extend(connection.execute(select(table)).fetchall() for table in schema.metadata.sorted_tables
+                     if table.name in {"memory", "sessions", "repositories", "tenants", "run_events", "audit"})  # fmt: skip
+        return Reply(200, b"")
+
+    assert [each.status for each in write_together(deployment, *(ask_for_event(each, look) for each in tenants))] == [
+        200
+    ] * 5
+    assert found == [[]] * 6 * len(tenants)
 
 
 def test_what_another_replica_writes_for_the_tenant_waits_for_the_commit_under_way(

@@ -54,6 +54,19 @@ def ask_nonsense(transaction):
     transaction.fetch_all(text("SELECT nothing FROM nowhere"))
 
 
+def look_although_it_only_appends(transaction):
+    transaction.append_event("note", {})
+    transaction.fetch_one(select(schema.tenants.c.account_login))
+
+
+def change_although_it_only_appends(transaction):
+    transaction.append_event("note", {})
+    transaction.execute(set_login(transaction.tenant_id, "changed"))
+
+
+ONLY_APPENDING = {look_although_it_only_appends, change_although_it_only_appends}
+
+
 def bind_too_much(transaction):
     transaction.append_event("note", {})
     transaction.execute(update(schema.tenants).values(account_id=2**80))
@@ -75,6 +88,8 @@ FAILING = {
     do_and_raise: OwnFault,
     break_constraint: IntegrityError,
     ask_nonsense: DBAPIError,
+    look_although_it_only_appends: AssertionError,
+    change_although_it_only_appends: AssertionError,
     bind_too_much: Exception,
     leave_what_cannot_be_written: UnicodeEncodeError,
 }
@@ -84,7 +99,9 @@ FAILING = {
 def test_a_command_that_fails_leaves_nothing_and_fails_alone(deployment, tenant, work):
     before = len(read_audit(deployment, tenant))
 
-    told = write_group(deployment, *(Command(tenant, each) for each in (append, work, append)))
+    told = write_group(
+        deployment, *(Command(tenant, each, appending=each in ONLY_APPENDING) for each in (append, work, append))
+    )
 
     assert told[0] == 1
     assert isinstance(told[1], FAILING[work])

@@ -13,11 +13,13 @@ from sqlalchemy import JSON, Boolean, Integer, LargeBinary, String
 from sqlalchemy.schema import UniqueConstraint
 
 from coven_action.hosted.store.schema import metadata
-from coven_action.hosted.store.tenancy import DIRECTORY, SETTING, list_policies
+from coven_action.hosted.store.tenancy import DIRECTORY, SETTING, TOGETHER, list_policies, name_tenant, name_tenants
 from tests.hosted import postgresql
 from tests.hosted.postgresql import APP, OWNER
 
 MINE, THEIRS, NEW = 1, 2, 3
+SHARING = (MINE, NEW)
+"""Tenants that share a commit."""
 SHOWN = "tiers"
 """The one row of the deployment's own that everybody may read."""
 TABLES = sorted(metadata.tables)
@@ -65,7 +67,7 @@ def database():
 
 @contextmanager
 def acting(database, tenant, *altering):
-    """Be the endpoint's role within a transaction of a tenant, which is undone at the end.
+    """Be the endpoint's role within a transaction of a tenant, or of several who share it, which is undone at the end.
 
     Args:
         altering: Statements of the owner's that the transaction begins with.
@@ -74,7 +76,9 @@ def acting(database, tenant, *altering):
         connection.execute("SET LOCAL session_replication_role = replica")
         for statement in altering:
             connection.execute(statement)
-        if tenant is not None:
+        if isinstance(tenant, tuple):
+            connection.execute(name_tenants(tenant))
+        elif tenant is not None:
             connection.execute("SELECT set_config(%s, %s, true)", [SETTING, str(tenant)])
         connection.execute(f"SET LOCAL ROLE {APP}")
         yield connection
@@ -118,6 +122,12 @@ BY_DIRECTORY = {
     **{("deployment", command): 2 for command in ("SELECT", "UPDATE", "DELETE")},
     ("deployment", "INSERT"): 1,
 }
+APPENDED = {
+    **{(table, command): 1 for table in ("heads", "runs") for command in ("SELECT", "UPDATE")},
+    **{(table, "INSERT"): 1 for table in ("run_events", "audit")},
+    **{(table, command): 1 for table in ("meters", "idempotency") for command in ("SELECT", "INSERT", "UPDATE")},
+}
+"""What appending takes."""
 
 
 def test_a_tenant_reaches_its_own_rows_and_no_others(database):
@@ -130,19 +140,33 @@ def test_the_directory_reaches_accounts_and_repositories_and_no_data(database):
         assert find_reached(connection) == BY_DIRECTORY
 
 
+def test_those_who_share_a_commit_append_and_read_or_delete_nothing_else(database):
+    with acting(database, SHARING) as connection:
+        assert find_reached(connection) == APPENDED
+
+
+@pytest.mark.parametrize("tenants", [(NEW,), ()], ids=["others", "nobody"])
+def test_whoever_is_not_named_has_no_part_in_a_shared_commit(database, tenants):
+    with acting(database, tenants) as connection:
+        reached = find_reached(connection)
+    assert set(reached) == ({what for what in APPENDED if what[1] == "INSERT"} if tenants else set())
+
+
+@pytest.mark.parametrize("name", [SETTING, TOGETHER])
 @pytest.mark.parametrize("setting", [None, ""], ids=["never named", "empty, as after a transaction that named one"])
-def test_without_a_tenant_there_is_nothing(database, setting):
+def test_without_a_tenant_there_is_nothing(database, setting, name):
     with acting(database, None) as connection:
         if setting is not None:
-            connection.execute("SELECT set_config(%s, %s, true)", [SETTING, setting])
+            connection.execute("SELECT set_config(%s, %s, true)", [name, setting])
         assert find_reached(connection) == {}
 
 
 def test_a_tenant_lasts_as_long_as_its_transaction(database):
     with postgresql.get_server().connect(database, APP) as connection:
-        with connection.transaction():
-            connection.execute("SELECT set_config(%s, '1', true)", [SETTING])
-            assert connection.execute("SELECT * FROM runs").rowcount == 1
+        for naming in (name_tenant(MINE), name_tenants([MINE])):
+            with connection.transaction():
+                connection.execute(naming)
+                assert connection.execute("SELECT * FROM runs").rowcount == 1
         assert connection.execute("SELECT * FROM runs").rowcount == 0
 
 
@@ -164,7 +188,7 @@ def test_without_the_condition_of_any_policy_somebody_reaches_others_rows(databa
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: f"{policy.table}.{policy.name}")
 def test_without_any_policy_its_rows_are_nobodys_rather_than_everybodys(database, policy):
     drop = f"DROP POLICY {policy.name} ON {policy.table}"
-    tenant, usual = (DIRECTORY, BY_DIRECTORY) if is_directorys(policy) else (MINE, OWN)
+    tenant, usual = find_user(policy)
 
     with acting(database, tenant, drop) as connection:
         reached = find_reached(connection, [policy.table])
@@ -174,8 +198,13 @@ def test_without_any_policy_its_rows_are_nobodys_rather_than_everybodys(database
     assert all(count <= expected[what] for what, count in reached.items())
 
 
-def is_directorys(policy):
-    return (policy.name == "own") == (policy.table == "deployment") and policy.name != SHOWN
+def find_user(policy):
+    """Return who needs a policy, and what they reach with it."""
+    if policy.name.endswith("_together"):
+        return SHARING, APPENDED
+    if (policy.name == "own") == (policy.table == "deployment") and policy.name != SHOWN:
+        return DIRECTORY, BY_DIRECTORY
+    return MINE, OWN
 
 
 @pytest.mark.parametrize("table", TABLES)

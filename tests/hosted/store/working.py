@@ -30,15 +30,18 @@ def read_sequences(deployment, tenant_id):
 
 
 @contextlib.asynccontextmanager
-async def hold_writer(store, tenant_id=0):
-    """Keep whoever writes for a tenant busy: what comes meanwhile waits, and is one group afterwards."""
+async def hold_writer(store, tenant_id=0, *, appending=False):
+    """Keep whoever writes for a tenant busy: what comes meanwhile waits, and is one group afterwards.
+
+    With `appending` that is whoever writes for several tenants at a time.
+    """
     begun, gate = threading.Event(), threading.Event()
 
     def wait(_):
         begun.set()
         gate.wait(10)
 
-    holding = asyncio.ensure_future(store.write(Command(tenant_id, wait)))
+    holding = asyncio.ensure_future(store.write(Command(tenant_id, wait, appending=appending)))
     await asyncio.to_thread(begun.wait, 10)
     yield
     gate.set()

@@ -101,7 +101,7 @@ async def report_run(request: Request) -> Response:
 async def append_events(request: Request) -> Response:
     """Append events to the session's run."""
     document = await read_document(request, EventsRequest)
-    return await write(request, get_run(request), document, events.append_events, status=_ACCEPTED)
+    return await write(request, get_run(request), document, events.append_events, status=_ACCEPTED, appending=True)
 
 
 @router.post("/runs/self/finish", **describe(takes=FinishRequest, gives=Run))

@@ -25,11 +25,19 @@ Clock = Callable[[], datetime]
 
 @dataclass(slots=True)
 class Waiting:
-    """A command, and who waits for it."""
+    """A command, and who waits for it.
+
+    Args:
+        command: What is to be done.
+        loop: Of whoever waits.
+        future: Takes the result.
+        alone: Whether it gets a commit that its tenant shares with nobody.
+    """
 
     command: Command[Any]
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
+    alone: bool = False
 
 
 Outcome = tuple[Waiting, Any, BaseException | None]
@@ -47,25 +55,49 @@ class Failures(Protocol):
         ...
 
 
+class _Line:
+    """Tenants that stand in a line, the next one first, and those who wait for one to come.
+
+    Args:
+        lock: Held whenever the line is looked at or changed.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.tenants: dict[int, None] = {}
+        self.changed = threading.Condition(lock)
+
+    def pop(self) -> int:
+        """Take the first one out."""
+        tenant_id = next(iter(self.tenants))
+        del self.tenants[tenant_id]
+        return tenant_id
+
+
 class Turns:
     """Commands that wait, each tenant's in their order; the tenants take turns, however many one of them brings.
+
+    Tenants with a few commands that only append stand in a line of their own: they are served together. While a tenant is
+    served nobody else gets its next commands.
 
     Args:
         size: Commands that wait at most; what comes on top is told to come again.
         share: How many of them may be one tenant's.
+        few: Up to how many commands of a tenant are served together with those of others.
     """
 
-    def __init__(self, size: int, share: int) -> None:
+    def __init__(self, size: int, share: int, few: int = 0) -> None:
         self._size = size
         self._share = share
+        self._few = few
         self._count = 0
         self._waiting: dict[int, deque[Waiting]] = {}
-        # Tenants of whom something waits and who are not being served, the next one first.
-        self._ready: deque[int] = deque()
         self._served: set[int] = set()
         self._closed = False
-        # Held whenever one of the above is looked at or changed.
-        self._changed = threading.Condition()
+        # Held whenever one of the above, or a line, is looked at or changed.
+        self._lock = threading.Lock()
+        # Of whom something waits and who is not being served, each in one of the two.
+        self._own = _Line(self._lock)
+        self._together = _Line(self._lock)
 
     def put(self, waiting: Waiting) -> None:
         """Let a command wait.
@@ -74,57 +106,82 @@ class Turns:
             StoreUnavailable: `store-closing`; `overloaded`: too many wait, or too many of its tenant's.
         """
         tenant_id = waiting.command.tenant_id
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise StoreUnavailable("store-closing")
-            queue = self._waiting.get(tenant_id)
-            if self._count >= self._size or (queue is not None and len(queue) >= self._share):
+            queue = self._waiting.get(tenant_id, ())
+            if self._count >= self._size or len(queue) >= self._share:
                 raise StoreUnavailable("overloaded")
-            if queue is None:
-                queue = self._waiting[tenant_id] = deque()
-                if tenant_id not in self._served:
-                    self._ready.append(tenant_id)
-            queue.append(waiting)
+            self._waiting.setdefault(tenant_id, deque()).append(waiting)
             self._count += 1
-            self._changed.notify()
+            if tenant_id not in self._served:
+                self._line_up(tenant_id)
 
     def take(self, most: int) -> list[Waiting]:
         """Wait for commands and return some of all tenants, one of each in turn; nothing once all is done and closed."""
         taken: list[Waiting] = []
-        with self._changed:
-            self._wait()
-            while self._ready and len(taken) < most:
-                tenant_id = self._ready.popleft()
+        with self._lock:
+            self._wait(self._own)
+            while self._own.tenants and len(taken) < most:
+                tenant_id = self._own.pop()
                 taken += self._pop(tenant_id, 1)
                 if tenant_id in self._waiting:
-                    self._ready.append(tenant_id)
+                    self._line_up(tenant_id)
         return taken
 
     @contextlib.contextmanager
     def serve(self, most: int) -> Iterator[list[Waiting]]:
-        """Wait for commands and yield those of the tenant whose turn it is; until the block ends nobody else gets its next."""
-        taken: list[Waiting] = []
-        with self._changed:
-            self._wait()
-            if self._ready:
-                tenant_id = self._ready.popleft()
-                taken = self._pop(tenant_id, most)
-                self._served.add(tenant_id)
+        """Wait for a tenant and serve it within the block: yield its commands; none once all is done and closed."""
+        with self._lock:
+            self._wait(self._own)
+            taken = self._pop(self._own.pop(), most) if self._own.tenants else []
+            self._begin_turn(taken)
         try:
             yield taken
         finally:
-            if taken:
-                self._end_turn(taken[0].command.tenant_id)
+            self._end_turn(taken)
+
+    @contextlib.contextmanager
+    def serve_together(self, most: int) -> Iterator[list[Waiting]]:
+        """Wait for tenants and serve within the block as many as wait: yield the commands of all of them."""
+        taken: list[Waiting] = []
+        with self._lock:
+            self._wait(self._together)
+            while self._together.tenants and len(taken) < most:
+                taken += self._pop(self._together.pop(), most - len(taken))
+            self._begin_turn(taken)
+        try:
+            yield taken
+        finally:
+            self._end_turn(taken)
+
+    def put_back(self, taken: Sequence[Waiting]) -> None:
+        """Within the block, let some of the commands wait again, before all others of their tenants, to be served alone."""
+        with self._lock:
+            for each in reversed(taken):
+                each.alone = True
+                self._waiting.setdefault(each.command.tenant_id, deque()).appendleft(each)
+            self._count += len(taken)
 
     def close(self) -> None:
         """Take no more. Whoever waits for commands gets those that are there, and then nothing."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._wake_all()
 
-    def _wait(self) -> None:
-        while not self._ready and not (self._closed and not self._count):
-            self._changed.wait()
+    def _wait(self, line: _Line) -> None:
+        # What is being served may be put back.
+        while not line.tenants and not (self._closed and not self._count and not self._served):
+            line.changed.wait()
+
+    def _line_up(self, tenant_id: int) -> None:
+        """Let a tenant stand where its commands belong; where it stands there already, it keeps its place."""
+        queue = self._waiting[tenant_id]
+        shares = len(queue) <= self._few and all(each.command.appending and not each.alone for each in queue)
+        line, other = (self._together, self._own) if shares else (self._own, self._together)
+        other.tenants.pop(tenant_id, None)
+        line.tenants.setdefault(tenant_id)
+        line.changed.notify()
 
     def _pop(self, tenant_id: int, most: int) -> list[Waiting]:
         queue = self._waiting[tenant_id]
@@ -134,13 +191,21 @@ class Turns:
             del self._waiting[tenant_id]
         return popped
 
-    def _end_turn(self, tenant_id: int) -> None:
-        with self._changed:
-            self._served.discard(tenant_id)
-            if tenant_id in self._waiting:
-                self._ready.append(tenant_id)
-            # Also for those who wait for the end.
-            self._changed.notify_all()
+    def _begin_turn(self, taken: Sequence[Waiting]) -> None:
+        self._served.update(each.command.tenant_id for each in taken)
+
+    def _end_turn(self, taken: Sequence[Waiting]) -> None:
+        with self._lock:
+            for tenant_id in dict.fromkeys(each.command.tenant_id for each in taken):
+                self._served.remove(tenant_id)
+                if tenant_id in self._waiting:
+                    self._line_up(tenant_id)
+            if self._closed:
+                self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._own.changed.notify_all()
+        self._together.changed.notify_all()
 
 
 def drop_cancelled(waiting: Sequence[Waiting]) -> list[Waiting]:
@@ -182,8 +247,18 @@ def commit_group(
     ]
 
 
-def run_group(connection: Connection, now: datetime, waiting: Sequence[Waiting], failures: Failures) -> list[Outcome]:
+def run_group(
+    connection: Connection, now: datetime, waiting: Sequence[Waiting], failures: Failures, *, shared: bool = False
+) -> list[Outcome]:
     """Do the work of a group within one transaction; each result is to be told once that is committed.
+
+    Args:
+        connection: In that transaction.
+        now: The moment of all of them.
+        waiting: The commands.
+        failures: Of the database.
+        shared: Whether tenants share it who have nothing to do with one another. Whom somebody else serves just now is then
+            not waited for: no outcome tells of its commands, which are not begun.
 
     Raises:
         Exception: The rows of the group could not be written, and nothing of it may be committed.
@@ -193,11 +268,14 @@ def run_group(connection: Connection, now: datetime, waiting: Sequence[Waiting],
         connection,
         now,
         tenants=(command.tenant_id for command in commands),
+        free_only=shared,
         keys=((command.tenant_id, command.idempotency) for command in commands if command.idempotency),
         runs=((command.tenant_id, command.run) for command in commands if command.run),
     )
     outcomes: list[Outcome] = []
     for each in waiting:
+        if shared and each.command.tenant_id not in group.heads:
+            continue
         try:
             outcomes.append((each, run_command(group, each.command, failures), None))
         except Exception as error:
@@ -216,7 +294,7 @@ def run_command(group: Group, command: Command[T], failures: Failures) -> T:
         if fingerprint != key.fingerprint:
             raise KeyReused
         return reply  # type: ignore[return-value] # a command with a key returns a reply
-    transaction = Transaction(group, command.tenant_id)
+    transaction = Transaction(group, command.tenant_id, appending=command.appending)
     try:
         result = command.work(transaction)
         if key is not None and isinstance(result, Reply):

@@ -1,10 +1,14 @@
-"""The database of many replicas: PostgreSQL, where each commit carries commands of one tenant.
+"""The database of many replicas: PostgreSQL, where each commit carries commands of one tenant, or events of several.
 
 A command is acknowledged once the commit that carries it is on the server's disk (`synchronous_commit` on, whatever the
 server's default). Every commit first takes the tenant's row in `heads`: the commits of one tenant follow one another, from
 whichever replica they come, so that its sequences have no gap and what one read the next one sees. Those of different
 tenants go side by side, on a few connections that the tenants take in turn: who floods the endpoint holds one of them at a
 time, and no other tenant waits for more than the commits that are under way.
+
+Commands that only append are the most by far, and one connection is theirs: where each of thousands of tenants brings one,
+a single commit carries all of them. Such a commit waits for nobody. Whom somebody else serves just now falls out of it and
+gets a commit of its own, so that no tenant ever waits for another one's work, and no two commits for each other.
 
 Reads are transactions that change nothing and see one moment. What the database refuses or loses is told as 503, with the
 seconds after which to come again; connections are made anew by themselves. A connection that broke is noticed by the
@@ -20,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -44,17 +48,20 @@ from coven_action.hosted.store.grouping import (
 )
 from coven_action.hosted.store.partitions import find_trouble
 from coven_action.hosted.store.reading import ConnectionReading
-from coven_action.hosted.store.tenancy import DIRECTORY, TURN_LOCK, name_tenant
+from coven_action.hosted.store.tenancy import DIRECTORY, TURN_LOCK, name_tenant, name_tenants
 from coven_action.hosted.store.transaction import to_milliseconds
 
 log = logging.getLogger("coven_action.hosted.store")
 T = TypeVar("T")
 
 WRITERS: Final = 4
+"""Connections of a process that write, at most: one for tenants that are served together, the others for one each."""
 READERS: Final = 4
 """Connections of a process, at most: these two together."""
 GROUP_SIZE: Final = 128
 """Commands that one commit carries at most. Its tenant waits for all of them."""
+FEW: Final = 8
+"""Who lets more commands wait than this has enough for a commit of its own, and keeps no others waiting for all of them."""
 QUEUE_SIZE: Final = 4096
 """Commands, and in a queue of their own reads, that wait at most; what comes on top is told to come again."""
 QUEUE_SHARE: Final = 1024
@@ -140,13 +147,26 @@ def _open_pool(url: URL, size: int) -> Engine:
 @contextmanager
 def begin(engine: Engine, tenant_id: int, *, writing: bool = False) -> Iterator[Connection]:
     """Begin a transaction of a tenant and commit it at the end of the block."""
+    statements = [_BEGIN_WRITING if writing else _BEGIN_READING, name_tenant(tenant_id)]
+    if writing and tenant_id == DIRECTORY:
+        # It has no row in `heads` to hold.
+        statements.append(f"SELECT pg_advisory_xact_lock({TURN_LOCK})")
+    with _transact(engine, statements) as connection:
+        yield connection
+
+
+@contextmanager
+def begin_together(engine: Engine, tenants: Sequence[int]) -> Iterator[Connection]:
+    """Begin a transaction in which something is appended for several tenants, and commit it at the end of the block."""
+    with _transact(engine, [_BEGIN_WRITING, name_tenants(tenants)]) as connection:
+        yield connection
+
+
+@contextmanager
+def _transact(engine: Engine, beginning: Sequence[str]) -> Iterator[Connection]:
     with engine.connect() as connection, connection.begin():
         # In one round trip.
-        statements = [_BEGIN_WRITING if writing else _BEGIN_READING, name_tenant(tenant_id)]
-        if writing and tenant_id == DIRECTORY:
-            # It has no row in `heads` to hold.
-            statements.append(f"SELECT pg_advisory_xact_lock({TURN_LOCK})")
-        connection.exec_driver_sql("; ".join(statements), execution_options={"no_parameters": True})
+        connection.exec_driver_sql("; ".join(beginning), execution_options={"no_parameters": True})
         yield connection
         if _get_status(connection) is TransactionStatus.INERROR:
             # The server would take COMMIT for ROLLBACK, and say nothing.
@@ -184,12 +204,16 @@ class PostgreSQLStore:
         self._group_size = group_size
         self._writing = _open_pool(url, writers)
         self._reading = _open_pool(url, readers)
-        self._turns = Turns(queue_size, queue_share)
+        self._turns = Turns(queue_size, queue_share, FEW)
         self._gate = _Gate()
         self._reads = threading.BoundedSemaphore(queue_size)
         self._closed = False
         self._pool = ThreadPoolExecutor(readers, thread_name_prefix="reader")
-        self._threads = [threading.Thread(target=self._work, name=f"writer-{n}", daemon=True) for n in range(writers)]
+        serving = [self._turns.serve_together, *([self._turns.serve] * (writers - 1))]
+        self._threads = [
+            threading.Thread(target=self._work, args=(serve,), name=f"writer-{number}", daemon=True)
+            for number, serve in enumerate(serving)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -257,10 +281,10 @@ class PostgreSQLStore:
         """Say whether a statement has failed that no savepoint stood before."""
         return _get_status(connection) is not TransactionStatus.INTRANS
 
-    def _work(self) -> None:
+    def _work(self, serve: Callable[[int], AbstractContextManager[list[Waiting]]]) -> None:
         """Commit groups until the end is asked for and nothing waits any more."""
         while True:
-            with self._turns.serve(self._group_size) as group:
+            with serve(self._group_size) as group:
                 if not group:
                     return
                 if wanted := drop_cancelled(group):
@@ -268,7 +292,10 @@ class PostgreSQLStore:
 
     def _serve(self, wanted: Sequence[Waiting]) -> None:
         try:
-            deliver(self._commit(wanted))
+            outcomes = self._commit(wanted)
+            deliver(outcomes)
+            answered = {id(waiting) for waiting, *_ in outcomes}
+            self._turns.put_back([each for each in wanted if id(each) not in answered])
         except Exception:
             # Without its writers nobody would ever be answered again, so they outlive what nobody foresaw.
             log.exception("A writer met a fault.")
@@ -282,9 +309,15 @@ class PostgreSQLStore:
         return commit_group(waiting, self._attempt, self, self._explain)
 
     def _attempt(self, waiting: Sequence[Waiting]) -> list[Outcome]:
+        tenants = sorted({each.command.tenant_id for each in waiting})
+        shared = len(tenants) > 1
+
         def attempt() -> list[Outcome]:
-            with begin(self._writing, waiting[0].command.tenant_id, writing=True) as connection:
-                outcomes = run_group(connection, self._clock(), waiting, self)
+            beginning = (
+                begin_together(self._writing, tenants) if shared else begin(self._writing, tenants[0], writing=True)
+            )
+            with beginning as connection:
+                outcomes = run_group(connection, self._clock(), waiting, self, shared=shared)
                 # From here on nobody could say whether it is committed, and so it is not repeated.
                 committing.set()
             return outcomes

@@ -113,6 +113,12 @@ _LOOKED_UP_AT_ONCE: Final = 2_000
 _READ_HEADS: Final = (
     select(schema.heads).where(schema.heads.c.tenant_id.in_(bindparam("tenants", expanding=True))).with_for_update()
 )
+# Who waits for nobody while it holds rows keeps nobody waiting, and cannot be waited for in a circle.
+_READ_FREE_HEADS: Final = (
+    select(schema.heads)
+    .where(schema.heads.c.tenant_id.in_(bindparam("tenants", expanding=True)))
+    .with_for_update(skip_locked=True)
+)
 _INSERT_EVENTS: Final = Prepared(lambda _: insert(schema.run_events))
 _INSERT_AUDIT: Final = Prepared(lambda _: insert(schema.audit))
 # A key that has expired may still have its row.
@@ -167,6 +173,7 @@ class Group:
         connection: In a transaction of its own.
         now: The moment of all of them.
         tenants: Whose work it is; their rows in `heads` are read, and held, at once.
+        free_only: Whether a row in `heads` that somebody else holds is left out, rather than waited for.
         keys: Idempotency keys that will be asked for.
         runs: Runs that will be asked for.
     """
@@ -177,20 +184,21 @@ class Group:
         now: datetime,
         *,
         tenants: Iterable[int],
+        free_only: bool = False,
         keys: Iterable[tuple[int, IdempotencyKey]] = (),
         runs: Iterable[tuple[int, RunKey]] = (),
     ) -> None:
         self.connection = connection
         self.now = to_milliseconds(now)
         self.day = now.strftime("%Y-%m-%d")
-        self.heads = self._read_heads(sorted(set(tenants)))
+        self.heads = self._read_heads(sorted(set(tenants)), _READ_FREE_HEADS if free_only else _READ_HEADS)
         self.rows = _Rows()
         self.runs: dict[tuple[int, int, int], Mapping[str, Any]] = self._read_runs(runs)
         self.replies = self._read_replies(keys)
         self._changed_heads: set[int] = set()
 
-    def _read_heads(self, tenants: Sequence[int]) -> dict[int, Heads]:
-        found = self.connection.execute(_READ_HEADS, {"tenants": list(tenants)})
+    def _read_heads(self, tenants: Sequence[int], statement: Select[Any] = _READ_HEADS) -> dict[int, Heads]:
+        found = self.connection.execute(statement, {"tenants": list(tenants)})
         return {row[0]: Heads(*row[1:]) for row in found}
 
     def read_heads_of(self, tenant_id: int) -> None:
@@ -277,10 +285,12 @@ class Transaction:
     Args:
         group: The commit it belongs to.
         tenant_id: Whose work it is.
+        appending: Whether it may do without statements of its own, and so has to.
     """
 
-    def __init__(self, group: Group, tenant_id: int) -> None:
+    def __init__(self, group: Group, tenant_id: int, *, appending: bool = False) -> None:
         self.tenant_id = tenant_id
+        self._appending = appending
         self.now = group.now
         self.rows = _Rows()
         self._group = group
@@ -308,27 +318,30 @@ class Transaction:
 
     def fetch_all(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
         """Return every row of a query."""
-        return self._group.connection.execute(statement, parameters).fetchall()
+        return self._get_connection().execute(statement, parameters).fetchall()
 
     def fetch_one(self, statement: Executable, parameters: Any = None) -> Row[Any] | None:
         """Return the first row of a query, None where there is none."""
-        return self._group.connection.execute(statement, parameters).first()
+        return self._get_connection().execute(statement, parameters).first()
 
     def execute(self, statement: Executable, parameters: Any = None) -> int:
         """Change rows; return how many."""
-        self._open()
-        return self._group.connection.execute(statement, parameters).rowcount
-
-    def _open(self) -> None:
+        connection = self._get_connection()
         # Work that only appends needs no savepoint: its rows are gathered, and forgotten where it fails.
         if self._savepoint is None:
-            self._savepoint = self._group.connection.begin_nested()
+            self._savepoint = connection.begin_nested()
+        return connection.execute(statement, parameters).rowcount
+
+    def _get_connection(self) -> Connection:
+        if self._appending:
+            raise AssertionError("work that only appends has no statement of its own")
+        return self._group.connection
 
     def find_run_summary(self, run: RunKey) -> Mapping[str, Any] | None:
         """Return the row of a run without its documents, as this work sees it: with what its group has changed."""
         place = (self.tenant_id, *run)
         known = self.known_runs.get(place) or self._group.runs.get(place)
-        if known is not None:
+        if known is not None or self._appending:
             return known
         row = self.fetch_one(select(*_SUMMARY).where(*self._name_run(run)))
         if row is not None:
