@@ -179,8 +179,6 @@ class PostgreSQLStore:
     Args:
         url: Of the database, as a role that the policies hold for (`postgresql_checks.check_database`).
         clock: Tells the time.
-        writers: Connections that write, at most.
-        readers: Connections that read, at most.
         group_size: Commands that one commit carries at most.
         queue_size: Commands, and likewise reads, that wait at most.
         queue_share: How many of the commands may be one tenant's.
@@ -194,22 +192,20 @@ class PostgreSQLStore:
         url: URL,
         clock: Clock,
         *,
-        writers: int = WRITERS,
-        readers: int = READERS,
         group_size: int = GROUP_SIZE,
         queue_size: int = QUEUE_SIZE,
         queue_share: int = QUEUE_SHARE,
     ) -> None:
         self._clock = clock
         self._group_size = group_size
-        self._writing = _open_pool(url, writers)
-        self._reading = _open_pool(url, readers)
+        self._writing = _open_pool(url, WRITERS)
+        self._reading = _open_pool(url, READERS)
         self._turns = Turns(queue_size, queue_share, FEW)
         self._gate = _Gate()
         self._reads = threading.BoundedSemaphore(queue_size)
         self._closed = False
-        self._pool = ThreadPoolExecutor(readers, thread_name_prefix="reader")
-        serving = [self._turns.serve_together, *([self._turns.serve] * (writers - 1))]
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        serving = [self._turns.serve_together, *([self._turns.serve] * (WRITERS - 1))]
         self._threads = [
             threading.Thread(target=self._work, args=(serve,), name=f"writer-{number}", daemon=True)
             for number, serve in enumerate(serving)
