@@ -39,8 +39,6 @@ from coven_action.hosted.store.commands import Command, Reading, StoreUnavailabl
 from coven_action.hosted.store.grouping import (
     Clock,
     Outcome,
-    Turns,
-    Waiting,
     commit_group,
     deliver,
     drop_cancelled,
@@ -50,6 +48,7 @@ from coven_action.hosted.store.partitions import find_trouble
 from coven_action.hosted.store.reading import ConnectionReading
 from coven_action.hosted.store.tenancy import DIRECTORY, TURN_LOCK, name_tenant, name_tenants
 from coven_action.hosted.store.transaction import to_milliseconds
+from coven_action.hosted.store.turns import Turns, Waiting
 
 log = logging.getLogger("coven_action.hosted.store")
 T = TypeVar("T")

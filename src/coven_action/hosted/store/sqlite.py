@@ -32,8 +32,6 @@ from coven_action.hosted.store.commands import Command, Reading, StoreUnavailabl
 from coven_action.hosted.store.grouping import (
     Clock,
     Outcome,
-    Turns,
-    Waiting,
     commit_group,
     deliver,
     drop_cancelled,
@@ -41,6 +39,7 @@ from coven_action.hosted.store.grouping import (
 )
 from coven_action.hosted.store.reading import ConnectionReading
 from coven_action.hosted.store.transaction import to_milliseconds
+from coven_action.hosted.store.turns import Turns, Waiting
 
 log = logging.getLogger("coven_action.hosted.store")
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coven_action.hosted.store.commands import Command, StoreUnavailable
-from coven_action.hosted.store.grouping import Turns, Waiting
+from coven_action.hosted.store.turns import Turns, Waiting
 
 FEW = 3
 ALL = 100
