@@ -170,7 +170,7 @@ def render_order(order: tuple[tuple[str, str], ...]) -> bytes:
     """Return the directives as the entry reads them: `word value`, each ended by a zero byte.
 
     Raises:
-        ValueError: A value holds a zero byte, which would begin a directive of its own.
+        ValueError: A value holds a zero byte, which would begin a directive of its own, or half of a surrogate pair.
     """
     for word, value in order:
         if "\0" in word or "\0" in value:
