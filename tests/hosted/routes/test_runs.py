@@ -2,6 +2,7 @@
 
 import pytest
 
+from coven_action.hosted.routes.runs import FEW_EVENTS
 from tests.hosted.deployment import open_session
 
 FINISH = {"state": "review", "conclusion": "neutral", "usage": {"input_tokens": 5, "output_tokens": 7}}
@@ -38,6 +39,18 @@ def test_the_sequence_of_events_has_no_gap(client, clock, admin):
 
     assert [event["seq"] for event in page["events"]] == list(range(1, 7))
     assert client.get("/v1/events", headers=admin, params={"cursor": page["cursor"]}).json()["events"] == []
+
+
+@pytest.mark.parametrize(("count", "shares"), [(1, True), (FEW_EVENTS, True), (FEW_EVENTS + 1, False)])
+def test_only_a_request_with_a_few_events_may_share_its_commit(client, clock, deployment, monkeypatch, count, shares):
+    session = open_session(client, clock())
+    session.report()
+    write, commands = deployment.store.write, []
+    monkeypatch.setattr(deployment.store, "write", lambda command: commands.append(command) or write(command))
+
+    assert session.append(*["one"] * count).json()["last"] == count + 1
+
+    assert [command.appending for command in commands] == [shares]
 
 
 def test_a_second_run_on_the_thread_waits_until_the_first_has_ended(client, clock):

@@ -20,8 +20,8 @@ class Command(Generic[T]):
         work: Does it. What it raises undoes it alone, and reaches whoever asked.
         idempotency: Under which key its answer is kept. The work then returns a `Reply`.
         run: The run it works on, where it does: looked up for all commands of a group at once.
-        appending: Whether the work has no statement of its own: it appends to that run, and to nothing else. Work of several
-            tenants may then share a commit.
+        appending: Whether the work is short and has no statement of its own: it appends a little to that run, and to nothing
+            else. Work of several tenants may then share a commit.
         scrub: Whether no byte of what it deletes may be left in the store's files when whoever asked is told.
     """
 
