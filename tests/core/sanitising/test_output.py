@@ -71,6 +71,7 @@ ATTACKS = [
     "https://e HTTPS://e www.e.org WWW.e.org ftp://e https:\\//e https:/\\/e http&#58;//e www\\.e",
     "https://docs.python.org.evil.example/ https://docs.python.org@evil.example/ https://evil.example/docs.python.org",
     "https://github.com/acme/billing-evil https://github.com/acme/billing/../../evil https://github.com/acme/billing/%2E%2e/x",
+    "Fixes https://docs.python.org/GH-1 https://docs.python.org/xhttps://gh-1 https://docs.python.org/x?gh-1.",
     "Fixes https://docs.python.org/x#1 and https://github.com/acme/billing#12 and [a](https://docs.python.org/x#1)",
     "[^1]\n\n[^1]: https://e",
     "<!-- x --> <b onclick=x> </b> <![CDATA[x]]> <?x?> <!X>",

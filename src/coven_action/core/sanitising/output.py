@@ -39,8 +39,9 @@ _ENTITY: Final = re.compile(r"&(?=#?[A-Za-z0-9]{1,40};)(?!(?:amp|lt|gt|quot);)")
 _ADDRESS: Final = (
     r"http(?<![A-Za-z0-9/:\\]http)s?://[A-Za-z0-9.:-]++(?:[/?#][A-Za-z0-9._~/?#=&%+,:;-]*+)?(?=[.,;:!?)]*+(?:\s|\Z))"
 )
-# A number behind a hash makes the path before it look like a repository, and the whole like a reference to its issue.
-_UNSAFE_IN_ADDRESS: Final = re.compile(r"\.\.|%2e|%2f|%5c|#\d|/(?:issues|pull|discussions)/\d", re.IGNORECASE)
+# A number behind a hash makes the path before it look like a repository, and the whole like a reference to its issue; behind
+# GH- it is one of ours.
+_UNSAFE_IN_ADDRESS: Final = re.compile(r"\.\.|%2e|%2f|%5c|#\d|\bgh-\d|/(?:issues|pull|discussions)/\d", re.IGNORECASE)
 # TeX commands that make links or load things; GitHub renders TeX in `$`…`$`, also with backticks inside.
 _TEX: Final = re.compile(r"\\(?=(?:href|url|require|class|style|cssId|html|includegraphics|unicode)\b)")
 # Our own comments are found by a hidden marker; text in code must not look like one.
