@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Executable
 
 from coven_action.hosted.store.prepared import Prepared
+from coven_action.hosted.store.prepared_query import PreparedQuery
 
 HOSTED: Final = Path(__file__).resolve().parents[2] / "src/coven_action/hosted"
 FILES: Final = (
@@ -141,7 +142,7 @@ def rebuild_without(function: FunctionType, ordinal: int = 1) -> FunctionType:
 def _is_statement(value: Any) -> bool:
     if isinstance(value, dict):
         return bool(value) and all(map(_is_statement, value.values()))
-    return isinstance(value, Executable | Prepared)
+    return isinstance(value, Executable | Prepared | PreparedQuery)
 
 
 def rebuild_statement(predicate: Predicate, name: str) -> Any:

@@ -18,7 +18,8 @@ def test_a_file_system_without_blocks_never_fills():
 
 
 def test_the_disk_of_the_database_is_watched_before_the_file_is_there(tmp_path):
-    assert watch_disk(tmp_path / "coven.db", 0).free == measure_free(tmp_path)
+    # Others write to it meanwhile.
+    assert abs(watch_disk(tmp_path / "coven.db", 0).free - measure_free(tmp_path)) < 0.05
     assert watch_disk(tmp_path / "coven.db", 0).is_low() is False
 
 

@@ -22,6 +22,7 @@ from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.sqlite import SQLiteStore
 from tests.fuzzing import examples
+from tests.hosted.databases import ON_BOTH
 from tests.hosted.deployment import CountedIds, Deployment, SettableClock, make_run
 from tests.hosted.memory_world import put_entry, report, turn_on
 
@@ -220,6 +221,7 @@ def test_what_holds_the_most_words_is_found_as_a_plain_count_finds_it(
     assert found == find_plainly(rows, words, postings=postings, **asked)
 
 
+@ON_BOTH
 def test_what_is_revoked_between_the_search_and_the_offer_is_not_offered(deployment, tenant):
     deployment.write(tenant, turn_on)
     run = make_run(tenant)
@@ -272,6 +274,7 @@ def test_a_suspended_repository_reads_nothing(deployment, tenant, status):
     assert (selection.reason, selection.filled.chosen) == ("the repository is suspended", ())
 
 
+@ON_BOTH
 def test_among_many_the_ones_that_share_the_most_words_are_found(deployment, tenant):
     """More entries share one word than are ranked; the one that shares two is among the ranked."""
     deployment.write(tenant, turn_on)
@@ -293,6 +296,7 @@ def test_among_many_the_ones_that_share_the_most_words_are_found(deployment, ten
     assert len(selection.filled.chosen) + selection.filled.left_out == bound_candidates(1_500)
 
 
+@ON_BOTH
 def test_frequent_words_lead_to_nobody_and_count_all_the_same(deployment, tenant, monkeypatch):
     monkeypatch.setattr(memory_entries, "choose_terms", lambda counts: choose_terms(counts, 2))
     deployment.write(tenant, turn_on)
@@ -332,3 +336,37 @@ def test_a_run_is_traced_to_what_it_had(deployment, tenant):
     uses = deployment.read(tenant, lambda reading: memory_entries.trace_run(reading, mine.run))
 
     assert [(use.id, use.run_id, use.number, use.kind) for use in uses] == [(ids[0], 1, 1, "read")]
+
+
+@ON_BOTH
+def test_a_use_that_is_recorded_already_stays_as_it_is(deployment, tenant, other_tenant):
+    """Whatever is said of it later, and whatever of another entry, run, kind or account."""
+    for account in (tenant, other_tenant):
+        deployment.write(account, turn_on)
+    runs = {number: make_run(tenant, run_id=number) for number in (1, 2)} | {3: make_run(other_tenant, run_id=1)}
+    first, second = (f"mem_{digit * 16}" for digit in "12")
+
+    def add(run, kind, *uses):
+        deployment.write(run.tenant_id, lambda transaction: bundles.add_uses(transaction, run, kind, uses))
+        deployment.clock.advance(hours=1)
+
+    add(runs[1], "read", (first, "a" * 64, "then"))
+    add(runs[1], "read", (first, "a" * 64, "later"), (first, "b" * 64, ""), (second, "a" * 64, "new"))
+    add(runs[1], "cited", (first, "a" * 64, "in the text"))
+    add(runs[2], "read", (first, "a" * 64, "by another run"))
+    add(runs[3], "read", (first, "a" * 64, "in another account"))
+
+    columns = schema.uses.c
+    told = {
+        account: deployment.read(
+            account,
+            lambda reading: reading.fetch_all(select(schema.uses).where(columns.tenant_id == reading.tenant_id)),
+        )
+        for account in (tenant, other_tenant)
+    }
+    hours = {row.reference: (row.at - told[tenant][0].at) // 3_600_000 for row in told[tenant]}
+    assert hours == {"then": 0, "": 1, "new": 1, "in the text": 2, "by another run": 3}
+    assert len(told[tenant]) == 5
+    assert [(row.memory_id, row.run_id, row.reference) for row in told[other_tenant]] == [
+        (first, 1, "in another account")
+    ]

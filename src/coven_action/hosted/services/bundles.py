@@ -7,9 +7,10 @@ that no text outlives its entry there; a repetition of the request gets their te
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, insert, select, update
+from sqlalchemy import Row, and_, bindparam, exists, insert, select, update
 
 from coven_action.core.endpoint.approval import BY_POLICY, compute_expiry
 from coven_action.core.endpoint.ranking import (
@@ -37,6 +38,7 @@ from coven_action.hosted.services.memory_entries import (
 )
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
+from coven_action.hosted.store.prepared_query import PreparedQuery, count_places, make_places, number
 from coven_action.hosted.store.transaction import Transaction
 from coven_action.hosted.times import from_milliseconds
 
@@ -109,7 +111,6 @@ _READ: Final = (
     )
     .where(_MEMORY.tenant_id == bindparam("of_tenant"), _MEMORY.state == "approved")
 )
-_NAMED: Final = _READ.where(_MEMORY.memory_id.in_(bindparam("wanted", expanding=True)))
 # In the order of the index, which holds all that is asked of it: the newest are found without looking at the others.
 _NEWEST: Final = (
     select(_MEMORY.memory_id)
@@ -124,6 +125,11 @@ _NEWEST_OF: Final = {
 _NEWEST_SHAREABLE_OF: Final = {
     scope: statement.where(_MEMORY.shareable.is_(True)) for scope, statement in _NEWEST_OF.items()
 }
+
+
+@lru_cache(maxsize=256)
+def _build_named(places: int) -> PreparedQuery:
+    return PreparedQuery(_READ.where(_MEMORY.memory_id.in_(make_places("wanted", places))))
 
 
 def select_bundle(reading: Reading, principal: RunPrincipal, request: BundleRequest) -> Selection:
@@ -193,7 +199,10 @@ def _list_newest(reading: Reading, authority: MemoryAuthority) -> list[str]:
 
 
 def _fetch_named(reading: Reading, ids: Sequence[str]) -> Sequence[Row[Any]]:
-    return reading.fetch_all(_NAMED, {"of_tenant": reading.tenant_id, "wanted": list(ids)}) if ids else ()
+    if not ids:
+        return ()
+    places = count_places(ids)
+    return reading.fetch_all(_build_named(places), {"of_tenant": reading.tenant_id, **number("wanted", ids, places)})
 
 
 def _build_candidate(row: Row[Any], matched: int, cited_paths: tuple[str, ...]) -> Candidate:
@@ -230,22 +239,25 @@ _HOLDING: Final = select(
     _MEMORY.memory_id, _MEMORY.version, _MEMORY.used_at, _MEMORY.approved_at, _MEMORY.approved_by
 ).where(
     _MEMORY.tenant_id == bindparam("of_tenant"),
-    _MEMORY.memory_id.in_(bindparam("wanted", expanding=True)),
     _MEMORY.state == "approved",
 )
 _USES: Final = schema.uses.c
-_KNOWN_USES: Final = select(_USES.memory_id, _USES.version).where(
-    _USES.tenant_id == bindparam("of_tenant"),
-    _USES.repository_id == bindparam("of_repository"),
-    _USES.run_id == bindparam("of_run"),
-    _USES.kind == bindparam("of_kind"),
+_NEW_USE: Final = {column.name: bindparam(f"new_{column.name}", type_=column.type) for column in _USES}
+_KNOWN_USE: Final = exists().where(
+    _USES.tenant_id == bindparam("new_tenant_id"),
+    *(column == _NEW_USE[column.name] for column in schema.uses.primary_key if column.name != "tenant_id"),
 )
-_ADD_USE: Final = insert(schema.uses)
+_ADD_USE: Final = insert(schema.uses).from_select(list(_NEW_USE), select(*_NEW_USE.values()).where(~_KNOWN_USE))
 _TOUCH: Final = (
     update(schema.memory)
     .where(_MEMORY.tenant_id == bindparam("of_tenant"), _MEMORY.memory_id == bindparam("of_entry"))
     .values(used_at=bindparam("at"), expires_at=bindparam("until"))
 )
+
+
+@lru_cache(maxsize=256)
+def _build_holding(places: int) -> PreparedQuery:
+    return PreparedQuery(_HOLDING.where(_MEMORY.memory_id.in_(make_places("wanted", places))))
 
 
 def record_offer(transaction: Transaction, principal: RunPrincipal, selection: Selection) -> BundleChoice:
@@ -284,7 +296,12 @@ def record_offer(transaction: Transaction, principal: RunPrincipal, selection: S
 
 def _find_holding(transaction: Transaction, selection: Selection) -> dict[str, Row[Any]]:
     ids = [each.id for each in selection.filled.chosen]
-    rows = transaction.fetch_all(_HOLDING, {"of_tenant": transaction.tenant_id, "wanted": ids}) if ids else ()
+    if not ids:
+        return {}
+    places = count_places(ids)
+    rows = transaction.fetch_all(
+        _build_holding(places), {"of_tenant": transaction.tenant_id, **number("wanted", ids, places)}
+    )
     return {row.memory_id: row for row in rows if row.version == selection.entries[row.memory_id].version}
 
 
@@ -292,19 +309,12 @@ def add_uses(
     transaction: Transaction, principal: RunPrincipal, kind: str, uses: Iterable[tuple[str, str, str]]
 ) -> None:
     """Record uses of a run, each of an entry's id, its version, and where it shows; what is recorded already stays."""
-    run = {"tenant_id": transaction.tenant_id, **principal.run._asdict()}
-    place = {
-        "of_tenant": transaction.tenant_id,
-        "of_repository": principal.run.repository_id,
-        "of_run": principal.run.run_id,
-        "of_kind": kind,
-    }
-    known = {(row.memory_id, row.version) for row in transaction.fetch_all(_KNOWN_USES, place)}
+    alike = {"tenant_id": transaction.tenant_id, **principal.run._asdict(), "kind": kind, "at": transaction.now}
+    place = {f"new_{name}": value for name, value in alike.items()}
     named = {(id_, version): reference for id_, version, reference in uses}
     rows = [
-        {**run, "memory_id": id_, "version": version, "kind": kind, "reference": reference, "at": transaction.now}
+        {**place, "new_memory_id": id_, "new_version": version, "new_reference": reference}
         for (id_, version), reference in named.items()
-        if (id_, version) not in known
     ]
     if rows:
         transaction.execute(_ADD_USE, rows)

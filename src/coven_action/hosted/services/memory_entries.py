@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
-    Executable,
     Integer,
     Row,
     bindparam,
@@ -35,6 +34,7 @@ from coven_action.core.records import sha256_hex
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
+from coven_action.hosted.store.prepared_query import PreparedQuery, count_places, make_places, number
 from coven_action.hosted.store.transaction import RunKey, Transaction
 from coven_action.hosted.times import from_milliseconds
 
@@ -133,29 +133,41 @@ def find_version(source: Reading | Transaction, memory_id: str, version: str) ->
     )
 
 
+_CITED: Final = schema.citations.c
 _CITATIONS: Final = (
-    select(schema.citations)
-    .where(
-        schema.citations.c.tenant_id == bindparam("of_tenant"),
-        schema.citations.c.memory_id.in_(bindparam("wanted", expanding=True)),
+    select(
+        _CITED.memory_id,
+        _CITED.version,
+        _CITED.path,
+        _CITED.start_line,
+        _CITED.end_line,
+        _CITED.sha256,
     )
-    .order_by(schema.citations.c.memory_id, schema.citations.c.version, schema.citations.c.ordinal)
+    .where(_CITED.tenant_id == bindparam("of_tenant"))
+    .order_by(_CITED.memory_id, _CITED.version, _CITED.ordinal)
 )
+
+
+@lru_cache(maxsize=256)
+def _build_citations_of(places: int) -> PreparedQuery:
+    return PreparedQuery(_CITATIONS.where(_CITED.memory_id.in_(make_places("wanted", places))))
 
 
 def read_cited(
     source: Reading | Transaction, versions: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], list[Row[Any]]]:
     """Return the rows of the citations of wordings, each named by entry and version."""
-    named = frozenset(versions)
-    wanted = sorted({memory_id for memory_id, _ in named})
-    found: dict[tuple[str, str], list[Row[Any]]] = {place: [] for place in named}
+    found: dict[tuple[str, str], list[Row[Any]]] = {place: [] for place in versions}
+    wanted = sorted({memory_id for memory_id, _ in found})
     for start in range(0, len(wanted), AT_ONCE):
-        for row in source.fetch_all(
-            _CITATIONS, {"of_tenant": source.tenant_id, "wanted": wanted[start : start + AT_ONCE]}
-        ):
-            if (row.memory_id, row.version) in named:
-                found[row.memory_id, row.version].append(row)
+        ids = wanted[start : start + AT_ONCE]
+        places = count_places(ids)
+        asked = {"of_tenant": source.tenant_id, **number("wanted", ids, places)}
+        for row in source.fetch_all(_build_citations_of(places), asked):
+            place: Any = row[:2]
+            # Other wordings of the entry cite as well.
+            if place in found:
+                found[place].append(row)
     return found
 
 
@@ -319,64 +331,51 @@ class _Where(NamedTuple):
         shareable = [_TERMS.shareable.is_(True)] if self.shareable_only else []
         return [
             _TERMS.tenant_id == bindparam("of_tenant"),
-            _TERMS.scope_id.in_([bindparam(name) for name in _name_places("scope", self.scopes)]),
-            _TERMS.branch.in_([bindparam(name) for name in _name_places("branch", self.branches)]),
+            _TERMS.scope_id.in_(make_places("scope", self.scopes)),
+            _TERMS.branch.in_(make_places("branch", self.branches)),
             *shareable,
         ]
 
 
-def _name_places(name: str, count: int) -> list[str]:
-    return [f"{name}_{ordinal}" for ordinal in range(count)]
-
-
-def _number(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    """Return parameters for as many places as there are values."""
-    return dict(zip(_name_places(name, len(values)), values, strict=True))
-
-
-# Statements have a place for each value, and are kept by how many there are: a list that is unfolded in every execution
-# costs as much as a query.
+# Statements are kept by how many places their lists have.
 @lru_cache(maxsize=256)
-def _build_counting(where: _Where, terms: int) -> Executable:
+def _build_counting(where: _Where, terms: int) -> PreparedQuery:
     """Return what counts how many entries hold each word, and of a frequent one no more than has to be known."""
     conditions = where.list_conditions()
-    names = _name_places("term", terms)
-    held = [
-        select(_TERMS.memory_id).where(*conditions, _TERMS.term == bindparam(name)).limit(_MOST).subquery()
-        for name in names
-    ]
-    return select(
-        *(
-            select(func.count()).select_from(entries).scalar_subquery().label(name)
-            for name, entries in zip(names, held, strict=True)
+    held = {
+        term.key: select(_TERMS.memory_id).where(*conditions, _TERMS.term == term).limit(_MOST).subquery()
+        for term in make_places("term", terms)
+    }
+    return PreparedQuery(
+        select(
+            *(select(func.count()).select_from(entries).scalar_subquery().label(name) for name, entries in held.items())
         )
     )
 
 
 @lru_cache(maxsize=256)
-def _build_matching(where: _Where, terms: int) -> Executable:
-    """Return what finds the entries that hold the most of some words."""
-    return (
+def _build_matching(where: _Where, terms: int, besides: int) -> PreparedQuery:
+    """Return what finds the entries that hold the most of some words, and counts how many of others they hold as well."""
+    found = (
         select(_GROUPED.label("memory_id"), func.count().label("matched"))
-        .where(*where.list_conditions(), _TERMS.term.in_([bindparam(name) for name in _name_places("term", terms)]))
+        .where(*where.list_conditions(), _TERMS.term.in_(make_places("term", terms)))
         .group_by(_GROUPED)
         .order_by(func.count().desc(), _GROUPED)
         .limit(_MOST)
     )
-
-
-@lru_cache(maxsize=256)
-def _build_matching_besides(where: _Where, terms: int) -> Executable:
-    """Return what counts how many of some words each of certain entries holds."""
-    return (
-        select(_GROUPED.label("memory_id"), func.count().label("matched"))
+    if not besides:
+        return PreparedQuery(found)
+    matched = found.subquery()
+    as_well = (
+        select(func.count())
         .where(
             *where.list_conditions(),
-            _TERMS.term.in_([bindparam(name) for name in _name_places("term", terms)]),
-            _TERMS.memory_id.in_(bindparam("wanted", expanding=True)),
+            _TERMS.term.in_(make_places("besides", besides)),
+            _TERMS.memory_id == matched.c.memory_id,
         )
-        .group_by(_GROUPED)
+        .scalar_subquery()
     )
+    return PreparedQuery(select(matched.c.memory_id, (matched.c.matched + as_well).label("matched")))
 
 
 def find_matched(
@@ -398,21 +397,22 @@ def find_matched(
         shareable_only: Whether only those are looked for that are shareable.
         most: How many entries at most.
     """
+    if not scopes or not branches:
+        return {}
     where = _Where(len(scopes), len(branches), shareable_only)
-    place = {"of_tenant": source.tenant_id, **_number("scope", scopes), **_number("branch", branches)}
+    place = {"of_tenant": source.tenant_id, **number("scope", scopes), **number("branch", branches)}
     counts = _count_holding(source, where, place, terms)
     chosen = choose_terms(counts)
     if not chosen:
         return {}
-    found = source.fetch_all(_build_matching(where, len(chosen)), {**place, **_number("term", chosen), "most": most})
-    matched: dict[str, int] = {row.memory_id: row.matched for row in found}
-    # The words that were too frequent to look for count all the same for what was found.
+    # The words that are too frequent to look for count all the same for what is found.
     besides = [term for term in counts if term not in chosen]
-    if besides:
-        asked = {**place, **_number("term", besides), "wanted": list(matched)}
-        for row in source.fetch_all(_build_matching_besides(where, len(besides)), asked):
-            matched[row.memory_id] += row.matched
-    return matched
+    places = count_places(chosen), count_places(besides)
+    found = source.fetch_all(
+        _build_matching(where, *places),
+        {**place, **number("term", chosen, places[0]), **number("besides", besides, places[1]), "most": most},
+    )
+    return {row.memory_id: row.matched for row in found}
 
 
 def _count_holding(
@@ -422,7 +422,7 @@ def _count_holding(
     if not terms:
         return {}
     row = source.fetch_one(
-        _build_counting(where, len(terms)), {**place, **_number("term", terms), "most": MAX_POSTINGS + 1}
+        _build_counting(where, len(terms)), {**place, **number("term", terms), "most": MAX_POSTINGS + 1}
     )
     return {term: held for term, held in zip(terms, row or (), strict=True) if held}
 

@@ -7,12 +7,13 @@ from pydantic import TypeAdapter
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from coven_action.core.endpoint.caps import TIERS, Caps
-from coven_action.core.endpoint.wire import Wire
+from coven_action.core.endpoint.wire import SessionScopes, Wire
 from coven_action.core.memory.grants import EndpointGrant, Scopes
 from coven_action.core.memory.policy_block import RetentionPolicy
 from coven_action.hosted.principals import RunPrincipal
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
+from coven_action.hosted.store.prepared_query import PreparedQuery
 from coven_action.hosted.store.transaction import Transaction
 
 
@@ -43,7 +44,7 @@ _NEWEST: Final = (
     .order_by(schema.policies.c.version.desc())
     .limit(1)
 )
-_REVOKED: Final = (
+_REVOKED: Final = PreparedQuery(
     select(schema.revocations.c.prefix)
     .where(schema.revocations.c.tenant_id == bindparam("of_tenant"))
     .order_by(schema.revocations.c.prefix)
@@ -64,7 +65,12 @@ def read_document(source: Reading | Transaction, kind: str) -> dict[str, Any] | 
 
 def read_policy(source: Reading | Transaction) -> AccountPolicy:
     """Return what the account allows of memory."""
-    return AccountPolicy.model_validate(read_document(source, "memory") or {})
+    return build_policy(read_document(source, "memory"))
+
+
+def build_policy(document: Mapping[str, Any] | None) -> AccountPolicy:
+    """Return what an account allows of memory by what was set, None where nothing was."""
+    return AccountPolicy.model_validate(document or {})
 
 
 def read_tiers(source: Reading | Transaction) -> Mapping[str, Caps]:
@@ -140,14 +146,18 @@ def list_revoked(source: Reading | Transaction) -> tuple[str, ...]:
 def build_grant(source: Reading | Transaction, principal: RunPrincipal) -> EndpointGrant:
     """Return what the endpoint grants a run of memory, as its policy block is to say it."""
     installation = source.fetch_one(_INSTALLATION, {"of_tenant": source.tenant_id})
-    return limit_policy(source, principal, installation.installation_id if installation is not None else None)
+    return limit_policy(
+        read_policy(source),
+        principal.session.scopes,
+        list_revoked(source),
+        installation.installation_id if installation is not None else None,
+    )
 
 
 def limit_policy(
-    source: Reading | Transaction, principal: RunPrincipal, installation_id: int | None = None
+    policy: AccountPolicy, scopes: SessionScopes, revoked: tuple[str, ...], installation_id: int | None = None
 ) -> EndpointGrant:
     """Return the account's policy, cut down to what a run's claims allow."""
-    policy, scopes = read_policy(source), principal.session.scopes
     allowed = {"repo"} if scopes.read != "none" else set()
     if scopes.tenant_shared:
         allowed.add("tenant_shared")
@@ -161,6 +171,6 @@ def limit_policy(
         shareable_only=scopes.read != "repo",
         approval_required=policy.approval_required,
         retention=policy.retention,
-        denied=list_revoked(source),
+        denied=revoked,
         installation_id=installation_id,
     )

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import Row
 
+from coven_action.hosted.store.prepared_query import Query
 from coven_action.hosted.store.transaction import IdempotencyKey, Reply, RunKey, Transaction
 
 T = TypeVar("T")
@@ -39,11 +40,11 @@ class Reading(Protocol):
     tenant_id: int
     now: int
 
-    def fetch_all(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
+    def fetch_all(self, statement: Query, parameters: Any = None) -> Sequence[Row[Any]]:
         """Return every row of a query."""
         ...
 
-    def fetch_one(self, statement: Executable, parameters: Any = None) -> Row[Any] | None:
+    def fetch_one(self, statement: Query, parameters: Any = None) -> Row[Any] | None:
         """Return the first row of a query, None where there is none."""
         ...
 

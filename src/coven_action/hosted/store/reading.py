@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row
+from sqlalchemy import Connection, Row
+
+from coven_action.hosted.store.prepared_query import Query, fetch_all, fetch_one
 
 
 class ConnectionReading:
@@ -20,10 +22,10 @@ class ConnectionReading:
         self.now = now
         self._connection = connection
 
-    def fetch_all(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
+    def fetch_all(self, statement: Query, parameters: Any = None) -> Sequence[Row[Any]]:
         """Return every row of a query."""
-        return self._connection.execute(statement, parameters).fetchall()
+        return fetch_all(self._connection, statement, parameters)
 
-    def fetch_one(self, statement: Executable, parameters: Any = None) -> Row[Any] | None:
+    def fetch_one(self, statement: Query, parameters: Any = None) -> Row[Any] | None:
         """Return the first row of a query, None where there is none."""
-        return self._connection.execute(statement, parameters).first()
+        return fetch_one(self._connection, statement, parameters)

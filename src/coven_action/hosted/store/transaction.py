@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -32,6 +33,15 @@ from coven_action.core.endpoint.audit_chain import AuditRow, hash_audit_row
 from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.prepared import Prepared, build_counting, build_replacing
+from coven_action.hosted.store.prepared_query import (
+    PreparedQuery,
+    Query,
+    count_places,
+    fetch_all,
+    fetch_one,
+    make_places,
+    number,
+)
 from coven_action.hosted.store.tenancy import enter
 
 
@@ -110,15 +120,13 @@ _DAY: Final = 86_400_000
 _LOOKED_UP_AT_ONCE: Final = 2_000
 
 
-_READ_HEADS: Final = (
-    select(schema.heads).where(schema.heads.c.tenant_id.in_(bindparam("tenants", expanding=True))).with_for_update()
-)
-# Who waits for nobody while it holds rows keeps nobody waiting, and cannot be waited for in a circle.
-_READ_FREE_HEADS: Final = (
-    select(schema.heads)
-    .where(schema.heads.c.tenant_id.in_(bindparam("tenants", expanding=True)))
-    .with_for_update(skip_locked=True)
-)
+@lru_cache(maxsize=256)
+def _build_heads(places: int, *, free_only: bool) -> PreparedQuery:
+    wanted = select(schema.heads).where(schema.heads.c.tenant_id.in_(make_places("tenant", places)))
+    # Who waits for nobody while it holds rows keeps nobody waiting, and cannot be waited for in a circle.
+    return PreparedQuery(wanted.with_for_update(skip_locked=free_only))
+
+
 _INSERT_EVENTS: Final = Prepared(lambda _: insert(schema.run_events))
 _INSERT_AUDIT: Final = Prepared(lambda _: insert(schema.audit))
 # A key that has expired may still have its row.
@@ -191,14 +199,16 @@ class Group:
         self.connection = connection
         self.now = to_milliseconds(now)
         self.day = now.strftime("%Y-%m-%d")
-        self.heads = self._read_heads(sorted(set(tenants)), _READ_FREE_HEADS if free_only else _READ_HEADS)
+        self.heads = self._read_heads(sorted(set(tenants)), free_only=free_only)
         self.rows = _Rows()
         self.runs: dict[tuple[int, int, int], Mapping[str, Any]] = self._read_runs(runs)
         self.replies = self._read_replies(keys)
         self._changed_heads: set[int] = set()
 
-    def _read_heads(self, tenants: Sequence[int], statement: Select[Any] = _READ_HEADS) -> dict[int, Heads]:
-        found = self.connection.execute(statement, {"tenants": list(tenants)})
+    def _read_heads(self, tenants: Sequence[int], *, free_only: bool = False) -> dict[int, Heads]:
+        places = count_places(tenants)
+        query = _build_heads(places, free_only=free_only)
+        found: Any = query.fetch_all(self.connection, number("tenant", tenants, places))
         return {row[0]: Heads(*row[1:]) for row in found}
 
     def read_heads_of(self, tenant_id: int) -> None:
@@ -316,13 +326,13 @@ class Transaction:
         """The day of the group's moment in UTC, as the meters write it."""
         return self._group.day
 
-    def fetch_all(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
+    def fetch_all(self, statement: Query, parameters: Any = None) -> Sequence[Row[Any]]:
         """Return every row of a query."""
-        return self._get_connection().execute(statement, parameters).fetchall()
+        return fetch_all(self._get_connection(), statement, parameters)
 
-    def fetch_one(self, statement: Executable, parameters: Any = None) -> Row[Any] | None:
+    def fetch_one(self, statement: Query, parameters: Any = None) -> Row[Any] | None:
         """Return the first row of a query, None where there is none."""
-        return self._get_connection().execute(statement, parameters).first()
+        return fetch_one(self._get_connection(), statement, parameters)
 
     def execute(self, statement: Executable, parameters: Any = None) -> int:
         """Change rows; return how many."""
