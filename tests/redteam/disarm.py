@@ -223,7 +223,7 @@ def across_accounts(name: str, ordinal: int = 1) -> Patch:
 
 
 def statement_across_accounts(name: str, built_from: str, ordinal: int = 1) -> Patch:
-    """Return the patch that takes the account out of a query that the bundles are found by."""
+    """Return the patch that takes the account out of a query that the bundles are found by, or of what builds it."""
 
     def make(statement: Any) -> Any:
         del statement
@@ -516,8 +516,8 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
         across_accounts("exports.iterate_rows"),
         across_accounts("usage.read_usage"),
         statement_across_accounts("_NEWEST_OF", "_NEWEST"),
-        statement_across_accounts("_NAMED", "_READ", 2),
-        statement_across_accounts("_HOLDING", "_HOLDING"),
+        statement_across_accounts("_build_named", "_READ", 2),
+        statement_across_accounts("_build_holding", "_HOLDING"),
     ),
     "test_s34_nobody_learns_what_exists": (across_accounts("memory_entries.find_entry"),),
     "test_s34_a_repeated_key_repeats_ones_own_answer": (
