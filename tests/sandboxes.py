@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from coven_action.adapters.sandbox.machine import find_machine
+from coven_action.adapters.sandbox.machine import find_machine, is_closed
 from coven_action.adapters.sandbox.sandbox import Sandbox, build_unconfined, list_sandboxes
 from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.sandbox.backends import build_launch
@@ -39,6 +40,20 @@ def get_sandbox(backend: str, machine: Machine | None = None) -> Sandbox:
             return sandbox
     missing(f"{backend} cannot be built here", needs_root=backend == "root-bubblewrap")
     raise AssertionError
+
+
+def close_programs(sandbox: Sandbox, folder: Path) -> Sandbox:
+    """Return the same sandbox, with what it starts inside in a folder that its owner alone may enter."""
+    programs = folder / "closed" / "inside"
+    shutil.copytree(sandbox.machine.programs, programs)
+    programs.parent.chmod(0o700)
+    return replace(sandbox, machine=replace(sandbox.machine, programs=str(programs)))
+
+
+def need_open_checkout() -> None:
+    """Skip where the tests' own files are closed to the user that a test becomes."""
+    if os.geteuid() == 0 and is_closed(Path(__file__).resolve().parent):
+        missing("this checkout lies where its owner alone may enter, and the test runs as another user")
 
 
 def weaken(sandbox: Sandbox, how: Weaken) -> Sandbox:

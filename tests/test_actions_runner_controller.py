@@ -17,7 +17,7 @@ import yaml
 
 from coven_action.adapters.sandbox.machine import find_bubblewrap
 from tests.adapters.sandbox.test_hosted_runner import USER, find_python
-from tests.sandboxes import missing, open_base
+from tests.sandboxes import missing, need_open_checkout, open_base
 from tests.test_images import find_all
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -238,6 +238,7 @@ def load(library, refused):
 
 def run_under(library, refused, *argv, base):
     """Run a program as a pod would: an ordinary user, with the filter, without any capability."""
+    need_open_checkout()
 
     def become():
         if os.geteuid() == 0:

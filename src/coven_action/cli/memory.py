@@ -216,6 +216,7 @@ def add_command(
     entry = MemoryEntry(
         key=key,
         kind=kind,
+        scope="repo",
         text=_read_text(text),
         branches=branches,
         shareable=shareable,

@@ -1,6 +1,7 @@
 """The entry, started by itself: every directive is obeyed, or the program never starts."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.sandboxes import missing
 PROGRAMS = Path(entry.__file__).parent
 
 
-def start(folder, order, *argv, mark="--"):
+def start(folder, order, *argv, mark="--", first=None):
     path = folder / "order"
     path.write_bytes(order if isinstance(order, bytes) else render_order(tuple(order)))
     return subprocess.run(
@@ -24,6 +25,7 @@ def start(folder, order, *argv, mark="--"):
         text=True,
         check=False,
         cwd="/",
+        preexec_fn=first,
     )
 
 
@@ -37,8 +39,16 @@ def test_the_program_gets_the_environment_of_the_order_and_no_other(tmp_path):
 OF_THE_C_LIBRARY = 0b11 << 31
 
 
-def test_no_signal_is_ignored_for_the_program(tmp_path):
-    done = start(tmp_path, [("env", "PATH=/usr/bin:/bin")], "grep", "SigIgn", "/proc/self/status")
+def ignore_signals():
+    """As a shell does for what it starts in the background, and nohup for whatever it starts."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGRTMIN):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("first", [None, ignore_signals], ids=["nobody", "a shell"])
+def test_no_signal_is_ignored_for_the_program(tmp_path, first):
+    order = [("env", "PATH=/usr/bin:/bin")]
+    done = start(tmp_path, order, "grep", "SigIgn", "/proc/self/status", first=first)
 
     name, ignored = done.stdout.split()
     assert name == "SigIgn:"

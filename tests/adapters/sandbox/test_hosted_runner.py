@@ -15,7 +15,7 @@ import pytest
 
 from coven_action.adapters.sandbox import machine as machine_module
 from coven_action.adapters.sandbox.machine import find_bubblewrap, find_landlock, find_sudo
-from tests.sandboxes import get_sandbox, missing, open_base, refuse_user_namespaces
+from tests.sandboxes import get_sandbox, missing, need_open_checkout, open_base, refuse_user_namespaces
 
 ROOT = os.geteuid() == 0
 USER = 61234
@@ -53,6 +53,7 @@ def become_hosted_runner():
 
 
 def try_as_hosted_runner(base, *sudo, landlock="yes"):
+    need_open_checkout()
     search = [REPOSITORY, REPOSITORY / "src", Path(pydantic.__file__).parents[1]]
     bubblewrap = ":".join(str(path.parent) for path in find_bubblewrap())
     done = subprocess.run(

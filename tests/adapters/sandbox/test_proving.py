@@ -10,13 +10,14 @@ import pytest
 
 from coven_action.adapters.runtime_process import run_process
 from coven_action.adapters.sandbox import proving
+from coven_action.adapters.sandbox.machine import find_machine
 from coven_action.adapters.sandbox.proving import parse_results, prove, try_sandboxes
 from coven_action.adapters.sandbox.sandbox import Sandbox
 from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.sandbox.probes import PROBE_NAMES, Attempt
 from coven_action.errors import RuntimeFault
 from tests.core.sandbox.requests import MACHINE
-from tests.sandboxes import get_sandbox, open_base, weaken
+from tests.sandboxes import close_programs, get_sandbox, open_base, weaken
 
 
 @pytest.fixture
@@ -123,7 +124,8 @@ class Answering:
 
 @pytest.fixture
 def sandbox():
-    return Sandbox("bubblewrap", replace(MACHINE, uid=os.geteuid(), gid=os.getegid()), "bwrap")
+    here = replace(MACHINE, uid=os.geteuid(), gid=os.getegid(), programs=find_machine().programs)
+    return Sandbox("bubblewrap", here, "bwrap")
 
 
 def say(*outcomes):
@@ -190,6 +192,24 @@ def test_half_an_answer_is_completed_as_not_tried():
 
     assert [result.probe for result in results] == ["udp"]
     assert parse_results(b"\xff") is None
+
+
+def test_neither_a_closed_installation_nor_a_narrow_umask_changes_what_is_proved():
+    with open_base() as base:
+        sandbox = get_sandbox("landlock")
+        expected = prove(sandbox, run_process, base, {})
+        before = os.umask(0o077)
+        try:
+            attempt = prove(close_programs(sandbox, base), run_process, base, {})
+        finally:
+            os.umask(before)
+
+    assert expected.results
+    assert list_outcomes(attempt) == list_outcomes(expected)
+
+
+def list_outcomes(attempt):
+    return attempt.level, [(result.probe, result.outcome) for result in attempt.results]
 
 
 def test_a_daemon_that_could_not_be_left_counts_as_an_escape():

@@ -16,7 +16,7 @@ from coven_action.core.sandbox.landlock import get_handled
 from coven_action.core.sandbox.network import NETWORK_FILES, NETWORK_FOLDERS
 from coven_action.core.sandbox.request import MIB, RELAY_PORT, Bind, SandboxLimits, SandboxRequest
 from tests.processes import find_processes_that_name
-from tests.sandboxes import get_sandbox, missing, open_base
+from tests.sandboxes import close_programs, get_sandbox, missing, open_base
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 PYTHON = find_machine().python
@@ -68,6 +68,12 @@ def run(sandbox, base, *argv, process_limits=LIMITS, **request):
 
 def run_python(sandbox, base, code, *arguments, **request):
     return run(sandbox, base, PYTHON, "-I", "-S", "-c", code, *arguments, **request)
+
+
+def test_what_starts_a_program_may_lie_where_its_owner_alone_may_enter(starter, base):
+    ended, output = run(close_programs(starter, base), base, "sh", "-c", 'echo "$GREETING"; exit 3')
+
+    assert (output, ended.process.exit_code) == ("hello\n", 3)
 
 
 def test_a_program_works_in_its_folder_with_its_environment(starter, base):

@@ -67,6 +67,7 @@ def test_a_version_is_the_one_that_a_file_of_the_same_content_has():
     in_file = MemoryEntry(
         key="conventions/rounding",
         kind="convention",
+        scope="repo",
         text="Totals are rounded to two places.",
         citations=(cited(),),
         source=Source(person="ada"),

@@ -92,6 +92,7 @@ def _entry(**changes):
         **{
             "key": "a/b",
             "kind": "fact",
+            "scope": "repo",
             "text": "T",
             "citations": (citation,),
             "source": Source(person="ada"),

@@ -401,6 +401,7 @@ def test_a_rendered_entry_is_read_back(expires, source, text):
     written = MemoryEntry(
         key=KEY,
         kind="command",
+        scope="repo",
         text=text,
         shareable=True,
         branches=("main", "on", "1.0"),

@@ -23,6 +23,7 @@ def _manifest(text, **changes):
         **{
             "key": "conventions/rounding",
             "kind": "convention",
+            "scope": "repo",
             "text": text,
             "source": Source(person="ada"),
             "citations": (

@@ -54,7 +54,7 @@ def test_ids_and_versions_are_those_of_an_entry_in_a_file(world):
     (verdict,) = world.propose(session, proposal)
 
     entry = MemoryEntry(
-        key="conventions/rounding", kind="convention", text="Amounts are rounded half even.",
+        key="conventions/rounding", kind="convention", scope="repo", text="Amounts are rounded half even.",
         branches=("main", "next"), citations=(Citation(**cite()),), source=Source(run=1),
     )  # fmt: skip
     assert verdict["id"] == build_entry_id(build_canonical_key(session.document["repository_id"], entry.key))

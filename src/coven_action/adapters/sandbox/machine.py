@@ -53,12 +53,16 @@ def find_machine() -> Machine:
 def _choose_python() -> tuple[str, str]:
     """Return an interpreter and its home: our own, or the system's where root's own is closed to whom root becomes."""
     own, home = Path(sys.executable).resolve(), Path(sys.base_prefix).resolve()
-    closed = any(not path.stat().st_mode & stat.S_IXOTH for path in (home, *home.parents))
     system = Path(SYSTEM_PYTHON).resolve()
     version = re.fullmatch(r"python3\.([0-9]+)", system.name)
-    if closed and system.exists() and version and int(version[1]) >= OLDEST_PYTHON:
+    if is_closed(home) and system.exists() and version and int(version[1]) >= OLDEST_PYTHON:
         return str(system), "/usr"
     return str(own), str(home)
+
+
+def is_closed(folder: Path) -> bool:
+    """Say whether other users than a folder's owner are kept from entering it."""
+    return any(not path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
 
 
 def find_bubblewrap() -> Iterator[Path]:

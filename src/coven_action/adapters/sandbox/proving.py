@@ -1,5 +1,6 @@
 """Proves what a sandbox holds: a program tries every escape inside, before anything else is started there."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 from coven_action.adapters.sandbox.machine import find_machine, find_sudo
 from coven_action.adapters.sandbox.outside import Outside
 from coven_action.adapters.sandbox.running import RunProcess, run_confined
-from coven_action.adapters.sandbox.sandbox import PROOF_PREFIX, Sandbox, find_free_port, list_sandboxes
+from coven_action.adapters.sandbox.sandbox import (
+    ENTERED,
+    PROOF_PREFIX,
+    READABLE,
+    Sandbox,
+    find_free_port,
+    list_sandboxes,
+)
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.contract.process_report import ProcessReport
 from coven_action.core.sandbox.backends import BACKENDS, choose_best, find_obstacle
@@ -69,20 +77,25 @@ def prove(sandbox: Sandbox, run: RunProcess, base: Path, environ: Mapping[str, s
         environ: The runner's environment.
     """
     with tempfile.TemporaryDirectory(prefix=PROOF_PREFIX, dir=base, ignore_cleanup_errors=True) as top:
-        Path(top).chmod(0o755)
         folder, workspace, told = (Path(top) / name for name in ("outside", "workspace", "told"))
         for path in (folder, workspace, told):
             path.mkdir()
+        # Whatever the umask here: what a mode keeps from the program is not held by the sandbox.
+        for path in (Path(top), folder, workspace, told):
+            path.chmod(ENTERED)
         with Outside(folder=folder, workspace=workspace, environ=environ, port=find_free_port()) as outside:
             world = told / "world.json"
             given = {"PATH": PATH, "HOME": str(workspace)}
             world.write_text(outside.describe(given, world), encoding="utf-8")
-            world.chmod(0o644)
+            # Beside what it is told: its own place may be closed to whom root becomes.
+            probe = shutil.copyfile(f"{sandbox.machine.programs}/probe.py", told / "probe.py")
+            for path in (world, probe):
+                path.chmod(READABLE)
             request = SandboxRequest(
-                argv=(sandbox.machine.python, "-I", "-S", f"{sandbox.machine.programs}/probe.py", str(world)),
+                argv=(sandbox.machine.python, "-I", "-S", str(probe), str(world)),
                 environment=given,
                 folder=str(workspace),
-                binds=(Bind(str(world)), Bind(sandbox.machine.programs)),
+                binds=(Bind(str(world)), Bind(str(probe))),
                 gateway=outside.gateway,
                 relay_port=outside.port,
             )

@@ -4,15 +4,17 @@ The sandbox starts nothing itself: its command line is started, limited and ende
 """
 
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from coven_action.adapters.removal import remove_tree
+from coven_action.adapters.sandbox.machine import is_closed
 from coven_action.core.sandbox.backends import OWN_NETWORK, build_launch, choose_user, find_obstacle
 from coven_action.core.sandbox.network import NETWORK_FILES, NETWORK_FOLDERS
 from coven_action.core.sandbox.request import (
@@ -83,7 +85,8 @@ class Sandbox:
         user = choose_user((owner.st_uid, owner.st_gid))
         with _make_folder(base) as folder:
             place = Place(folder=f"{folder}/told", scratch=f"{folder}/scratch")
-            launch = self.build(self.backend, request, self.machine, place, program=self.program, user=user)
+            machine = _open_programs(self.machine, f"{folder}/programs")
+            launch = self.build(self.backend, request, machine, place, program=self.program, user=user)
             becomes = user if any(word == "user" for word, _ in launch.order) else None
             _write_place(place, launch, becomes or (self.machine.uid, self.machine.gid), network=request.network)
             if becomes is not None and owner.st_uid == 0:
@@ -146,6 +149,18 @@ def _make_folder(base: Path) -> Iterator[str]:
     finally:
         with suppress(OSError):
             remove_tree(Path(folder))
+
+
+def _open_programs(machine: Machine, folder: str) -> Machine:
+    """Return the machine with what we start inside in `folder`, where root's own place is closed to whom root becomes."""
+    if machine.uid != 0 or not is_closed(Path(machine.programs)):
+        return machine
+    copies = Path(folder)
+    copies.mkdir()
+    copies.chmod(ENTERED)
+    for path in Path(machine.programs).glob("*.py"):
+        shutil.copyfile(path, copies / path.name).chmod(READABLE)
+    return replace(machine, programs=folder)
 
 
 def _write_place(place: Place, launch: Launch, user: tuple[int, int], *, network: bool) -> None:

@@ -73,7 +73,7 @@ class MemoryEntry(Record):
 
     key: str
     kind: EntryKind
-    scope: EntryScope = "repo"
+    scope: EntryScope
     text: str
     branches: tuple[str, ...] = ()
     shareable: bool = False

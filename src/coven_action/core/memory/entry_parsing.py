@@ -129,6 +129,7 @@ def _build_entry(key: str, written: WrittenEntry, text: str) -> MemoryEntry:
     return MemoryEntry(
         key=key,
         kind=written.kind,
+        scope=written.scope,
         text=text,
         branches=tuple(dict.fromkeys(written.branches)),
         shareable=written.shareable,

@@ -26,6 +26,7 @@ def build_proposed_entry(
     return MemoryEntry(
         key=proposal.key,
         kind=proposal.kind,
+        scope="repo",
         text=proposal.text,
         branches=() if base == default else (base,),
         citations=proposal.citations,

@@ -147,11 +147,11 @@ class Entry:
 
 
 def reset_signals() -> None:
-    """Undo what Python did: an ignored signal stays ignored in the program, and a first process may have no handler."""
+    """Undo what Python did, and whoever started us: a signal that is ignored stays so in the program (man 7 signal)."""
     # `signal` around it costs milliseconds; the stubs know that one alone.
     import _signal  # type: ignore[import-not-found]  # noqa: PLC0415
 
-    for number in (_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ):
+    for number in _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP}:
         _signal.signal(number, _signal.SIG_DFL)
 
 
