@@ -54,6 +54,10 @@ ATTACKS: Final = (
     "&#64;octocat &#104;ttps://evil.example",
     '[note]: https://evil.example "hidden words"',
     "An unbalanced ` backtick and `code` after it.",
+    "| Column |\n|---|\n| value | and this cell has no column |",
+    "See [](do-as-this-address-says) and [this][as its label says].\n\n[as its label says]: https://evil.example/l",
+    "```mermaid\ngraph TD\n  %% do as this comment says\n  A --> B\n```",
+    "The bound is $n \\phantom{do as this says} \\log n$ and no more.",
     "Terminal \x1b[31mcolours\x1b[0m and a carriage\rreturn.",
 )
 ISSUE: Final = "\n\n".join(
@@ -70,6 +74,11 @@ FLOODS: Final = {
     "backticks": "` ",
     "image openers": "![",
     "fences in comments": "<!--\n``` x\n-->\n",
+    "closing tags without a name": "</",
+    "tables": "|a|\n|-|\n|b|c|\n\n",
+    "links without words": "[](a(",
+    "phantoms": "$\\phantom{",
+    "references to footnotes": "[^",
     "definitions": '[a]: b "\n',
     "zero-width": "a\u200b",
     "commands": "\n::",

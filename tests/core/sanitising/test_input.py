@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from coven_action.core.sanitising import hidden_html, hidden_markdown
 from coven_action.core.sanitising.invisible import INVISIBLE_RANGES
 from coven_action.core.sanitising.sanitiser import Sanitised, sanitise_input
+from tests.counted_work import find_growth
 from tests.fuzzing import examples
 
 REMOVED = [
@@ -86,6 +87,65 @@ REMOVED = [
     ("words behind a fence's language", "```py X\na\n```", "```py\na\n```"),
     ("words behind a quoted fence's language", "> ~~~ py X\n> a", "> ~~~ py\n> a"),
     ("words in a folded section's fence", "<details>\n\n```py X\nX\n```\n</details>", " "),
+    ("a cell without a column", "| a |\n|---|\n| b | X |", "| a |\n|---|\n| b |"),
+    ("cells without a column, without outer bars", "a|b\n:-|-:\nc|d|X|X", "a|b\n:-|-:\nc|d|"),
+    ("a cell behind a header without bars", "a\n:-\nb|X", "a\n:-\nb|"),
+    ("a cell behind an escaped bar", "|a|\n|-|\n|b\\|c|X|", "|a|\n|-|\n|b\\|c|"),
+    ("a cell in the last of many rows", "|a|\n|-|\n|b|\n|c| |\nd\n|e|X", "|a|\n|-|\n|b|\n|c| |\nd\n|e|"),
+    ("a cell in a quoted table", "> | a |\n> |---|\n> | b | X |\n\nc", "> | a |\n> |---|\n> | b |\n\nc"),
+    ("a cell in a list's table", "- | a |\n  |---|\n  | b | X |", "- | a |\n  |---|\n  | b |"),
+    ("a cell in a list's late table", "- a\n\n      |a|\n      |-|\n      |b|X|", "- a\n\n |a|\n |-|\n |b|"),
+    ("a cell in a quotation's list", "> 1. |a|\n>    |-|\n>    |b|X|", "> 1. |a|\n> |-|\n> |b|"),
+    ("a cell behind a longer header of its own", "|a|b|\n|-|-|\n|a|\n|-|\n|b|X|", "|a|b|\n|-|-|\n|a|\n|-|\n|b|"),
+    ("a cell behind a commented table", "<!--\n|a|b|\n|-|-|\n-->\n|a|\n|-|\n|b|X|", "\n\n|a|\n|-|\n|b|"),
+    ("a cell behind a list's table", "- |a|b|\n  |-|-|\n|a|\n|-|\n|b|X|", "- |a|b|\n |-|-|\n|a|\n|-|\n|b|"),
+    ("a cell that holds code", "<b>\n\n|a|\n|-|\n|b|`X`|c", "\n\n|a|\n|-|\n|b|"),
+    ("a cell that begins in code", "<b>\n\n|a|\n|-|\n```b|X``` <b>", "\n\n|a|\n|-|\n```"),
+    ("a cell that begins in an address", "|a|\n|-|\n|<https://e|X>|", "|a|\n|-|\n|<https://e|"),
+    ("a cell that ends a section", "<details>\n\n|a|\n|-|\n|b|</details>|\n\nX</details>b", "  b"),
+    ("a cell that begins a section", "<div>\n|a|\n|-|\n|b|<details>|\nX</details>\nc", " \n|a|\n|-|\n|b| \nc"),
+    ("a cell that shows a section", "<details>\n\n|a|\n|-|\n|b|<summary>|\n\nX</summary></details>b", "  b"),
+    ("a cell with another kind of break", "|a|\n|-|\n|b|\u2028X|", "|a|\n|-|\n|b|"),
+    ("a link without words", "a [](X) [ ](<1 X> 'X')b", "a  b"),
+    ("a link without words, nested deeply", "a [](b(c(d(X\\)))))b", "a b"),
+    ("a link without words behind escapes", "\\\\[](X)\\![](X)", "\\\\\\!"),
+    ("a link around a break", "a [<br>&nbsp;](X)b", "a b"),
+    ("a link with a space in its address", "a [](X\u00a0X)b", "a b"),
+    ("a label", "[a][X]\n\n[x]: https://e", "[a]\n\n"),
+    ("a label before a colon", "[a][X]: b\n\n[X]: https://e", "[a][]: b\n\n"),
+    ("a label of an image", "![a][X]\n\n[X]: https://e", "![]\n\n"),
+    ("a label of code", "[a][`X`]\n\n[`x`]: https://e", "[a]\n\n"),
+    ("a label that a hidden definition has", "[a][X]\n\n<details>\n\n[X]: b\n\n</details>", "[a]\n\n "),
+    ("a title behind an address with a space", "[a](u\u00a0v 'X')", "[a](u\u00a0v)"),
+    ("a title behind nested parentheses", "[a](b(c(d)) 'X')", "[a](b(c(d)))"),
+    ("a definition with a space in its address", "a\n\n[x]: u\u00a0v 'X'", "a\n\n"),
+    ("a description over another kind of breaks", "![a\u2028\u2029X](u)", "![](u)"),
+    ("an invisible character by number", "a&#8203;b&#x200B;c&shy;d", "abcd"),
+    ("an invisible character by number in an entity", "a&#82&#8203;03;b", "ab"),
+    ("what stands in for a reading", "<ruby>a<rp>X</rp><rt>b</rt></ruby>", "ab"),
+    ("a comment in a diagram", "```mermaid\na\n  %% X\nb %% X\n```", "```mermaid\na\n \nb \n```"),
+    ("a directive in a diagram", "~~~ Mermaid\n%%{a: '}\nX'}%% %%{X\nX}%%\nb\n~~~", "~~~ Mermaid\n\nb\n~~~"),
+    ("a directive without its end", "```mermaid\na %%{X\nX\n```\nb", "```mermaid\na \n```\nb"),
+    ("descriptions of a diagram", "```mermaid\naccTitle: X\naccDescr {\nX\n}\nb\n```", "```mermaid\n\n\nb\n```"),
+    ("a description behind a comment", "```mermaid\naccDescr %%X\n{X}\n```", "```mermaid\n\n```"),
+    ("a comment in a diagram without its end", "```mermaid\n%% X", "```mermaid\n"),
+    ("a comment in a diagram by an entity", "```&#109;ermaid\n%% X\n```", "```\n\n```"),
+    ("a comment in a quoted diagram", "> ```mermaid\n> a\n> %% X\n> ```", "> ```mermaid\n> a\n> \n> ```"),
+    ("a directive in a list's diagram", "- ~~~mermaid\n  %%{X\n  X}%%\n  ~~~", "- ~~~mermaid\n  \n  ~~~"),
+    ("a comment in a list's diagram by an entity", "- ```&#109;ermaid\n  %% X\n", "- ```\n  \n"),
+    ("a phantom", "a $b\\phantom{X{X}}$ $`\\vphantom {X}`$", "a $b$ $``$"),
+    ("a phantom in a phantom", "$a\\hphantom{\\phantom{X}X}{b}$", "$a{b}$"),
+    ("a phantom in a fence", "```math\na\\phantom{X$X$}\n\n{b\n```", "```math\na\n\n{b\n```"),
+    (
+        "white",
+        "$\\color{white}{X}\\textcolor[RGB]{255, 255,255}{X}{a\\color{#fff}X}\\color{White}X\\color{white}X$",
+        "${a}$",
+    ),
+    ("white in a fence", "```math\na\\color{white}\nX\n```", "```math\na\n```"),
+    ("a comment in a formula", "$a % X$ and $`a\\%b%X`$ and $$a\n% X\n$$", "$a$ and $`a\\%b`$ and $$a$$"),
+    ("a formula that is a comment", "a $%X$ b", "a  b"),
+    ("a comment in a formula's fence", "```math\na % X\nb\n```", "```math\na \nb\n```"),
+    ("a phantom in a list's formula", "- ```math\n  a\\phantom{X}", "- ```math\n  a"),
     ("a far autolink with a backtick", "<x:`> `<!-- X -->` `", " `` `"),
 ]
 
@@ -117,6 +177,38 @@ KEPT = [
     "| a |\n|---|\n| `<b>` |",
     "![](https://e)",
     "```\na\n```\n`<b>` right after a fence",
+    "| a |\n|---|\n| b | | |\nc\n| d\\|e |  ",
+    "```\n| a |\n|---|\n| b | c |\n```",
+    "```\n| a |\n|---|\n```\n| b | c |",
+    "a\n\n    | a |\n    |---|\n    | b | c |",
+    "| a |\n|---|\n\n| b | c |",
+    "| a |\n|---|\n> | b | c |",
+    "> | a |\n> |---|\n| b | c |",
+    "| a |\n|---|\n    | b | c |",
+    "| a |\n|---|\n- | b | c |",
+    "| a |\n|---|\n# | b | c |",
+    "| a |\n|---|\n***\n| b | c |",
+    "| a |\n|---|\n```\n| b | c |\n```\n| b | c |",
+    "| a | b |\n|---|\n| c | d | e |",
+    "- | a |\n- |---|\n- | b | c |",
+    "a\n\n    | a |\n    |---|\n    | b | c |\n\n    | a |\n    |---|\n    | b | c |",
+    "a | b\n- - -\nc | d | e",
+    "a\n---\nb | c | d",
+    "|---|\n| b | c |",
+    "\n|---|\n| b | c |",
+    "| a |\n|--x|\n| b | c |",
+    "| a | b |\n|---|---|\n| `c \\| d` | e |",
+    "<https://e> [](int a, int b) \\[](a) `[](a)` ![](a) [a](b)",
+    "a[0][1] and [a][b]",
+    "`a[0][1]` [a][2]\n\n[^1]: b [^1]",
+    "&amp; &lt; &#64; &nbsp;, &#8203 and `&#8203; <b>`",
+    "%% a\n```\n%% b\n```\n```python\n%%time\na % b\n```",
+    '```mermaid\nA -->|100%| B["50%%"]\n```\n%% a',
+    "```mermaid",
+    "use \\phantom{x} in TeX, `\\phantom{x}` for $5",
+    "it costs $5, 10% of $50 or 7%, and A$5%$",
+    "$\\color{red}{x}$ $50\\%$ $\\phantoms{x} \\phantom x+y \\phantom{x$",
+    "```math\n\\phantom{x\n```",
 ]
 
 
@@ -168,6 +260,29 @@ def test_what_three_passes_leave_is_broken_instead():
     masked, code = hidden_html.break_html(text)
     assert code == ["`<i>`"]
     assert hidden_markdown.break_markdown(masked) == "a < b> < ! [c] (u 't') \x000\x00\n[d] : e"
+
+
+BROKEN = [
+    ("|a|\n|-|\n|b|<c>|d\\||", "|a|\n|-|\n|b\\|< c>\\|d\\|\\|"),
+    ("|a|\n|-|\n|b|c <d>", "|a|\n|-|\n|b\\|c < d>"),
+    ("<b>\n\n|a|\n|-|\n|b|`<c>`|d", "< b>\n\n|a|\n|-|\n|b\\|`< c>`\\|d"),
+    ("```\n|a|\n|-|\n|b|<c>\n```\n|d|e", "```\n|a|\n|-|\n|b|<c>\n```\n|d|e"),
+    ("```mermaid\n%% a\naccDescr\n{b}\n```", "```mermaid\n\n\n```"),
+    ("```mermaid\naccDescr %%\naccDescr\n{b}\n```", "```mermaid\nacc Descr \n\n```"),
+    ("```math\n\\phantom\\phantom{a}{b}\n```", "```math\n\\ phantom{b}\n```"),
+    ("```python\n\\phantom{a}\n```", "```python\n\\phantom{a}\n```"),
+    ("- ```mermaid\n  %% a\n  accTitle: b", "- ```mermaid\n  \\%% a\n  \\accTitle: b"),
+    ("$\\phantom{a}$ $b%c$ $$", "$ \\ phantom{a}$ $ b%c$ $ $"),
+    ("&#8203;&shy;&amp;[a][b][](c)", "& #8203;& shy;&amp;[a] [b] [] (c)"),
+]
+
+
+@pytest.mark.parametrize(("text", "broken"), BROKEN)
+def test_what_is_broken_hides_nothing_any_more(text, broken):
+    masked, code = hidden_html.break_html(text)
+    result = re.sub("\0(\\d+)\0", lambda index: code[int(index[1])], hidden_markdown.break_markdown(masked))
+    assert result == broken
+    assert sanitise_input(result) == Sanitised(result, {})
 
 
 PIECES = st.sampled_from(
@@ -228,6 +343,33 @@ PIECES = st.sampled_from(
             "\\",
             "\x1b[",
         ],
+        *[
+            "| a |\n|---|\n",
+            "| b | c |",
+            "|-|-|\n",
+            ":-",
+            "][",
+            "[](",
+            "[x]",
+            "<rp>",
+            "\n```mermaid\n",
+            "\n```math\n",
+            "%%",
+            "%%{",
+            "}%%",
+            "accDescr",
+            "{",
+            "}",
+            "$",
+            "%",
+            "\\phantom{",
+            "\\ph",
+            "antom{",
+            "\\color{white}",
+            "&#82",
+            "03;",
+            "&#8203;",
+        ],
         *["hidden", "https://e", "\n```\n", "\n[x]: y", "&#64;", "\n    ", "\n  "],
     ]
 )
@@ -241,6 +383,20 @@ def test_sanitising_is_at_a_fixed_point_and_never_grows_beyond_its_seams(text):
     assert sanitise_input(result.text) == Sanitised(result.text, {})
     assert len(result.text) <= 2 * len(text)
     assert all(count > 0 for count in result.removed.values())
+
+
+class CountingPattern:
+    """Is the expression for a closing tag without a name, and counts for a scanner what it looks at."""
+
+    pattern = hidden_html._NAMELESS
+
+    def __init__(self, scanner):
+        self.scanner = scanner
+
+    def match(self, text, start):
+        tag = self.pattern.match(text, start)
+        self.scanner.steps += tag.end() - start if tag else 0
+        return tag
 
 
 class CountingScanner(hidden_html._Scanner):
@@ -259,10 +415,84 @@ class CountingScanner(hidden_html._Scanner):
 
 
 @pytest.mark.parametrize(
-    "unit", ["<!<!-- x -->-- y -->", "<!--", "<![CDATA[", "<?", "<! ", "<a b='<c d=\"", "<!-- `\n``` x\n-->"]
+    "unit",
+    [
+        "<!<!-- x -->-- y -->",
+        "<!--",
+        "<![CDATA[",
+        "<?",
+        "<! ",
+        "<a b='<c d=\"",
+        "<!-- `\n``` x\n-->",
+        "</",
+        "</ ",
+        "</\n",
+    ],
 )
-def test_the_scanner_takes_steps_in_proportion_to_the_text(unit):
+def test_the_scanner_takes_steps_in_proportion_to_the_text(unit, monkeypatch):
     for repetitions in (50, 500):
         scanner = CountingScanner(unit * repetitions, Counter())
+        monkeypatch.setattr(hidden_html, "_NAMELESS", CountingPattern(scanner))
         scanner.scan()
         assert scanner.steps <= 2 * len(unit) * repetitions
+
+
+def test_what_is_no_reference_to_a_footnote_is_looked_at_once():
+    runs = list(hidden_markdown._FOOTNOTE_REFERENCE.finditer("[^" * 500 + " [^a] [^b]: [^"))
+    assert [run[0][-4:] for run in runs] == ["[^[^", "[^a]", "[^b"]
+
+
+FLOODS = {
+    "tags": "<b>",
+    "tags that are not closed": "<div ",
+    "closing tags": "</b>",
+    "closing tags without a name": "</",
+    "closing tags without a name, with spaces": "</ ",
+    "comments": "<!-- x -->",
+    "comments that reassemble": "<!<!-- x -->-- y -->",
+    "folded sections": "<details>",
+    "summaries": "<details><summary>x",
+    "raw elements": "<pre><script>",
+    "addresses": "<a:b> ",
+    "backticks": "` ",
+    "spans": "`a` <b> ",
+    "fences": "```\n<b>\n```\n",
+    "fences that are not closed": "```a\n  ~~~\n",
+    "fences in lists": "- ```\n",
+    "brackets": "[",
+    "images": "![",
+    "images in images": "![a",
+    "links": "[a](b 'c')",
+    "links without words": "[](a(",
+    "escaped links without words": "\\[](",
+    "labels": "[a][b]\n\n[b]: c\n\n",
+    "definitions": '\n[a]: b "',
+    "footnotes": "\n[^a]: b\n",
+    "references to footnotes": "[^",
+    "tables": "|a|\n|-|\n|b|c|\n\n",
+    "delimiter rows": "|-|\n",
+    "rows": "\n|a|\n|-|\n" + "|b|c|\n" * 9,
+    "bars": "|",
+    "rows of bars": "|a|\n|-|\n" + "|" * 40 + "\n",
+    "diagrams": "```mermaid\n%% a\n%%{b\n```\n",
+    "diagrams in lists": "- ```mermaid\n  %%{\n",
+    "formulas": "$a % b$ ",
+    "dollars": "$",
+    "phantoms": "$\\phantom{",
+    "white": "$\\color{white}",
+    "braces": "$\\phantom{a}{",
+    "closed braces": "}$\\phantom{a}",
+    "entities": "&#8203;&amp;&shy",
+    "invisible characters": "a\u200b",
+    "line breaks": "\u2028\x85a",
+}
+
+
+@pytest.mark.parametrize("unit", FLOODS.values(), ids=FLOODS)
+@pytest.mark.parametrize("end", ["", "<b>\n\n`c` [a](b) |"])
+def test_the_work_for_a_flood_grows_with_its_size(unit, end):
+    assert find_growth(lambda size: sanitise_input(unit * size + end), 60) == ""
+
+
+def test_a_flood_through_all_passes_grows_with_its_size():
+    assert find_growth(lambda size: sanitise_input("".join(f"{piece}\n" * size for piece in FLOODS.values())), 6) == ""

@@ -9,7 +9,7 @@ import unicodedata
 from typing import Final
 
 _RUN: Final = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)([^\n]*+)$", re.MULTILINE)
-_SPAN: Final = re.compile(r"(`++)[^`\n]*+\1(?!`)")
+_SPAN: Final = re.compile(r"(?<!`)(`++)[^`\n]*+\1(?!`)")
 # The beginning of a single word that has no piece of markup or address in it that a cut could change. A path that is
 # cut at its second slash would be a slash command.
 _PLAIN_BEGINNING: Final = re.compile(r"(?!/)[^\s`\[\]\\:&!]*+")

@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from coven_action.core.sanitising.hidden_drawings import break_drawing, remove_from_drawing
+from coven_action.core.sanitising.hidden_tables import iterate_hidden_cells
 from coven_action.core.sanitising.html_elements import (
     BLOCK_ELEMENTS,
     LONG_NAMES,
@@ -25,9 +27,9 @@ _QUOTED: Final = r"=\s*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z))"
 _BODY: Final = rf"(?>(?:[^>=\n]|\n(?![ \t]*+(?:\n|\Z))|{_QUOTED}|=)*)>?"
 # An element of HTML is removed even where it is never closed: in an HTML block it would hide what follows. A foreign
 # name (`List<String>`, `a <b`) must look like a tag. A quoted value that never ends reaches to the end of the text.
-_TAG: Final = re.compile(
-    rf"</?+(?:(?i:{LONG_NAMES})(?=[\s/>]|\Z){_BODY}|[A-Za-z]{_PLAIN}(?:>|{_QUOTED}{_BODY}))|</[^A-Za-z\n>][^\n>]*+>"
-)
+_TAG: Final = re.compile(rf"</?+(?:(?i:{LONG_NAMES})(?=[\s/>]|\Z){_BODY}|[A-Za-z]{_PLAIN}(?:>|{_QUOTED}{_BODY}))")
+# A closing tag without a name is a comment to an HTML parser, where it ends with its line.
+_NAMELESS: Final = re.compile(r"</[^A-Za-z\n>][^\n>]*+>?")
 _TAG_IN_BLOCK: Final = re.compile(rf"</?+[A-Za-z]{_BODY}|</[^\n>]*+>?")
 _TAG_IN_QUOTATION: Final = re.compile(
     rf"</?+[A-Za-z](?>(?:[^>=\n]|\n(?![ \t>]*+(?:\n|\Z))[ \t>]*+|{_QUOTED}|=)*)>?|</[^\n>]*+>?"
@@ -36,7 +38,7 @@ _TAG_IN_QUOTATION: Final = re.compile(
 _TAG_IN_RAW: Final = re.compile(rf"</?+[A-Za-z](?>(?:[^>=]|{_QUOTED}|=)*)>?|</[^\n>]*+>?")
 _NAME: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*+)")
 _AUTOLINK: Final = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>`]*+|[\w.+-]++@[\w.-]++)>", re.ASCII)
-_INFORMATION: Final = re.compile(r"\A([ \t]*+(?:`++|~++)[ \t]*+(?:[\w+#.-]{1,32}+(?=\s|\Z))?)[^\n]*+", re.ASCII)
+_INFORMATION: Final = re.compile(r"([ \t]*+(?:`++|~++)[ \t]*+(?:[\w+#.-]{1,32}+(?=\s|\Z))?)[^\n]*+", re.ASCII)
 _BLANK_LINE: Final = re.compile(r"\n[ \t]*+(?:\n|\Z)")
 _CONTAINERS: Final = re.compile(r"[ \t>]*+(?>(?:(?:[-*+]|\d{1,9}[.)]|\[\^[^\]]{1,99}\]:)[ \t>]++)*)")
 _LINE_END: Final = re.compile(r"[ \t]*+(?:\n|\Z)")
@@ -49,6 +51,10 @@ _DECLARATIONS: Final = (("<!--", "-->", 2), ("<![CDATA[", "]]>", 9), ("<?", "?>"
 _INDENTATION: Final = re.compile(r" {0,3}")
 _BLOCK_START: Final = re.compile(r"\n(?>(?:[ \t>]|[-*+]|\d{1,9}[.)]|\[\^[^\]\n]{1,99}\]:)*)(?:```|~~~|<)")
 _OPENER: Final = re.compile(r"<(?=[A-Za-z/!?])")
+# Tags that end something hidden. In a cell that is left out they are left out as well, so they end nothing; what begins to
+# hide there is followed all the same, for in an HTML block there are no tables.
+_SHOWING: Final = re.compile(r"</(?!summary)|<summary", re.IGNORECASE)
+_CELL_END: Final = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(slots=True)
@@ -76,6 +82,13 @@ class _Scanner:
         self.block_until = 0
         self.raw_until: dict[str, int] = {}
         self.last_bracket = text.rfind(">")
+        # Up to here no `>` follows on the line, as a search behind a `</` has found.
+        self.no_bracket_until = 0
+        # The next table cell that is left out, and where the one ends that was found last.
+        self.cells = iterate_hidden_cells(text)
+        self.no_cell = (len(text) + 1, len(text) + 1)
+        self.cell = next(self.cells, self.no_cell)
+        self.cell_until = 0
 
     def scan(self) -> tuple[str, list[str]]:
         """Read the text once, always taking what begins first: a fence, a span or markup."""
@@ -92,34 +105,57 @@ class _Scanner:
                 self.read_fence(fences.close())
                 fence = fences.find_next(fence + 1)
             elif span and (opener < 0 or span[0] < opener):
-                self.keep_code(*span)
+                self.read_span(*span)
+                span = next(spans, None)
             else:
                 self.read_markup(opener)
                 opener = self.text.find("<", opener + 1)
         self.keep(len(self.text))
         return "".join(self.kept), self.code
 
+    def read_span(self, start: int, end: int) -> None:
+        """Set inline code aside, unless a table's cells are cut within or before it, which comes first."""
+        self.keep(start)
+        if self.position == start >= self.cell_until and end <= self.cell[0]:
+            self.keep_code(start, end)
+
     def read_fence(self, fence: Fence) -> None:
         if fence.is_code:
             self.keep_code(fence.start, fence.end)
-            self.trim_information()
+            if self.is_visible():
+                self.reduce_fence()
         else:
             self.no_fences_until = self.no_spans_until = max(self.no_spans_until, fence.end)
 
-    def trim_information(self) -> None:
-        """Cut what follows the language in the first line of the fence that was kept: nobody sees it."""
-        if self.is_visible() and (trimmed := _INFORMATION.sub(r"\1", self.code[-1], count=1)) != self.code[-1]:
-            self.code[-1] = trimmed
+    def reduce_fence(self) -> None:
+        """Cut what nobody sees of the fence that was kept: what follows its language, and what is not drawn of it."""
+        fence = remove_from_drawing(self.code[-1], self.counts)
+        information = _INFORMATION.match(fence)
+        if information and information.end() > information.end(1):
+            fence = information[1] + fence[information.end() :]
             self.counts["title"] += 1
+        self.code[-1] = fence
 
     def is_visible(self) -> bool:
         return not self.sections or self.sections[-1].summary == "shown"
 
     def keep(self, end: int) -> None:
         """Move to `end` and keep the text on the way if it is visible."""
-        if self.is_visible():
-            self.kept.append(self.text[self.position : end])
-        self.position = end
+        while self.cell[0] <= end:
+            cell, self.cell = self.cell, next(self.cells, self.no_cell)
+            self.leave_out(*cell)
+        if end > self.position:
+            if end > self.cell_until and self.is_visible():
+                self.kept.append(self.text[max(self.position, self.cell_until) : end])
+            self.position = end
+
+    def leave_out(self, start: int, end: int) -> None:
+        """Leave out the table cells between `start` and `end`, as far as they were not dropped or kept as code."""
+        if end <= self.position:
+            return
+        self.keep(start)
+        self.counts["cell"] += 1
+        self.cell_until = end
 
     def keep_code(self, start: int, end: int) -> None:
         self.keep(start)
@@ -197,7 +233,7 @@ class _Scanner:
             self.note_block(name[1].lower(), tag)
         self.drop(start, tag.end(), "tag")
         self.leave_definition(start, tag.end())
-        if name is not None:
+        if name is not None and not (start < self.cell_until and _SHOWING.match(tag[0])):
             self.enter_or_leave(name[1].lower(), tag[0])
 
     def match_tag(self, start: int) -> re.Match[str] | None:
@@ -205,12 +241,22 @@ class _Scanner:
         if start < max(self.raw_until.values(), default=0):
             return _TAG_IN_RAW.match(self.text, start)
         if start >= self.block_until:
-            return _TAG.match(self.text, start)
+            return _TAG.match(self.text, start) or self.match_nameless(start)
         tag = _TAG_IN_BLOCK.match(self.text, start)
         if tag and "\n" in tag[0] and ">" in self.text[self.find_line(start) : start]:
             # In a quotation the bracket at the beginning of a line is the quotation's, not the tag's.
             return _TAG_IN_QUOTATION.match(self.text, start)
         return tag
+
+    def match_nameless(self, start: int) -> re.Match[str] | None:
+        """Return the closing tag without a name that begins at `start`, if its line holds the bracket that ends it."""
+        if start < self.no_bracket_until:
+            return None
+        tag = _NAMELESS.match(self.text, start)
+        if tag is None or tag[0].endswith(">"):
+            return tag
+        self.no_bracket_until = tag.end()
+        return None
 
     def leave_definition(self, start: int, end: int) -> None:
         """Leave behind what makes a link definition one, so that its label is found and removed."""
@@ -278,12 +324,27 @@ class _Scanner:
 
 
 class _Breaker(_Scanner):
-    """A pass that puts a space behind every `<` outside code, so that nothing can be markup any more."""
+    """A pass that puts a space behind every `<` outside code, so that nothing can be markup any more.
+
+    Cells that would be left out become part of the last cell that is shown, by a backslash before their bars.
+    """
 
     def read_markup(self, start: int) -> None:
-        if _OPENER.match(self.text, start):
+        self.keep(start)
+        if self.position == start and _OPENER.match(self.text, start):
             self.keep(start + 1)
             self.kept.append(" ")
+
+    def leave_out(self, start: int, end: int) -> None:
+        if end > self.position:
+            self.keep(start - 1)
+            cells = _CELL_END.sub(r"\\|", self.text[self.position : end])
+            self.kept.append(_OPENER.sub("< ", cells))
+            self.position = end
+
+    def reduce_fence(self) -> None:
+        super().reduce_fence()
+        self.code[-1] = break_drawing(self.code[-1])
 
 
 def remove_html(text: str, counts: Counter[str]) -> tuple[str, list[str]]:

@@ -15,7 +15,7 @@ def _names(words: str) -> frozenset[str]:
 # Elements whose content is not shown, or not as text.
 HIDDEN_ELEMENTS: Final = _names(
     "applet audio canvas datalist details dialog embed frame frameset head iframe map math noembed noframes noscript "
-    "object script select style svg template textarea title video xmp"
+    "object rp script select style svg template textarea title video xmp"
 )
 VOID_ELEMENTS: Final = _names("area base br col embed frame hr img input link meta param source track wbr")
 # Elements that begin an HTML block, in which backticks and fences mean nothing (conditions 1 and 6).

@@ -2,8 +2,9 @@
 
 Pure, linear, and at a fixed point. Code (see `markdown_code`) stays as it is but for invisible characters, because it
 is visible: an HTML comment in a fence is text. Outside code everything that a person does not see goes: comments, tags,
-folded and hidden sections, link definitions and titles, image descriptions, unreferenced footnotes. Where GitHub might
-hide a piece of text or might not, it goes as well.
+folded and hidden sections, link definitions and titles, image descriptions, links without words, unreferenced footnotes,
+cells beyond a table's columns, comments in diagrams, phantoms in formulas. Where GitHub might hide a piece of text or might
+not, it goes as well.
 
 Removing one thing can assemble another out of the rest (`<!<!-- -->-- x -->`). Three passes are made at most; what the
 third leaves is broken with a space instead of removed, so that the cost stays linear however deep the nesting is.
@@ -13,7 +14,7 @@ from collections import Counter
 from typing import Final
 
 from coven_action.core.sanitising.hidden_html import SEAM, break_html, remove_html
-from coven_action.core.sanitising.hidden_markdown import break_markdown, remove_markdown
+from coven_action.core.sanitising.hidden_markdown import break_markdown, find_labels, remove_markdown
 from coven_action.core.sanitising.sanitised import Sanitised, clean_characters
 
 PASSES: Final = 3
@@ -26,10 +27,11 @@ def sanitise_input(text: str) -> Sanitised:
     stays. Line breaks come out as line feeds.
     """
     counts: Counter[str] = Counter()
-    text = clean_characters(text, counts)
+    text = clean_characters(text, counts, is_markdown=True)
+    labels: set[str] = set()
     for _ in range(PASSES):
         before = text
-        text = _remove_hidden(text, counts)
+        text = _remove_hidden(text, counts, labels)
         if text == before:
             break
     else:
@@ -37,9 +39,12 @@ def sanitise_input(text: str) -> Sanitised:
     return Sanitised(text, {kind: count for kind, count in counts.items() if count})
 
 
-def _remove_hidden(text: str, counts: Counter[str]) -> str:
+def _remove_hidden(text: str, counts: Counter[str], labels: set[str]) -> str:
+    """Make one pass; the labels of link definitions are added to `labels`, for what they name may hide in a later pass."""
     masked, code = remove_html(text, counts)
-    return _unmask(remove_markdown(masked, counts).replace(SEAM, " "), code)
+    if "][" in masked:
+        labels.update(find_labels(text))
+    return _unmask(remove_markdown(masked, counts, labels).replace(SEAM, " "), code)
 
 
 def _break_hidden(text: str) -> str:

@@ -52,6 +52,8 @@ _RUN_OUTSIDE_ASCII: Final = re.compile(b"\x01\x01+")
 # Whatever a terminal, GitHub's log, .NET, Python or a browser may take for the end of a line. The Actions runner looks
 # for workflow commands at line starts, so all of them become the one line feed that later rules anchor on.
 _LINE_BREAKS: Final = ("\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+# Those of them that end no line of Markdown, https://spec.commonmark.org/0.31.2/#line-ending.
+_SPACES: Final = _LINE_BREAKS[2:]
 # Controls that mean nothing in text; tab and line feed do.
 _CONTROLS: Final = tuple(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A})
 
@@ -86,6 +88,16 @@ def _remove_by_run(encoded: bytes, outside: bytes) -> str:
         position = end
     kept.append(encoded[position:].decode("ascii"))
     return "".join(kept)
+
+
+def fold_odd_breaks(text: str) -> str:
+    """Return `text` with a space for each line break that is none in Markdown, so that what GitHub reads as one line is one.
+
+    The runner, a terminal and a browser may take it for the end of a line: this is not for text on its way out.
+    """
+    for line_break in _SPACES:
+        text = text.replace(line_break, " ")
+    return text
 
 
 def remove_controls(text: str) -> tuple[str, int]:

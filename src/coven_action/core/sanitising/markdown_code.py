@@ -149,8 +149,8 @@ def _iterate_paragraph_spans(text: str, start: int, end: int) -> Iterator[tuple[
     fence_line = _FENCE_LINE.match(text, start, end)
     offset = fence_line.end() if fence_line else start
     rest = text[offset:end]
-    if "<" not in rest and "[" not in rest:
-        return  # There is no markup that the spans would have to be kept from.
+    if "<" not in rest and "[" not in rest and "\\" not in rest and "$" not in rest:
+        return  # There is no markup that the spans would have to be kept from, and no formula.
     spans = list(_SPAN.finditer(rest))
     if sum(span[0].count("`") for span in spans) < rest.count("`") or "\\`" in rest:
         return
@@ -160,7 +160,10 @@ def _iterate_paragraph_spans(text: str, start: int, end: int) -> Iterator[tuple[
         if _ends_with_address(rest[before : span.start()]):
             return
         before = span.end()
-        if not (is_table and "|" in span[0]):
+        # Backticks between dollars make a formula, https://docs.github.com/get-started/writing-on-github/
+        # working-with-advanced-formatting/writing-mathematical-expressions.
+        is_formula = rest.endswith("$", 0, span.start()) and rest.startswith("$", span.end())
+        if not is_formula and not (is_table and "|" in span[0]):
             yield offset + span.start(), offset + span.end()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from coven_action.core.sanitising.invisible import remove_controls, remove_invisible
+from coven_action.core.sanitising.invisible import fold_odd_breaks, remove_controls, remove_invisible
 
 # Kind -> what people call one of them and several of them, in the order of the sentence.
 KINDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -14,6 +14,9 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "tag": ("HTML tag", "HTML tags"),
     "definition": ("link definition", "link definitions"),
     "title": ("link title or image description", "link titles or image descriptions"),
+    "empty": ("link without words", "links without words"),
+    "cell": ("table cell without a column", "table cells without a column"),
+    "formula": ("invisible part of a formula or diagram", "invisible parts of formulas or diagrams"),
     "mention": ("mention", "mentions"),
     "reference": ("issue reference", "issue references"),
     "link": ("link", "links"),
@@ -51,13 +54,19 @@ class Sanitised:
         return f"{lead}: {', '.join(listed)}" if listed else ""
 
 
-def clean_characters(text: str, counts: Counter[str]) -> str:
+def clean_characters(text: str, counts: Counter[str], *, is_markdown: bool = False) -> str:
     """Return `text` with line feeds as its only line breaks, without control and invisible characters.
 
     Invisible characters go first: they could otherwise sit inside a terminal escape sequence and hide it.
+
+    Args:
+        text: Any text.
+        counts: Is increased by what was removed.
+        is_markdown: Whether it is enough that Markdown's lines end where they do on GitHub: other line breaks become spaces.
+            Else they become line feeds, as the runner may take them for that.
     """
     text, invisible = remove_invisible(text)
-    text, control = remove_controls(text)
+    text, control = remove_controls(fold_odd_breaks(text) if is_markdown else text)
     counts["invisible"] += invisible
     counts["control"] += control
     return text
