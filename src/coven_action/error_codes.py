@@ -211,7 +211,7 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "edited-since-trigger": Code(
         "The text was edited after the run was triggered, and the run was started again.",
-        "Apply the label or give the command anew, so that the new text is what is worked on.",
+        "Apply the label, give the command or dispatch the workflow anew, so that the new text is what is worked on.",
         refusal=True,
     ),
     "not-routed": Code(
@@ -544,7 +544,8 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "repo-transferred": Code(
         "The repository belongs to another account than the one it was enrolled for.",
-        "Have an administrator of each account confirm the transfer.",
+        "Enrol it for the account that it belongs to now (`coven-action enrol`); its runs are admitted from then on. What it "
+        "remembered and did stays with the account it was enrolled for, whose administrator exports or erases it.",
         status=403,
     ),
     "repository-suspended": Code(
@@ -795,7 +796,7 @@ CODES: Final[Mapping[str, Code]] = {
         "Look whether it runs, whether this machine may reach it, and at role, password and database in DATABASE_URL.",
     ),
     "database-too-old": Code(
-        "The PostgreSQL server is older than the endpoint works with.", "Upgrade it to PostgreSQL 14 or newer."
+        "The PostgreSQL server is older than the endpoint works with.", "Upgrade it to PostgreSQL 15 or newer."
     ),
     "database-not-migrated": Code(
         "The database has no tables of the endpoint, or those of an older version.",
@@ -806,9 +807,9 @@ CODES: Final[Mapping[str, Code]] = {
         "Make it: CREATE ROLE coven_app LOGIN PASSWORD '…'; or name another with --app-role.",
     ),
     "database-role-unsafe": Code(
-        "The role could go around the policies that keep accounts apart.",
+        "The role could go around the policies that keep accounts apart, or destroy every account's data.",
         "Let the endpoint connect as a role of its own, made by CREATE ROLE coven_app LOGIN NOSUPERUSER NOBYPASSRLS "
-        "PASSWORD '…', that owns no table and is a member of no role that does.",
+        "PASSWORD '…', that owns nothing, has no other attribute and is a member of no role that has or does.",
     ),
     "database-rights-missing": Code(
         "The role may not do what the endpoint needs, or the server takes no writes.",
@@ -862,5 +863,29 @@ CODES: Final[Mapping[str, Code]] = {
     "sessions-not-told": Code(
         "The sessions are ended in the database, and a running server could not be told.",
         "Restart the server: it knows a session for fifteen minutes at most. Then make the folder of the database writable.",
+    ),
+    # what operates on the endpoint's database
+    "database-busy": Code(
+        "The tables of events could not be changed, since others go on using them; nothing was changed.",
+        "Run it again when no export is being read; `SELECT * FROM pg_stat_activity` says who holds them.",
+    ),
+    "database-maintenance-failed": Code(
+        "The PostgreSQL server refused a change of the tables for a reason of its own; nothing was changed.",
+        "The message is the server's: mend what it names, a disk that is full for example, and run it again.",
+    ),
+    "sweep-incomplete": Code(
+        "Some accounts could not be swept; the others were.",
+        "Each one's reason stands above. Run it again: what was done is done. Where an account fails again, check its data "
+        "with `coven-action admin reseal --verify`.",
+    ),
+    # whose token the workflow uses
+    "app-bot-id": Code(
+        "The input app-bot-id is not a number.",
+        "Give what `gh api '/users/NAME-OF-THE-APP[bot]' --jq .id` prints, or leave the input out.",
+    ),
+    # what the endpoint is not told
+    "endpoint-not-told": Code(
+        "Something that would have been told to the endpoint holds a secret where the mark that covers it does not fit.",
+        "Take the secret out of the task, its text or the names that the message says; the job goes on without that report.",
     ),
 }

@@ -17,7 +17,7 @@ from coven_action.core.endpoint.wire import (
     RunEvent,
 )
 from coven_action.core.redaction.redactor import Redactor
-from coven_action.errors import DocumentError
+from coven_action.errors import DocumentError, Error
 from tests.core.memory.values import TOKEN
 
 URL = "https://coven.example.com"
@@ -111,6 +111,22 @@ def test_nothing_leaves_with_a_secret_in_it():
     endpoint.deliver("events", EVENTS, "key-1")
 
     assert TOKEN.encode() not in server.requests[1].content
+
+
+def test_what_has_no_room_for_the_cover_is_neither_sent_nor_kept_and_is_told_without_the_secret():
+    kept = []
+    server = Server(good(SESSION, 201), good(ACCEPTED, 202))
+    endpoint = connect(server, kept=kept)
+    endpoint.open(None)
+
+    with pytest.raises(Error) as told:
+        endpoint.deliver(
+            "finish", FinishRequest(state="done", links={"comment": f"https://github.com/{TOKEN}"}), "key-1"
+        )
+
+    assert (told.value.code, len(server.requests), kept) == ("endpoint-not-told", 1, [])
+    assert TOKEN not in str(told.value)
+    assert "FinishRequest: there is no room for what covers a secret: links.comment" in told.value.message
 
 
 @pytest.mark.parametrize(

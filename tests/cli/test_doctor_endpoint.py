@@ -87,6 +87,13 @@ def test_an_endpoint_that_is_well_is_said_to_be():
     assert asked[-1][1]["Coven-Tenant"] == "acme"
 
 
+def test_an_endpoint_whose_proxy_keeps_readiness_inside_is_well():
+    with listening({path: said for path, said in DOCUMENTS.items() if path != "/readyz"}) as (url, _):
+        done = call(url)
+
+    assert (done.exit_code, levels(done)["readiness"]) == (0, "ok"), done.output
+
+
 def test_without_a_token_nothing_is_asked_that_needs_one():
     with listening() as (url, asked):
         done = call(url)

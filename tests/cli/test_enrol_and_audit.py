@@ -5,13 +5,16 @@ import json
 import re
 
 import pytest
+from sqlalchemy import select
 
 from coven_action.core.endpoint.export_format import verify_export
 from coven_action.hosted.operating import open_database
 from coven_action.hosted.services.memory_policy import read_versioned
 from coven_action.hosted.signing import load_signing_key
+from coven_action.hosted.store import schema
 from tests.commands import fail, run
 
+PINNED = ".github/workflows/coven.yml@refs/heads/main"
 ENROL = ["enrol", "--account", "acme", "--account-id", "501", "--repository", "acme/billing", "--repository-id", "1001"]
 
 
@@ -40,12 +43,92 @@ def test_an_account_is_enrolled_with_a_repository_and_its_memory(tmp_path):
         assert database.write(database.find_tenant("501"), read_versioned).policy.enabled
 
 
-def test_to_enrol_again_is_to_change_what_was_recorded(data):
-    said = run(*ENROL, "--data", data, "--no-memory", "--tier", "team").output
+EVERYTHING = ["--tier", "team", "--installation-id", "7", "--visibility", "internal", "--default-branch", "trunk",
+              "--person", "11", "--person", "12", "--workflow", PINNED, "--tenant-shared", "--memory"]  # fmt: skip
 
-    assert "acme is account 1" in said
+
+def read_recorded(data):
+    """Return what the database says of the account and its repository, by the names of the columns."""
     with open_database(data) as database:
-        assert not database.write(1, read_versioned).policy.enabled
+        rows = [
+            database.read(1, lambda reading, table=table: reading.fetch_one(select(table)))
+            for table in (schema.tenants, schema.repositories)
+        ]
+        recorded = {name: value for row in rows for name, value in row._mapping.items()}
+        recorded["memory"] = database.write(1, read_versioned).policy.enabled
+    return recorded
+
+
+def list_audit(data):
+    with open_database(data) as database:
+        rows = database.read(
+            1, lambda reading: reading.fetch_all(select(schema.audit).order_by(schema.audit.c.sequence))
+        )
+    return [(row.actor, row.action, json.loads(row.detail)) for row in rows]
+
+
+AGAIN = {
+    "nothing": ([], {}),
+    "memory after a restore": (["--no-memory"], {"memory": False}),
+    "another name": (["--account", "acme-inc"], {"account_login": "acme-inc"}),
+    "another tier": (["--tier", "starter"], {"tier": "starter"}),
+    "no installation any more": (["--installation-id", "0"], {"installation_id": None}),
+    "another visibility": (["--visibility", "public"], {"visibility": "public"}),
+    "another branch": (["--default-branch", "main"], {"default_branch": "main"}),
+    "other people": (["--person", "13"], {"people": [13]}),
+    "no people": (["--no-people"], {"people": []}),
+    "another pin": (["--workflow", ".github/workflows/b.yml@x"], {"workflows": [".github/workflows/b.yml@x"]}),
+    "no pin": (["--any-workflow"], {"workflows": None}),
+    "nothing shared": (["--no-tenant-shared"], {"tenant_shared": False}),
+}
+
+
+@pytest.mark.parametrize(("options", "changed"), AGAIN.values(), ids=AGAIN)
+def test_to_enrol_again_changes_what_is_given_and_nothing_else(tmp_path, options, changed):
+    data = tmp_path / "coven.db"
+    assert run(*ENROL, "--data", data, *EVERYTHING).exit_code == 0
+    before = read_recorded(data)
+    assert before["rules"]["workflows"] == [PINNED]
+
+    said = run(*ENROL, "--data", data, *options).output
+
+    assert "acme is account 1" in said or "acme-inc is account 1" in said
+    expected = dict(changed)
+    if "workflows" in expected:
+        expected["rules"] = before["rules"] | {"workflows": expected.pop("workflows")}
+    assert read_recorded(data) == before | expected
+
+
+def test_a_new_account_and_repository_have_the_least(tmp_path):
+    assert run(*ENROL, "--data", tmp_path / "coven.db").exit_code == 0
+
+    recorded = read_recorded(tmp_path / "coven.db")
+
+    least = {"tier": "open", "installation_id": None, "visibility": "private", "default_branch": "main", "people": [],
+             "tenant_shared": False, "memory": False}  # fmt: skip
+    assert {name: recorded[name] for name in least} == least
+    assert set(recorded["rules"].values()) == {None}
+
+
+def test_every_change_of_an_enrolment_stands_in_the_audit_log(data):
+    first = list_audit(data)
+    again = ["enrol", "--data", data, "--account", "acme", "--account-id", "501"]
+    for options in ([], ["--tier", "team"], ["--installation-id", "7"], ["--installation-id", "0"], ["--tier", "team"]):
+        assert run(*again, *options).exit_code == 0
+    assert run(*ENROL, "--data", data, "--person", "11").exit_code == 0
+
+    assert first == [
+        ("operator", "account.enrol", {"account_login": "acme", "created": True, "tier": "open"}),
+        ("operator", "repository.enrol",
+         {"created": True, "repository_id": 1001, "owner": "acme", "name": "billing"}),
+    ]  # fmt: skip
+    assert list_audit(data)[2:] == [
+        ("operator", "account.enrol", {"created": False, "tier": "team"}),
+        ("operator", "account.enrol", {"created": False, "tier": "team", "installation_id": 7}),
+        ("operator", "account.enrol", {"created": False, "tier": "team", "installation_id": None}),
+        ("operator", "repository.enrol",
+         {"created": False, "repository_id": 1001, "owner": "acme", "name": "billing", "people": [11]}),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -55,6 +138,13 @@ def test_to_enrol_again_is_to_change_what_was_recorded(data):
         ["--repository-id", "1"],
         ["--repository", "billing", "--repository-id", "1"],
         ["--tier", "gold"],
+        ["--person", "11"],
+        ["--no-people"],
+        ["--any-workflow"],
+        ["--default-branch", "trunk"],
+        ["--no-tenant-shared"],
+        [*ENROL[5:], "--person", "11", "--no-people"],
+        [*ENROL[5:], "--workflow", PINNED, "--any-workflow"],
         ["--account-id", "0"],
     ],
 )
@@ -94,7 +184,7 @@ def test_a_key_without_an_account_would_check_nothing_and_is_refused(exported):
 
 
 def change_audit(lines):
-    position = next(i for i, line in enumerate(lines) if b'"table":"audit"' in line)
+    position = next(i for i, line in enumerate(lines) if b'"table":"audit"' in line and b"repository.enrol" in line)
     lines[position] = lines[position].replace(b"repository.enrol", b"repository.other")
 
 

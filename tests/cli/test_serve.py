@@ -12,6 +12,8 @@ import urllib.request
 import pytest
 from click.testing import CliRunner
 
+from coven_action.cli.enrol import command as enrol
+from coven_action.cli.memory import command as memory
 from coven_action.cli.migrate import command as migrate
 from coven_action.cli.serve import command as serve_command
 from coven_action.errors import Error
@@ -72,13 +74,41 @@ def test_the_first_start_makes_what_is_needed_and_tells_the_token_once(data):
     assert (code, token in logged) == (0, False)
 
     second = Running("--data", data, "--port", 0, "--public-url", LOCAL)
-    assert second.process.stdout.readline() == f"Runs and people reach it as {LOCAL}\n"
+    assert second.process.stdout.readline() == f"Runs reach it as {LOCAL}\n"
     assert second.ask("/v1/runs", Authorization=f"Bearer {token}")[1]["code"] == "tenant-missing"
     with pytest.raises(Error) as refused, hold_database(data):
         pass
     assert refused.value.code == "database-in-use"
     code, said = stop_while_a_request_is_under_way(second, token)
     assert (code, "cva_" in said) == (0, False)
+
+
+def test_where_others_reach_it_the_administrator_decides_at_a_port_of_this_machine(data):
+    prepare_database(data)
+    account = ["--account", "ada", "--account-id", "501", "--memory"]
+    assert CliRunner().invoke(enrol, ["--data", str(data), *account]).exit_code == 0
+    running = Running("--data", data, "--port", 0, "--admin-port", 0, "--public-url", PUBLIC)
+    public, admin, token = (running.process.stdout.readline().strip() for _ in range(3))
+    url, token = admin.removeprefix("The administrator reaches it as ").partition(",")[0], token.rpartition(" ")[2]
+    given = {"COVEN_TOKEN": token}
+
+    listed = CliRunner().invoke(memory, ["--endpoint", url, "list"], env=given)
+    elsewhere = CliRunner().invoke(memory, ["--endpoint", running.url, "list"], env=given)
+
+    assert (public, url.startswith("http://127.0.0.1:"), url == running.url) == (
+        f"Runs reach it as {PUBLIC}",
+        True,
+        False,
+    )
+    assert listed.exit_code == 0, listed.output
+    assert elsewhere.exit_code == 1
+    assert "401 not-authenticated" in str(elsewhere.exception)
+    page = urllib.request.Request(f"{running.url}/runs/1")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(page, timeout=20)
+    with refused.value as error:
+        assert f"{url}/runs/NUMBER" in error.read().decode()
+    assert running.stop()[0] == 0
 
 
 def stop_while_a_request_is_under_way(running, token):
@@ -148,16 +178,18 @@ def test_the_administrators_token_is_for_this_machine_alone(tmp_path, host, publ
     assert Settings(data=tmp_path / "x", host=host, public_url=public_url).is_local is local
 
 
-def test_an_address_that_is_taken_is_said(tmp_path):
+@pytest.mark.parametrize("option", ["--port", "--admin-port"])
+def test_an_address_that_is_taken_is_said(option):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        settings = Settings(data=tmp_path / "coven.db", port=taken.getsockname()[1])
+        port = taken.getsockname()[1]
 
-        with pytest.raises(Error, match=str(settings.port)) as raised:
-            listen(settings)
+        with pytest.raises(Error, match=str(port)) as raised:
+            listen("127.0.0.1", port, option)
 
     assert raised.value.code == "address-in-use"
+    assert f"{option} NUMBER" in raised.value.remedy
 
 
 def test_one_process_serves_a_database(data):

@@ -52,7 +52,7 @@ def data(tmp_path: Path, empty_database: Path) -> Path:
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> str:
-    """Which database the store has. Modules whose tests hold for both say so: `pytestmark = ON_BOTH`."""
+    """Which database the store has. Modules whose tests hold for both say so: `databases.ON_BOTH`."""
     return str(getattr(request, "param", SQLITE))
 
 

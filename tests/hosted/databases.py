@@ -1,4 +1,8 @@
-"""The two databases of the endpoint, for modules whose tests hold for both: `pytestmark = ON_BOTH`."""
+"""The two databases of the endpoint, for modules whose tests hold for both: `pytestmark = ON_BOTH`.
+
+A database of PostgreSQL's costs each test about a tenth of a second. A module that is long for that says `ON_BOTH_SLOWLY`: its
+tests on PostgreSQL run with what is marked slow.
+"""
 
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +18,9 @@ from coven_action.hosted.store.sqlite import SQLiteStore
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
 ON_BOTH: Final = pytest.mark.parametrize("database", [SQLITE, POSTGRESQL], indirect=True)
+ON_BOTH_SLOWLY: Final = pytest.mark.parametrize(
+    "database", [SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.slow)], indirect=True
+)
 
 
 def open_store(place: Path | URL, clock: Clock, **more: Any) -> Store:

@@ -385,7 +385,7 @@ def compare_account(connection: Any, tenant_id: int, ledger: Ledger) -> None:
     metered = dict(ask("SELECT measure, sum(amount) FROM meters WHERE tenant_id=? GROUP BY measure"))
     ((count, size),) = ask("SELECT count(*), sum(length(data)) FROM run_events WHERE tenant_id=? AND type='note'")
     ((sessions,),) = ask("SELECT count(*) FROM audit WHERE tenant_id=? AND action='session.open'")
-    ((runs,),) = ask("SELECT count(*) FROM runs WHERE tenant_id=? AND counted")
+    ((runs,),) = ask("SELECT count(*) FROM runs WHERE tenant_id=? AND counted_at IS NOT NULL")
     recounted = {"events": count, "bytes": size or 0, "sessions": sessions, "runs": runs}
     assert {name: metered.get(name, 0) for name in recounted} == recounted, "the meters are not a recount's"
     ledger.head, ledger.floor = head, event_sequence

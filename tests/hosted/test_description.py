@@ -7,6 +7,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from coven_action.error_codes import CODES
+from coven_action.hosted import app
 from coven_action.hosted.app import ROUTERS, build_routes
 
 ROOT = Path(__file__).parents[2]
@@ -58,3 +59,11 @@ def test_every_code_of_an_answer_is_in_the_table():
 
 def test_the_running_endpoint_serves_its_description(client):
     assert client.get("/openapi.json").json() == DESCRIPTION
+
+
+def test_the_description_is_built_once_however_often_it_is_asked_for(client, monkeypatch):
+    built = []
+    monkeypatch.setattr(app, "describe_api", lambda described: built.append(described) or DESCRIPTION)
+
+    assert [client.get("/openapi.json").json() == DESCRIPTION for _ in range(3)] == [True] * 3
+    assert len(built) == 1

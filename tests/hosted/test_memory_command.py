@@ -11,7 +11,7 @@ from coven_action.cli.main import cli
 from coven_action.client import Client as EndpointClient
 from coven_action.errors import Error
 from tests.hosted.deployment import ADMIN_TOKEN, Bridge, Client
-from tests.hosted.memory_world import make_proposal, world
+from tests.hosted.memory_world import add_uses, make_proposal, world
 
 __all__ = ["world"]
 URL = "http://127.0.0.1:8766"
@@ -75,7 +75,15 @@ def test_a_wording_is_named_by_its_first_digits(run, proposed):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("show", "conventions/rounding"), ("approve", "mem_1"), ("revoke", "everything"), ("add", "a/b")]
+    "arguments",
+    [
+        ("show", "conventions/rounding"),
+        ("approve", "mem_1"),
+        ("revoke", "everything"),
+        ("revoke", "account/acme"),
+        ("revoke", "account/501/conventions"),
+        ("add", "a/b"),
+    ],
 )
 def test_wrong_usage_is_told(run, arguments):
     assert run(*arguments).exit_code == 2
@@ -115,3 +123,40 @@ def test_what_is_erased_is_gone_with_a_receipt(run, proposed):
 
     assert receipt["gaps"]
     assert TEXT not in run("show", proposed, "--json").output
+
+
+def test_the_receipts_of_what_was_erased_are_listed_however_many(run, world, monkeypatch):
+    monkeypatch.setattr(memory_endpoint, "_PAGE", 1)
+    assert run("receipts").output == "Nothing was erased.\n"
+    assert run("receipts", "--json").output == ""
+    ids = [
+        world.remember(f"facts/n{number}", text) for number, text in enumerate(["Logs are JSON.", "Locks are global."])
+    ]
+    receipts = [json.loads(run("erase", each, "--yes").output) for each in ids]
+
+    told = run("receipts").output
+    listed = [json.loads(line) for line in run("receipts", "--json").output.splitlines()]
+
+    assert sorted(listed, key=lambda each: each["audit_sequence"]) == receipts
+    assert all(receipt["receipt_id"] in told and receipt["gaps"][0] in told for receipt in receipts)
+
+
+@pytest.mark.parametrize("target", ["account/501", "tenant/501"])
+def test_everything_of_an_account_is_revoked_by_name(run, proposed, target):
+    run("approve", proposed)
+    entries = {"account/501": 1, "tenant/501": 0}[target]
+
+    assert f"{entries} entries under {target} are revoked" in run("revoke", target).output
+
+
+def test_a_revocation_shows_the_newest_runs_and_says_how_many_there_are_besides(run, world, deployment, tenant):
+    memory_id = world.remember()
+    add_uses(deployment, tenant, memory_id, 230, at=1_000)
+
+    revoked = run("revoke", "repo/1001").output.splitlines()
+    listed = run("uses", memory_id).output.splitlines()
+
+    assert len(revoked) == 1 + 100 + 1
+    assert "130 uses before" in revoked[-1]
+    assert len(listed) == len(set(listed)) == 230
+    assert revoked[1:-1] == listed[:100]

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import JSON, insert, select, update
 
+from coven_action.cli.database_option import open_alone
 from coven_action.cli.main import cli
 from coven_action.core.endpoint.export_format import TABLES, verify_export
 from coven_action.errors import Error
@@ -19,8 +20,12 @@ from coven_action.hosted.operating import open_database
 from coven_action.hosted.server import hold_database
 from coven_action.hosted.services.exports import iterate_export
 from coven_action.hosted.signing import SigningKey
+from coven_action.hosted.store import postgresql as store_module
 from coven_action.hosted.store import schema
+from coven_action.hosted.store.commands import Command, StoreUnavailable
 from coven_action.hosted.store.migrations import HEAD
+from coven_action.hosted.store.postgresql import PLACE_LOCK
+from coven_action.hosted.store.postgresql_checks import check_database
 from tests.hosted import postgresql
 from tests.hosted.databases import open_store
 from tests.hosted.deployment import SettableClock
@@ -136,8 +141,6 @@ def test_the_moved_endpoint_goes_on_where_the_old_one_was(source, url):
     with asyncio.Runner() as runner:
         clock = SettableClock(NOW)
         store = open_store(url, clock)
-        from coven_action.hosted.store.commands import Command
-
         told = runner.run(store.write(Command(1, lambda transaction: transaction.append_event("note", {}))))
         runner.run(store.close())
 
@@ -225,6 +228,76 @@ def test_another_deployments_database_is_refused(source, url):
     assert refused.value.code == "stores-differ"
 
 
+# --- alone
+
+
+def render(url):
+    return url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def hurried():
+    """Whoever waits for a place on a database gives up soon."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store_module, "PLACE_SECONDS", 0.05)
+        yield
+
+
+def test_an_endpoint_that_is_started_during_a_move_acknowledges_nothing(source, url, tmp_path):
+    """It could otherwise tell runs that something is kept which never arrives."""
+    move(source, url)
+    tried = []
+
+    @hurried()
+    def start(_):
+        with pytest.raises(Error) as refused:
+            check_database(url)
+        tried.append(refused.value.code)
+        with pytest.raises(Error) as refused, open_database(render(url)):
+            pass
+        tried.append(refused.value.code)
+        # Somebody who had been there before, and has lost the connection meanwhile.
+        with asyncio.Runner() as runner:
+            store = open_store(url, SettableClock(NOW))
+            for asked in (
+                store.write(Command(1, lambda transaction: transaction.append_event("note", {}))),
+                store.read(1, lambda reading: reading.now),
+            ):
+                with pytest.raises(StoreUnavailable) as unavailable:
+                    runner.run(asked)
+                tried.append(unavailable.value.reason)
+            runner.run(store.close())
+
+    with open_alone(render(url)) as first, open_alone(tmp_path / "back.db", create=True) as second:
+        moved = move_store(first, second, tell=start)
+
+    assert tried == ["database-in-use", "database-in-use", "database-failed", "database-failed"] * len(NUMBERS)
+    assert moved.source_sha256 == moved.target_sha256
+    with asyncio.Runner() as runner:
+        store = open_store(url, SettableClock(NOW))
+        assert runner.run(store.read(1, lambda reading: reading.tenant_id)) == 1
+        runner.run(store.close())
+
+
+SERVING = {
+    "an endpoint": (postgresql.APP, f"SELECT pg_advisory_lock_shared({PLACE_LOCK})"),
+    "an endpoint under another role's name": ("postgres", f"SELECT pg_advisory_lock_shared({PLACE_LOCK})"),
+    "another move": ("postgres", f"SELECT pg_advisory_lock({PLACE_LOCK})"),
+    "an older endpoint": (postgresql.APP, "SELECT 1"),
+}
+
+
+@pytest.mark.parametrize(("role", "statement"), SERVING.values(), ids=SERVING)
+def test_who_must_be_alone_does_not_begin_beside_others(url, role, statement):
+    with postgresql.get_server().connect(str(url.database), role) as connection:
+        connection.execute(statement)
+        with hurried(), pytest.raises(Error) as refused, open_alone(render(url)):
+            pass
+        assert refused.value.code == "database-in-use"
+    with open_alone(render(url)) as database:
+        assert database.read(0, lambda reading: reading.tenant_id) == 0
+
+
 # --- as a command
 
 
@@ -246,6 +319,7 @@ def test_the_command_tells_what_it_did_and_both_digests(run, source, tmp_path):
     assert back.output == away.output
 
 
+@hurried()
 def test_what_somebody_serves_is_not_moved(run, source, url, tmp_path):
     with hold_database(source):
         refused = run(source, "DATABASE_URL")

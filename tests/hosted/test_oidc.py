@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from coven_action.core.oidc.tokens import TokenReason, TokenRefused
 from coven_action.emulator.oidc import SigningKey
 from coven_action.errors import EnvironmentFault
-from coven_action.hosted.oidc import Issuer, TokenVerifier
+from coven_action.hosted.oidc import Issuer, TokenVerifier, parse_issuer
 from tests.fuzzing import examples
 from tests.hosted.fake_issuer import DISCOVERY, FakeIssuer, explain
 from tests.identity_tokens import (
@@ -184,28 +184,28 @@ def test_keys_belong_to_their_issuer_even_under_the_same_name():
         return await (theirs if url.startswith(GHES) else ours).fetch(url)
 
     async def scenario():
-        issuers = [Issuer(ISSUER), Issuer(GHES, tenant_id=7)]
+        issuers = [Issuer(ISSUER), Issuer(GHES, account_id=7)]
         verifier = TokenVerifier(issuers, audience=AUDIENCE, fetch=fetch, clock=ours.clock)
         good = await verifier.verify(sign(make_claims(iss=GHES), key=theirs.keys[0]))
         forged = sign(CLAIMS, key=theirs.keys[0])
-        return verifier.get_tenant(good), await explain(verifier, forged), await explain(verifier, sign(CLAIMS))
+        return verifier.get_account(good), await explain(verifier, forged), await explain(verifier, sign(CLAIMS))
 
     assert asyncio.run(scenario()) == (7, TokenReason.SIGNATURE, None)
 
 
 def test_an_issuer_that_is_registered_no_longer_speaks_for_nobody(issuer):
     async def scenario():
-        verifier = issuer.build_verifier(Issuer(ISSUER), Issuer(GHES, tenant_id=7))
+        verifier = issuer.build_verifier(Issuer(ISSUER), Issuer(GHES, account_id=7))
         await verifier.verify(sign(CLAIMS))
-        verifier.register([Issuer(ISSUER), Issuer(GHES, tenant_id=7)])
+        verifier.register([Issuer(ISSUER), Issuer(GHES, account_id=7)])
         claims = await verifier.verify(sign(CLAIMS))
         assert issuer.refreshes == 1, "keys that are known stay known"
-        verifier.register([Issuer(GHES, tenant_id=7)])
+        verifier.register([Issuer(GHES, account_id=7)])
         with pytest.raises(TokenRefused, match="unknown-issuer"):
-            verifier.get_tenant(claims)
+            verifier.get_account(claims)
         gone = await explain(verifier, sign(CLAIMS))
-        verifier.register([Issuer(ISSUER), Issuer(GHES, tenant_id=8)])
-        return gone, verifier.get_tenant(claims), await explain(verifier, sign(CLAIMS))
+        verifier.register([Issuer(ISSUER), Issuer(GHES, account_id=8)])
+        return gone, verifier.get_account(claims), await explain(verifier, sign(CLAIMS))
 
     assert asyncio.run(scenario()) == (TokenReason.UNKNOWN_ISSUER, None, None)
     assert issuer.refreshes == 2
@@ -224,14 +224,39 @@ def test_an_issuer_whose_keys_somebody_else_could_serve_is_not_registered(url):
         Issuer(url)
 
 
-@pytest.mark.parametrize("url", [ISSUER, f"{ISSUER}/acme", GHES, "http://127.0.0.1:8080/oidc", "http://localhost/oidc"])
-def test_https_and_this_machine_are_registered(url):
-    assert Issuer(url).url == url
+@pytest.mark.parametrize("url", [ISSUER, f"{ISSUER}/acme", "http://127.0.0.1:8080/oidc", "http://localhost/oidc"])
+def test_github_s_own_and_one_on_this_machine_speak_for_every_account(url):
+    assert (Issuer(url).url, parse_issuer(url)) == (url, Issuer(url))
 
 
-def test_an_issuer_speaks_for_one_tenant_and_an_audience_is_ours(issuer):
+@pytest.mark.parametrize(
+    "url",
+    [
+        GHES,
+        "https://token.actions.acme.ghe.com",
+        f"{ISSUER}.evil.example",
+        "https://evil.example/token.actions.githubusercontent.com",
+    ],
+)
+def test_a_server_of_somebody_s_own_speaks_for_one_account_and_has_to_say_which(url):
+    with pytest.raises(EnvironmentFault, match="URL=ACCOUNT_ID") as raised:
+        Issuer(url)
+
+    assert "\n" not in raised.value.message
+    assert Issuer(url, 501).account_id == 501
+    assert parse_issuer(f"{url}=501") == Issuer(url, 501)
+
+
+@pytest.mark.parametrize("line", [f"{GHES}=", f"{GHES}=0", f"{GHES}=-1", f"{GHES}=acme", f"{GHES}=1 ", f"{GHES}=501=",
+                                  f"{GHES}=\u0665", f"{GHES}={10**18}", "=501", f"{GHES}/=501"])  # fmt: skip
+def test_a_binding_names_the_id_of_an_account(line):
+    with pytest.raises(EnvironmentFault, match="invalid-setting"):
+        parse_issuer(line)
+
+
+def test_an_issuer_speaks_for_one_account_and_an_audience_is_ours(issuer):
     with pytest.raises(EnvironmentFault, match="twice"):
-        issuer.build_verifier(Issuer(GHES, tenant_id=1), Issuer(GHES, tenant_id=2))
+        issuer.build_verifier(Issuer(GHES, account_id=1), Issuer(GHES, account_id=2))
     with pytest.raises(EnvironmentFault, match="audience"):
         issuer.build_verifier(audience="")
 

@@ -4,18 +4,20 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from coven_action.cli.main import cli
 from coven_action.core.endpoint.audit_chain import GENESIS
 from coven_action.errors import Error
+from coven_action.hosted.operating import open_database
 from coven_action.hosted.services.audit import read_audit
 from coven_action.hosted.services.reseal import find_reseals
 from coven_action.hosted.signing import load_signing_key
 from coven_action.hosted.signing_record import check_signing_key
-from coven_action.hosted.store import schema
+from coven_action.hosted.store import postgresql, schema
 from coven_action.hosted.store.transaction import MeterKey
 from tests.hosted.databases import POSTGRESQL
+from tests.identity_tokens import ISSUER
 
 pytestmark = pytest.mark.parametrize("database", [POSTGRESQL], indirect=True)
 
@@ -54,27 +56,60 @@ def test_a_sweep_takes_what_is_past_its_time(deployment, tenant, command):
     assert command("admin", "sweep") == "acme: 1 tokens\n"
 
 
-def test_a_restore_is_stated_in_every_account(deployment, tenant, other_tenant, command):
-    said = command("admin", "reseal")
+@pytest.fixture
+def look(url):
+    """Read something of an account, as an operator does."""
+
+    def read(tenant_id, work):
+        with open_database(url.render_as_string(hide_password=False)) as database:
+            return database.read(tenant_id, work)
+
+    return read
+
+
+def stop(deployment):
+    """End the endpoint, which gives its connections back."""
+    deployment.runner.run(deployment.store.close())
+
+
+def test_a_restore_is_stated_in_every_account(deployment, tenant, other_tenant, command, look):
+    stop(deployment)
+
+    said = command("admin", "reseal", "--made-at", "2026-11-20T03:00:00Z")
 
     assert f"account {tenant}: row " in said
     for number in (tenant, other_tenant):
-        (stated,) = deployment.read(number, find_reseals)
+        (stated,) = look(number, find_reseals)
+        assert stated.origin.made_at == 1_795_143_600_000
         assert stated.origin.sha256 is None
 
 
-def test_a_log_that_does_not_fit_its_head_is_not_resealed(deployment, tenant, command):
+def test_a_database_that_is_served_is_not_resealed_and_may_be_verified(deployment, tenant, command, monkeypatch):
+    monkeypatch.setattr(postgresql, "PLACE_SECONDS", 0.05)
+
+    verified = command("admin", "reseal", "--verify")
+
+    assert verified.startswith(f"account {tenant}: audit log up to row ")
+    with pytest.raises(Error) as raised:
+        command("admin", "reseal")
+    assert raised.value.code == "database-in-use"
+    assert deployment.read(tenant, find_reseals) == ()
+
+
+@pytest.mark.parametrize("how", [[], ["--verify"]])
+def test_a_log_that_does_not_fit_its_head_is_not_resealed(deployment, tenant, command, look, how):
     def forge(transaction):
         row = dict.fromkeys(("actor", "action", "subject"), "x") | {"at": 1, "detail": "{}", "previous": GENESIS}
         values = row | {"tenant_id": tenant, "sequence": 10_000, "hash": "0" * 64}
         transaction.execute(insert(schema.audit).values(values))
 
     deployment.write(tenant, forge)
+    stop(deployment)
 
     with pytest.raises(Error) as raised:
-        command("admin", "reseal")
+        command("admin", "reseal", *how)
     assert raised.value.code == "backup-broken"
-    assert deployment.read(tenant, find_reseals) == ()
+    assert look(tenant, find_reseals) == ()
 
 
 def test_another_key_is_taken_by_every_process_and_the_former_one_by_none(deployment, tenant, command, tmp_path):
@@ -90,3 +125,25 @@ def test_another_key_is_taken_by_every_process_and_the_former_one_by_none(deploy
     assert raised.value.code == "signing-key-differs"
     rows = deployment.read(tenant, lambda reading: read_audit(reading, after=0, limit=100)).entries
     assert rows[-1].action == "signing-key.rotate"
+
+
+def test_an_enrolment_and_its_audit_rows_are_of_the_account(deployment, tenant, other_tenant, command):
+    before = [deployment.read(each, lambda reading: read_audit(reading, after=0, limit=9)) for each in (1, 2)]
+    enrol = ("enrol", "--account", "acme", "--issuer", ISSUER, "--account-id", "501")
+
+    command(*enrol, "--tier", "team", "--repository", "acme/billing", "--repository-id", "1001", "--person", "11")
+    command(*enrol, "--memory")
+    command("enrol", "--account", "initech", "--issuer", ISSUER, "--account-id", "503")
+
+    told = [deployment.read(each, lambda reading: read_audit(reading, after=0, limit=9)) for each in (1, 2, 3)]
+    actions = [[row.action for row in page.entries] for page in told]
+    assert actions[0][len(before[0].entries) :] == ["account.enrol", "repository.enrol", "policy.put"]
+    assert told[1] == before[1]
+    assert actions[2] == ["account.enrol"]
+    assert [row["tier"] for row in list_tiers(deployment)] == ["team", "open", "open"]
+
+
+def list_tiers(deployment):
+    columns = schema.tenants.c
+    rows = deployment.read(0, lambda reading: reading.fetch_all(select(columns.tier).order_by(columns.tenant_id)))
+    return [dict(row._mapping) for row in rows]

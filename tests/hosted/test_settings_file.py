@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from coven_action.cli.serve import command as serve
 from coven_action.core.endpoint.caps import TIERS, Caps
 from coven_action.errors import EnvironmentFault
-from coven_action.hosted.settings import Settings
+from coven_action.hosted.settings import GITHUB_ISSUER, Settings
 from coven_action.hosted.settings_file import MAX_BYTES, find_line, read_settings_file
 from coven_action.hosted.tier_settings import TierChanges, TierSettings
 
@@ -21,7 +21,7 @@ data = "/var/lib/coven/coven.db"
 host = "0.0.0.0"
 port = 9000
 public_url = "https://coven.example.com"
-issuers = ["https://token.actions.githubusercontent.com", "https://ghes.example.com"]
+issuers = ["https://token.actions.githubusercontent.com", "https://ghes.example.com=501"]
 require_separate_approver = true
 min_free_disk_percent = 10
 replicas = 3
@@ -47,7 +47,7 @@ def test_a_whole_file_is_read(tmp_path):
 
     assert settings.data == Path("/var/lib/coven/coven.db")
     assert (settings.port, settings.replicas, settings.min_free_disk_percent) == (9000, 3, 10)
-    assert settings.issuers[1] == "https://ghes.example.com"
+    assert settings.issuers[1] == "https://ghes.example.com=501"
     tiers = settings.tiers.build()
     assert tiers["open"] == TIERS["open"].model_copy(update={"tasks_per_day": 20, "familiars": None})
     assert (tiers["team"].requests_per_minute, tiers["team"].soft_percent) == (60, 50)
@@ -72,7 +72,61 @@ def test_a_database_of_the_file_gives_way_to_another_one(tmp_path, environment, 
     assert (settings.data is None) == bool(environment)
 
 
+GHES = "https://ghes.example.com/_services/token"
+WRITTEN = {
+    "lines": f'issuers = ["{GITHUB_ISSUER}", "{GHES}=501"]',
+    "a line and a table": f'issuers = ["{GITHUB_ISSUER}", {{ url = "{GHES}", account_id = 501 }}]',
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN)
+def test_an_issuer_of_somebody_s_own_is_bound_however_it_is_written(tmp_path, text):
+    written = read_settings_file(write(tmp_path, f'data = "x"\n{text}'))
+
+    assert Settings.from_environment({}, written).issuers == (GITHUB_ISSUER, f"{GHES}=501")
+
+
+def test_an_issuer_of_somebody_s_own_may_have_a_table_of_its_own(tmp_path):
+    text = f'data = "x"\n[[issuers]]\nurl = "{GHES}"\naccount_id = 501\n'
+
+    assert Settings.from_environment({}, read_settings_file(write(tmp_path, text))).issuers == (f"{GHES}=501",)
+
+
+def test_issuers_are_read_from_the_environment_with_whom_they_speak_for():
+    environment = {"COVEN_DATA": "x", "COVEN_ISSUERS": f"{GITHUB_ISSUER} {GHES}=501"}
+
+    assert Settings.from_environment(environment).issuers == (GITHUB_ISSUER, f"{GHES}=501")
+
+
+UNBOUND = {
+    "the environment": ({"COVEN_ISSUERS": f"{GITHUB_ISSUER} {GHES}"}, {}),
+    "an option": ({}, {"issuers": (GHES,)}),
+    "bound to a name": ({}, {"issuers": (f"{GHES}=acme",)}),
+}
+
+
+@pytest.mark.parametrize(("environment", "given"), UNBOUND.values(), ids=UNBOUND)
+def test_an_issuer_that_could_speak_for_anybody_is_refused_in_one_line(environment, given):
+    with pytest.raises(EnvironmentFault, match=r"The setting issuers: .*account") as raised:
+        Settings.from_environment({"COVEN_DATA": "x", **environment}, **given)
+
+    assert raised.value.code == "invalid-setting"
+    assert "\n" not in raised.value.message
+
+
+def test_serve_does_not_start_with_an_issuer_that_could_speak_for_anybody(tmp_path):
+    result = CliRunner().invoke(serve, ["--data", str(tmp_path / "x.db"), "--issuer", GHES])
+
+    assert isinstance(result.exception, EnvironmentFault)
+    assert not (tmp_path / "x.db").exists()
+
+
 MISTAKES = {
+    f'data = "x"\nissuers = ["{GHES}"]\n': (2, "issuers"),
+    f'data = "x"\nissuers = [{{ url = "{GHES}" }}]\n': (2, "issuers"),
+    f'data = "x"\nissuers = [{{ url = "{GHES}", account_id = 0 }}]\n': (2, "issuers"),
+    f'data = "x"\nissuers = [{{ url = "{GHES}", account_id = 501, tenant = 1 }}]\n': (2, "issuers"),
+    f'data = "x"\n\n[[issuers]]\nurl = "{GHES}"\n': (3, "issuers"),
     'data = "x"\n\nprot = 1\n': (3, "prot"),
     "[tiers.open]\ntasks_per_day = 1\n[tiers.open2]\ntasks_per_day = 1\n": (3, "tiers.open2"),
     "[tiers.team]\n# fewer\ntasks = 1\n": (3, "tiers.team.tasks"),

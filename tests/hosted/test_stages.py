@@ -43,6 +43,7 @@ class Hosted:
     Attributes:
         bridge: Set `fails` and nobody answers any more.
         waited: How long runs have waited for their thread.
+        claims: What the ID tokens of runs say besides.
     """
 
     def __init__(self, github, folder, world, deployment, configuration=CONFIGURATION % "", more=""):
@@ -51,6 +52,7 @@ class Hosted:
         self.bridge = Bridge(world.client)
         self.waited = []
         self.kept = []
+        self.claims = {}
         repository = self.scene.repository
         repository.private = True
         self.tenant = deployment.enrol(
@@ -82,7 +84,7 @@ class Hosted:
             return make_token(
                 self.world.clock(), repository_id=str(repository.id), repository=repository.full_name,
                 repository_owner_id=str(repository.owner.id), repository_owner=repository.owner.login,
-                run_id=str(task.run_id), run_attempt=str(task.run_attempt), event_name=task.event_name,
+                run_id=str(task.run_id), run_attempt=str(task.run_attempt), event_name=task.event_name, **self.claims,
             )  # fmt: skip
 
         def keep(kind, key, document):
@@ -157,6 +159,30 @@ def test_what_a_run_proposes_is_approved_read_cited_and_taken_back(hosted):
     third = hosted.start(hosted.label())
     third.finish()
     assert read_evidence(third)["memory"]["read"] == []
+
+
+@pytest.mark.parametrize(("protected", "state"), [("true", "stale"), ("false", "approved")])
+def test_a_run_on_the_protected_default_branch_marks_what_no_longer_holds(hosted, deployment, protected, state):
+    hosted.start(hosted.label(), hand_off=PROPOSAL).finish()
+    hosted.world.decide(hosted.remembered(), "approve")
+    scene, person = hosted.scene, hosted.scene.github.maintainer
+    repository = scene.repository
+    deployment.enrol(
+        repository.owner.id,
+        repository.owner.login,
+        repository.id,
+        repository.name,
+        visibility="private",
+        people=(person.id,),
+    )
+    scene.commit({"README.md": "Something else.\n"})
+    hosted.claims = {"ref": "refs/heads/main", "ref_protected": protected, "actor_id": str(person.id)}
+
+    run = hosted.start(scene.dispatch(scene.open_issue().number, sender=person))
+    run.finish()
+
+    assert [each["reason"] for each in read_evidence(run)["memory"]["withheld"]] == ["stale"]
+    assert hosted.world.read(hosted.remembered())["state"] == state
 
 
 def test_a_pull_request_says_who_decides_about_what_was_proposed(hosted):
@@ -242,6 +268,8 @@ def test_a_thread_that_another_run_works_on_is_waited_for_and_then_left(hosted):
 
     assert (decided.decision, decided.refusal.code) == ("decline", "thread-busy")
     assert sum(hosted.waited) > 0
+    newest, first = hosted.runs()
+    assert (newest["state"], newest["failure_reason"], first["state"]) == ("cancelled", "declined", "running")
 
 
 def test_a_rewritten_history_is_said_loudly_and_stops_nothing(hosted, deployment):

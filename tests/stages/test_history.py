@@ -7,6 +7,7 @@ import pytest
 from coven_action.client import EndpointRefused, EndpointUnreachable
 from coven_action.core.configuration.document import Hosted
 from coven_action.core.endpoint.planned import KeptWitness, PlannedHistory
+from coven_action.core.endpoint.reports import GIVEN_UP
 from coven_action.core.endpoint.wire import (
     Admission,
     AuditHead,
@@ -18,6 +19,7 @@ from coven_action.core.endpoint.wire import (
     RunReport,
     Session,
     SessionScopes,
+    Validation,
 )
 from coven_action.core.memory.grants import EndpointGrant
 from coven_action.stages.history import (
@@ -53,8 +55,8 @@ def report():
     )
 
 
-def session(witnessed="consistent"):
-    scopes = SessionScopes(read="repo", tenant_shared=False, propose=True, validate_entries=False, reason="ok")
+def session(witnessed="consistent", *, validates=False):
+    scopes = SessionScopes(read="repo", tenant_shared=False, propose=True, validate_entries=validates, reason="ok")
     return Session(
         token="cvs_1_x", expires_at=NOW, tenant_id=1, repository_id=9, run_id=7, run_attempt=1, tier="T1",
         scopes=scopes, witness=HEAD, witnessed=witnessed, seal_key="key",
@@ -75,6 +77,7 @@ class FakeEndpoint:
             "get_grant": GRANT,
             "report": admission(),
             "fetch_bundle": Bundle(preamble="", entries=(), tokens=0, left_out=0),
+            "deliver": None,
             **answers,
         }
         self.asked = []
@@ -101,6 +104,9 @@ class FakeEndpoint:
 
     def fetch_bundle(self, request, key):
         return self._answer("fetch_bundle", key)
+
+    def validate(self, request, key):
+        return self._answer("validate", [each.id for each in request.validations], key)
 
     def deliver(self, kind, document, key):
         return self._answer("deliver", kind, key)
@@ -164,6 +170,27 @@ def test_trouble_costs_memory_and_history_and_not_the_job(step, trouble):
     assert endpoint.asked[-1][0] == step, "nothing more is asked after a failure"
 
 
+STALE = Validation(id="mem_" + "1" * 16, version="0" * 64, holds=False, commit="a" * 40)
+
+
+@pytest.mark.parametrize(
+    ("validates", "stale", "reported"),
+    [
+        (True, (STALE,), [("validate", [STALE.id], "9:7:1:report:stale")]),
+        (True, (), []),
+        (False, (STALE,), []),
+    ],
+)
+def test_stale_entries_are_reported_where_the_runs_word_counts(validates, stale, reported):
+    endpoint = FakeEndpoint(open=session(validates=validates), validate=None)
+    conversation = converse(endpoint)
+    conversation.report_stale(stale)
+    conversation.ask_grant()
+    conversation.report_stale(stale)
+
+    assert endpoint.asked[2:] == reported
+
+
 @pytest.mark.parametrize("asked_for", [{"required": True}, {"per_day": 20}])
 @pytest.mark.parametrize("step", ["open", "get_grant", "report"])
 def test_a_count_that_is_needed_and_cannot_be_read_declines_the_run(step, asked_for):
@@ -200,6 +227,16 @@ def test_a_thread_that_stays_taken_declines_the_run():
     assert "nova works" in refusal.reason
     assert sum(endpoint.waited) == 120
     assert len(endpoint.waited) < MAX_WAITS
+
+
+@pytest.mark.parametrize("heard", [GIVEN_UP, UNREACHABLE, REFUSED], ids=["heard", "unreachable", "refused"])
+def test_a_run_that_waits_no_more_says_so_and_is_declined_whether_that_is_heard_or_not(heard):
+    endpoint = FakeEndpoint(report=admission("wait", retry_after=50, reason="nova works"), deliver=heard)
+    conversation = converse(endpoint)
+    conversation.ask_grant()
+
+    assert conversation.ask_admission(report()).code == "thread-busy"
+    assert endpoint.asked[-1] == ("deliver", "finish", "9:7:1:finish:plan")
 
 
 def test_a_cap_declines_the_run():

@@ -26,11 +26,13 @@ from coven_action.core.endpoint.wire import (
     RunReport,
     Session,
     SessionRequest,
+    ValidationsRequest,
+    ValidationVerdicts,
 )
 from coven_action.core.memory.grants import EndpointGrant
 from coven_action.core.records import Record
 from coven_action.core.redaction.redactor import Redactor
-from coven_action.core.redaction.values import redact_record
+from coven_action.core.redaction.values import CoverDoesNotFit, redact_record
 from coven_action.errors import DocumentError, Error
 
 R = TypeVar("R")
@@ -104,7 +106,8 @@ class HostedEndpoint:
         timeout = httpx.Timeout(self._patience.stage_seconds, connect=self._patience.connect_seconds)
         client = Client(self._url, timeout=timeout, transport=self._transport)
         # The token's jti is what makes this write once-only: after a lost answer a second try is refused, and told so.
-        session = self._try(lambda: client.open_session(id_token, SessionRequest(witness=witness)))
+        request = self._cover(SessionRequest(witness=witness))
+        session = self._try(lambda: client.open_session(id_token, request))
         self._client = client
         return session
 
@@ -126,7 +129,7 @@ class HostedEndpoint:
         Raises:
             Error: The endpoint could not be reached or refused the report.
         """
-        return self._try(lambda: self._opened().report_run(redact_record(report, self._redactor), key=key))
+        return self._send(report, lambda client, covered: client.report_run(covered, key=key))
 
     def fetch_bundle(self, request: BundleRequest, key: str) -> Bundle:
         """Return the entries that suit a task.
@@ -134,7 +137,15 @@ class HostedEndpoint:
         Raises:
             Error: The endpoint could not be reached or refused the request.
         """
-        return self._try(lambda: self._opened().fetch_bundle(redact_record(request, self._redactor), key=key))
+        return self._send(request, lambda client, covered: client.fetch_bundle(covered, key=key))
+
+    def validate(self, request: ValidationsRequest, key: str) -> ValidationVerdicts:
+        """Report whether entries hold at a commit.
+
+        Raises:
+            Error: The endpoint could not be reached or refused the report.
+        """
+        return self._send(request, lambda client, covered: client.validate(covered, key=key))
 
     def relay(self, request: RelayRequest, key: str) -> RelayVerdicts:
         """Hand over what earlier runs could not deliver.
@@ -144,6 +155,7 @@ class HostedEndpoint:
             Error: The endpoint could not be reached or refused the request for now.
         """
         try:
+            # Covered before they were kept. What is sealed, or is JSON inside a text, would be spoiled by covering it again.
             return self._try(lambda: self._opened().relay(request, key=key))
         except EndpointRefused as error:
             if error.status in REFUSAL_STATUSES:
@@ -156,12 +168,12 @@ class HostedEndpoint:
         Raises:
             Error: It was refused, or could be neither delivered nor kept.
         """
-        redacted = redact_record(document, self._redactor)
+        covered = self._cover(document)
         try:
-            return self._try(lambda: _ROUTES[kind](self._opened(), redacted, key))
+            return self._try(lambda: _ROUTES[kind](self._opened(), covered, key))
         except (EndpointUnreachable, EndpointRefused) as error:
             status = error.status if isinstance(error, EndpointRefused) else None
-            if is_worth_keeping(status) and self._keep(kind, key, redacted):
+            if is_worth_keeping(status) and self._keep(kind, key, covered):
                 return None
             raise
 
@@ -180,6 +192,22 @@ class HostedEndpoint:
         if self._client is None:
             raise self._trouble or EndpointUnreachable("endpoint-unreachable", "No session is open.")
         return self._client
+
+    def _send(self, document: D, ask: Callable[[Client, D], R]) -> R:
+        """Send a document, covered."""
+        covered = self._cover(document)
+        return self._try(lambda: ask(self._opened(), covered))
+
+    def _cover(self, document: D) -> D:
+        """Cover the secrets in a document; where it is none any more without them, nothing of it is sent or kept.
+
+        Raises:
+            Error: `endpoint-not-told`.
+        """
+        try:
+            return redact_record(document, self._redactor)
+        except CoverDoesNotFit as error:
+            raise Error("endpoint-not-told", f"{type(document).__name__}: {error}.") from error
 
     def _try(self, ask: Callable[[], R]) -> R:
         """Ask until there is an answer, or until the stage's time is used up; then nothing more is tried."""

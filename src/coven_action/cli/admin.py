@@ -79,7 +79,9 @@ def signing_key(data: Path | str, path: Path) -> None:
 def partitions() -> None:
     """Make the tables of the next months of events on PostgreSQL, and drop the empty ones of months that are over.
 
-    Takes the DATABASE_URL of the role that owns the tables. Run it every week or so: three months are made ahead.
+    Takes the DATABASE_URL of the role that owns the tables. Run it every week or so: three months are made ahead. Where there
+    is something to do, it waits for those who read events, two seconds at a time, so that others do not wait behind it for
+    long; where they never end, it changes nothing and says so (`database-busy`).
     """
     from coven_action.hosted.store.postgresql_checks import parse_database_url  # noqa: PLC0415
     from coven_action.hosted.store.postgresql_migration import maintain_partitions  # noqa: PLC0415

@@ -2,18 +2,28 @@
 
 import csv
 import json
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from coven_action.cli.database_option import database_option
+from coven_action.cli.database_option import database_option, open_alone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coven_action.hosted.operating import Operator
+    from coven_action.hosted.store.commands import Reading
+
+T = TypeVar("T")
 
 _GROUPS: Final = ("installation", "repo", "familiar", "task", "day")
 _DAY: Final = "%Y-%m-%d"
 _LAST_DAYS: Final = 30
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 _day = click.DateTime(formats=[_DAY])
@@ -89,21 +99,38 @@ def sweep(data: Path | str) -> None:
     """Let go what is past its time, once, in every account: lost runs, expired entries and tokens, old events.
 
     A server does the same every ten minutes; this is for databases that nobody serves, and for schedules of your own. Each
-    account's audit log says what went.
-    """
-    from coven_action.hosted.operating import open_database  # noqa: PLC0415 - as above
-    from coven_action.hosted.services.retention import sweep as sweep_once  # noqa: PLC0415
+    account's audit log says what went. An account that cannot be swept is named, and the others are swept.
 
+    Exit codes: 0 all of them are swept, 1 some are not, 2 wrong usage.
+    """
+    from coven_action.errors import Error  # noqa: PLC0415 - as above
+    from coven_action.hosted.operating import describe_failure, open_database  # noqa: PLC0415
+
+    failed = []
     with open_database(data) as database:
         for each in database.list_accounts():
-            counts: dict[str, int] = {}
-            more = True
-            while more:
-                swept = database.write(each.tenant_id, sweep_once)
-                counts = {kind: counts.get(kind, 0) + swept.counts.get(kind, 0) for kind in {*counts, *swept.counts}}
-                more = swept.more
+            try:
+                counts = _sweep_account(database, each.tenant_id)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one account, the others have their turn
+                click.echo(f"{each.account_login}: failed: {describe_failure(error)}", err=True)
+                failed.append(each.account_login)
+                continue
             told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing"
             click.echo(f"{each.account_login}: {told}")
+    if failed:
+        raise Error("sweep-incomplete", f"Not swept: {', '.join(failed)}.")
+
+
+def _sweep_account(database: "Operator", tenant_id: int) -> dict[str, int]:
+    from coven_action.hosted.services.retention import sweep as sweep_once  # noqa: PLC0415 - as above
+
+    counts: dict[str, int] = {}
+    more = True
+    while more:
+        swept = database.write(tenant_id, sweep_once)
+        counts = {kind: counts.get(kind, 0) + swept.counts.get(kind, 0) for kind in {*counts, *swept.counts}}
+        more = swept.more
+    return counts
 
 
 @click.command(name="rotate-key")
@@ -145,33 +172,101 @@ def rotate_key(data: Path | str, path: Path | None) -> None:
     click.echo(f"The former key {former.key_id} lies beside it: {path}.{former.key_id}")
 
 
+def _parse_moment(context: click.Context, parameter: click.Parameter, given: str | None) -> int | None:
+    """Return a moment in milliseconds since 1970."""
+    del context, parameter
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise click.BadParameter("it is no time such as 2026-11-21T03:00:00Z.") from error
+    if moment.tzinfo is None:
+        raise click.BadParameter("it has no time zone: write 2026-11-21T03:00:00Z.")
+    if not _EPOCH <= moment <= datetime.now(UTC):
+        raise click.BadParameter("no copy was made then.")
+    return int(moment.timestamp() * 1000)
+
+
+def _parse_digest(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    del context, parameter
+    if given is not None and not re.fullmatch("[0-9a-f]{64}", given):
+        raise click.BadParameter("a digest has 64 digits from 0 to f.")
+    return given
+
+
 @click.command()
 @database_option()
+@click.option("--verify", is_flag=True, help="Check every account, and write nothing. It may be served meanwhile.")
+@click.option(
+    "--made-at",
+    metavar="TIME",
+    callback=_parse_moment,
+    help="When the copy was made, or the moment that was recovered to: 2026-11-21T03:00:00Z.",
+)
+@click.option(
+    "--sha256", metavar="HEX", callback=_parse_digest, help="The digest of the copy's file, where there is one."
+)
 @click.option("--keep-memory", is_flag=True, help="Leave memory on. Without it, it waits for an administrator.")
-def reseal(*, data: Path | str, keep_memory: bool) -> None:
+def reseal(*, data: Path | str, verify: bool, made_at: int | None, sha256: str | None, keep_memory: bool) -> None:
     """Check a database that was restored with other tools, and state in every audit log that it is a copy.
 
-    For PostgreSQL after pg_restore or a recovery to a point in time, before the endpoint is started on it. A file is
-    restored with `coven-action restore`, which does this too. Every row of every audit log is checked before anything is
-    written. What came after the copy is lost; runs that have witnessed more are told so. Open sessions end, and memory is
-    turned off until an administrator has looked at it.
+    For PostgreSQL after pg_restore or a recovery to a point in time, before the endpoint is started on it: where somebody
+    works on the database, nothing is done. A file is restored with `coven-action restore`, which does this too. Every row of
+    every audit log, the digest of every text and the events of every account are checked before anything is written. What
+    came after the copy is lost; runs that have witnessed more are told so. Open sessions end, and memory is turned off until
+    an administrator has looked at it.
 
-    Exit codes: 0 it is whole and says so, 1 it is not, and nothing was written; 2 wrong usage.
-    """
-    from coven_action.errors import Error  # noqa: PLC0415 - as above
-    from coven_action.hosted.operating import open_database  # noqa: PLC0415
+    \b
+    Examples:
+      coven-action admin reseal --verify
+      coven-action admin reseal --made-at 2026-11-21T03:00:00Z
+
+    Exit codes: 0 it is whole and, without --verify, says so; 1 it is not, and nothing was written; 2 wrong usage.
+    """  # noqa: D301 - the backslash is click's mark for lines that stay as they are
+    from coven_action.hosted.operating import open_database  # noqa: PLC0415 - as above
     from coven_action.hosted.services.reseal import CopyOrigin, reseal_accounts  # noqa: PLC0415
-    from coven_action.hosted.services.self_check import DataBroken, check_account  # noqa: PLC0415
+    from coven_action.hosted.services.self_check import check_account  # noqa: PLC0415
 
-    with open_database(data) as database:
-        tenants = tuple(each.tenant_id for each in database.list_accounts())
-        try:
-            for tenant_id in tenants:
-                database.read(tenant_id, check_account)
-        except DataBroken as broken:
-            raise Error("backup-broken", f"The database: {broken}.") from broken
-        for tenant_id, stated in reseal_accounts(database, tenants, CopyOrigin(), hold_memory=not keep_memory).items():
+    if verify:
+        if made_at is not None or sha256 is not None or keep_memory:
+            raise click.UsageError("--verify writes nothing: it goes with no other option.")
+        with open_database(data) as database:
+            _tell_checked(database)
+        return
+    with open_alone(data) as database:
+        tenants = tuple(_check_accounts(database, check_account))
+        origin = CopyOrigin(made_at=made_at, sha256=sha256)
+        for tenant_id, stated in reseal_accounts(database, tenants, origin, hold_memory=not keep_memory).items():
             click.echo(
                 f"account {tenant_id}: row {stated.seq} says that it stands at row {stated.stands_at}; "
                 f"memory is {'off' if stated.memory == 'held' else 'as it was'}"
             )
+
+
+def _check_accounts(database: "Operator", check: "Callable[[Reading], T]") -> dict[int, T]:
+    """Check every account, each as of one moment, and return what was found.
+
+    Raises:
+        Error: `backup-broken`: one of them is not whole.
+    """
+    from coven_action.errors import Error  # noqa: PLC0415 - as above
+    from coven_action.hosted.services.retention import list_tenants  # noqa: PLC0415
+    from coven_action.hosted.services.self_check import DataBroken  # noqa: PLC0415
+
+    try:
+        return {tenant_id: database.read(tenant_id, check) for tenant_id in database.read(0, list_tenants)}
+    except DataBroken as broken:
+        raise Error("backup-broken", f"The database: {broken}.") from broken
+
+
+def _tell_checked(database: "Operator") -> None:
+    from coven_action.hosted.moving import summarise_account  # noqa: PLC0415 - as above
+    from coven_action.hosted.services.self_check import check_account  # noqa: PLC0415
+
+    checked = _check_accounts(database, lambda reading: (check_account(reading), summarise_account(reading)))
+    for tenant_id, (found, summary) in checked.items():
+        click.echo(
+            f"account {tenant_id}: audit log up to row {found.audit_seq}, {found.texts} texts, {found.events} events, "
+            f"{summary.rows} rows, {summary.sha256}"
+        )

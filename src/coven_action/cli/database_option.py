@@ -1,11 +1,15 @@
 """The database of the commands that an operator runs on it: a file with --data, or PostgreSQL by DATABASE_URL."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    from coven_action.hosted.operating import Operator
 
 VARIABLE: Final = "DATABASE_URL"
 
@@ -27,3 +31,22 @@ def database_option(help_: str = "The database file.") -> Callable[[Any], Any]:
         callback=_choose,
         help=f"{help_} Without it {VARIABLE} names a database of PostgreSQL.",
     )
+
+
+@contextmanager
+def open_alone(place: Path | str, *, create: bool = False) -> "Iterator[Operator]":
+    """Open a database that nobody else works on until the block ends.
+
+    Raises:
+        Error: `database-in-use`; and what `open_database` refuses.
+    """
+    from coven_action.hosted.operating import open_database  # noqa: PLC0415 - only who asks pays for the database
+    from coven_action.hosted.server import hold_database  # noqa: PLC0415 - as above
+
+    with ExitStack() as stack:
+        if isinstance(place, Path):
+            if not create and not place.is_file():
+                # Otherwise the lock's file would be all there is.
+                stack.enter_context(open_database(place))
+            stack.enter_context(hold_database(place))
+        yield stack.enter_context(open_database(place, create=create, alone=True))

@@ -2,13 +2,15 @@
 
 import secrets
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 import click
 
 from coven_action.client import Client
-from coven_action.core.endpoint.wire import DecisionRequest, Memory, MemoryUse, RevokeRequest
-from coven_action.core.memory.keys import is_entry_id, is_revocable
+from coven_action.core.endpoint.revoking import TARGET_ADVICE, parse_target
+from coven_action.core.endpoint.wire import DecisionRequest, ErasureReceipt, Memory, MemoryUse, RevokeRequest
+from coven_action.core.memory.keys import is_entry_id
 from coven_action.core.sanitising.sanitised import clean_characters
 from coven_action.errors import EnvironmentFault
 
@@ -104,16 +106,19 @@ def show_command(context: click.Context, entry_id: str, *, as_json: bool) -> Non
 def uses_command(context: click.Context, entry_id: str) -> None:
     """Show every run that was offered, has read or has cited an entry."""
     with connect(context) as client:
-        uses = client.list_uses(_check_id(entry_id)).uses
-    _tell_uses(uses)
+        _tell_uses(client.iterate_uses(_check_id(entry_id)))
 
 
-def _tell_uses(uses: tuple[MemoryUse, ...]) -> None:
+def _tell_uses(uses: Iterable[MemoryUse]) -> int:
+    """Show uses as they come, and return how many there were."""
+    told = 0
     for use in uses:
         number = f"run {use.number}" if use.number is not None else f"workflow run {use.run_id}"
         click.echo(f"{use.kind:<8} {number} at {use.at}  {_say(use.reference)}")
-    if not uses:
+        told += 1
+    if not told:
         click.echo("No run was offered it.")
+    return told
 
 
 def _add_decision(name: str, summary: str) -> None:
@@ -150,29 +155,38 @@ for _name, _summary in (
 
 
 @command.command(name="revoke")
-@click.argument("what", metavar="ID|PREFIX")
+@click.argument("what", metavar="ID|TARGET")
 @_reason
 @click.pass_context
 def revoke_command(context: click.Context, what: str, reason: str) -> None:
-    """Take back an entry, or everything under a prefix: repo/REPOSITORY_ID, repo/REPOSITORY_ID/NAMESPACE, tenant/ACCOUNT_ID.
+    """Take back an entry, or many at once.
 
-    From the next read on nothing of it is offered; every run that it may have influenced is listed.
-    """
+    \b
+    TARGET is one of
+      repo/REPOSITORY_ID              what a repository remembers
+      repo/REPOSITORY_ID/NAMESPACE    a namespace of it
+      tenant/ACCOUNT_ID               what the account's repositories share
+      account/ACCOUNT_ID              everything, of all its repositories
+      installation/INSTALLATION_ID    the same, by the number of the App's installation
+
+    From the next read on nothing of it is offered, and nothing can be proposed under it. The newest runs that it may have
+    influenced are listed; `uses` lists all of an entry.
+    """  # noqa: D301 - the backslash is click's mark for lines that stay as they are
     with connect(context) as client:
         if is_entry_id(what):
             entry = client.get_memory(what)
             key = secrets.token_hex(16)
             client.decide(what, "revoke", DecisionRequest(reason=reason), revision=entry.revision, key=key)
             click.echo(f"{what} {_say(entry.key)} is revoked")
-            _tell_uses(client.list_uses(what).uses)
+            _tell_uses(client.iterate_uses(what))
             return
-        if not is_revocable(what):
-            raise click.UsageError(
-                "ID is mem_ and 16 digits; PREFIX is repo/ID or tenant/ID with up to two segments more."
-            )
+        if parse_target(what) is None:
+            raise click.UsageError(f"ID is mem_ and 16 digits; TARGET is {TARGET_ADVICE}.")
         revoked = client.revoke_prefix(RevokeRequest(prefix=what, reason=reason), key=secrets.token_hex(16))
     click.echo(f"{revoked.entries} entries under {revoked.prefix} are revoked")
-    _tell_uses(revoked.runs)
+    told = _tell_uses(revoked.runs)
+    if revoked.uses > told:
+        click.echo(f"and {revoked.uses - told} uses before; `memory --endpoint URL uses ID` shows all of an entry")
 
 
 @command.command(name="erase")
@@ -189,6 +203,34 @@ def erase_command(context: click.Context, entry_id: str, reason: str, *, yes: bo
         request = DecisionRequest(reason=reason)
         receipt = client.erase(entry.id, request, revision=entry.revision, key=secrets.token_hex(16))
     click.echo(receipt.model_dump_json(indent=2))
+
+
+@command.command(name="receipts")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def receipts_command(context: click.Context, *, as_json: bool) -> None:
+    """Show the receipt of every erasure, the newest first: what was deleted, and where something of it may still lie."""
+    filters: dict[str, str | int] = {"limit": _PAGE}
+    told = 0
+    with connect(context) as client:
+        while True:
+            page = client.list_erasures(**filters)
+            for receipt in page.receipts:
+                click.echo(receipt.model_dump_json() if as_json else _render_receipt(receipt))
+            told += len(page.receipts)
+            if page.next is None:
+                break
+            filters["cursor"] = page.next
+    if not told and not as_json:
+        click.echo("Nothing was erased.")
+
+
+def _render_receipt(receipt: ErasureReceipt) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(receipt.counts.items()))
+    gaps = "".join(f"\n  {_say(gap)}" for gap in receipt.gaps)
+    return (
+        f"{receipt.receipt_id}  {receipt.at}  {', '.join(receipt.erased)}: {counts}, row {receipt.audit_sequence}{gaps}"
+    )
 
 
 def _check_id(entry_id: str) -> str:

@@ -1,17 +1,12 @@
 """`coven-action migrate-store`: move the endpoint's accounts from one database into another."""
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from coven_action.cli.database_option import VARIABLE
-
-if TYPE_CHECKING:
-    from coven_action.hosted.operating import Operator
+from coven_action.cli.database_option import VARIABLE, open_alone
 
 
 @click.command(name="migrate-store")
@@ -20,8 +15,9 @@ if TYPE_CHECKING:
 def command(*, source: str, target: str) -> None:
     """Copy every account from SOURCE to TARGET, each a database file or the URL of a PostgreSQL database.
 
-    The word DATABASE_URL stands for the variable's value, since others read a command line. Nobody may serve either
-    database meanwhile. On PostgreSQL `coven-action migrate` makes the tables first; a file is made where it is missing.
+    The word DATABASE_URL stands for the variable's value, since others read a command line. On PostgreSQL `coven-action
+    migrate` makes the tables first; a file is made where it is missing. The command is alone on both: where somebody serves
+    one of them it does not begin, and whoever comes while it works is refused.
 
     An account goes whole or not at all; cut off, the same command goes on. At the end every row of both is read again, and
     the digests of all tables have to be the same. SOURCE is not changed. Afterwards start the endpoint on TARGET with the
@@ -40,8 +36,8 @@ def command(*, source: str, target: str) -> None:
     if places[0] == places[1]:
         raise click.UsageError("SOURCE and TARGET are the same.")
     with ExitStack() as stack:
-        source_database = stack.enter_context(_open(places[0]))
-        target_database = stack.enter_context(_open(places[1], create=True))
+        source_database = stack.enter_context(open_alone(places[0]))
+        target_database = stack.enter_context(open_alone(places[1], create=True))
         moved = move_store(source_database, target_database, click.echo)
     click.echo(f"{len(moved.accounts)} accounts, {len(moved.copied)} of them copied now, the others before")
     click.echo(f"source {moved.source_sha256}")
@@ -54,19 +50,3 @@ def _read_place(given: str) -> Path | str:
             raise click.UsageError(f"{VARIABLE} is not set.")
         return os.environ[VARIABLE]
     return given if given.startswith(("postgresql", "postgres:")) and "://" in given else Path(given)
-
-
-@contextmanager
-def _open(place: Path | str, *, create: bool = False) -> "Iterator[Operator]":
-    from coven_action.hosted.operating import open_database, refuse_served  # noqa: PLC0415 - as above
-    from coven_action.hosted.server import hold_database  # noqa: PLC0415 - as above
-
-    with ExitStack() as stack:
-        if isinstance(place, Path):
-            if not create and not place.is_file():
-                # Otherwise the lock's file would be all there is.
-                stack.enter_context(open_database(place))
-            stack.enter_context(hold_database(place))
-        else:
-            refuse_served(place)
-        yield stack.enter_context(open_database(place, create=create))

@@ -34,9 +34,19 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The key that signs the audit log; it is made where it is missing.  [default: beside the database file]",
 )
+@click.option(
+    "--admin-port",
+    type=click.IntRange(0, 65_535),
+    help="The port on loopback where the administrator's token holds, beside a --public-url.  [default: 8767]",
+)
 @click.option("--public-url", help="The https address that runs and people use, without a slash at its end.")
 @click.option(
-    "--issuer", "issuers", multiple=True, help="Accept ID tokens of this issuer.  [default: GitHub's; may be repeated]"
+    "--issuer",
+    "issuers",
+    metavar="URL[=ACCOUNT_ID]",
+    multiple=True,
+    help="Accept ID tokens of this issuer; one that is not GitHub's own speaks for one account, by its id.  "
+    "[default: GitHub's; may be repeated]",
 )
 @click.option("--new-admin-token", is_flag=True, help="Make a new local administrator's token and print it.")
 def command(
@@ -47,6 +57,7 @@ def command(
     data: Path | None,
     database_url: str | None,
     signing_key: Path | None,
+    admin_port: int | None,
     public_url: str | None,
     issuers: tuple[str, ...],
     new_admin_token: bool,
@@ -61,11 +72,13 @@ def command(
     connects as a role that owns none of them, and every process is given the same --signing-key. An URL with a password
     belongs into the variable DATABASE_URL: others read a command line.
 
-    On this machine's own address it serves one user: the administrator's token works from here alone. Any other address
-    needs --public-url with https, which is also the audience that runs ask their ID tokens for.
+    The administrator's token works from this machine alone. On this machine's own address that is where the endpoint
+    listens. Any other address needs --public-url with https, which is also the audience that runs ask their ID tokens for;
+    beside it the endpoint listens on 127.0.0.1 at --admin-port, where the token holds. Let no proxy lead there.
 
-    Every option can come from the environment: COVEN_DATA or DATABASE_URL, COVEN_HOST, COVEN_PORT, COVEN_PUBLIC_URL,
-    COVEN_ISSUERS, COVEN_SIGNING_KEY; or, with the caps of the tiers, from a file: docs/settings.md lists them all.
+    Every option can come from the environment: COVEN_DATA or DATABASE_URL, COVEN_HOST, COVEN_PORT, COVEN_ADMIN_PORT,
+    COVEN_PUBLIC_URL, COVEN_ISSUERS, COVEN_SIGNING_KEY; or, with the caps of the tiers, from a file: docs/settings.md
+    lists them all.
 
     \b
     Examples:
@@ -90,6 +103,7 @@ def command(
         "data": data,
         "database_url": database_url,
         "signing_key": signing_key,
+        "admin_port": admin_port,
         "public_url": public_url,
         "issuers": issuers or None,
     }
@@ -102,6 +116,8 @@ def command(
 def _announce(started: "Started") -> None:
     click.echo(f"The endpoint listens on {started.address}")
     if started.public_url != started.address:
-        click.echo(f"Runs and people reach it as {started.public_url}")
+        click.echo(f"Runs reach it as {started.public_url}")
+    if started.admin_url != started.public_url:
+        click.echo(f"The administrator reaches it as {started.admin_url}, from this machine alone")
     if started.admin_token is not None:
         click.echo(f"The local administrator's token, which is not shown again: {started.admin_token}")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -95,7 +96,8 @@ def build_routes(**options: Any) -> FastAPI:
     app.router.routes.append(Shortcuts(route for router in ROUTERS for route in router.routes))
     for router in ROUTERS:
         app.include_router(router)
-    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign] # FastAPI's own way to replace it
+    # Built once: anybody may ask for it, and each time it would keep everybody else waiting for a tenth of a second.
+    app.openapi = cache(lambda: describe_api(app))  # type: ignore[method-assign] # FastAPI's own way to replace it
     return app
 
 

@@ -97,7 +97,7 @@ class Authentication:
         """Return the refusal; in a browser a page that says how to look, the same one for every run there could be."""
         if problem.code != "not-authenticated" or not path.startswith(PAGES):
             return problem.respond()
-        values = {"public_url": self._endpoint.settings.public_url}
+        values = {"admin_url": self._endpoint.settings.admin_url}
         return render_page("sign_in", values, status=problem.status, headers=problem.headers)
 
 
@@ -193,12 +193,20 @@ def _read_session(reading: Reading, token_sha256: str) -> RunPrincipal | None:
 
 
 def _is_admin(endpoint: Endpoint, connection: HTTPConnection, token: str) -> bool:
-    # The token is worth nothing from another machine, even where a proxy makes this one listen to the world.
-    near = connection.client is not None and connection.client.host in LOOPBACK
     known = endpoint.admin_token_sha256
-    return (
-        near and endpoint.settings.is_local and bool(known) and hmac.compare_digest(known, sha256_hex(token.encode()))
-    )
+    near = _is_near(endpoint, connection)
+    return near and bool(known) and hmac.compare_digest(known, sha256_hex(token.encode()))
+
+
+def _is_near(endpoint: Endpoint, connection: HTTPConnection) -> bool:
+    """Whether whoever asks does so from this machine, and not through a proxy that makes it listen to the world."""
+    if connection.client is None or connection.client.host not in LOOPBACK:
+        return False
+    if endpoint.settings.is_local:
+        return True
+    # The address of the socket that took the connection, as the server tells it: no header has a part in it.
+    host, port = connection.scope.get("server") or ("", None)
+    return host in LOOPBACK and port == endpoint.settings.admin_port
 
 
 async def _find_admin(endpoint: Endpoint, named: str) -> PersonPrincipal:

@@ -13,6 +13,7 @@ from coven_action.hosted.metrics import Metrics
 from coven_action.hosted.oidc import TokenVerifier
 from coven_action.hosted.pacing import Pacer
 from coven_action.hosted.principals import RunPrincipal
+from coven_action.hosted.readiness import Readiness
 from coven_action.hosted.settings import Settings
 from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store.commands import Store
@@ -67,6 +68,7 @@ class Endpoint:
         disk: The one that the database lies on.
         ended: Tells of sessions that were ended by somebody else.
         ended_before: What it told when `sessions` were last emptied for it.
+        readiness: Whether the database could be read, a moment ago.
     """
 
     settings: Settings
@@ -83,6 +85,7 @@ class Endpoint:
     disk: Disk = field(default_factory=lambda: watch_disk(None, 0))
     ended: EndedSessions = field(default_factory=lambda: EndedSessions(None))
     ended_before: tuple[int, int] = (0, 0)
+    readiness: Readiness = field(default_factory=Readiness)
 
     def note_refusal(self, refused: TokenRefused) -> None:
         """Count a refused token by its reason, which is told to nobody else."""

@@ -30,6 +30,9 @@ class Metrics:
         self.meter_differences = Counter(
             "coven_meter_differences", "Counters of use that differ from the audit log.", registry=self.registry
         )
+        self.sweep_failures = Counter(
+            "coven_sweep_failures", "Accounts that a sweep could not take; the log says why.", registry=self.registry
+        )
         self.requests_refused = Counter(
             "coven_requests_refused",
             "Requests refused before they were read, by reason.",

@@ -75,8 +75,8 @@ def move_store(source: Operator, target: Operator, tell: Callable[[str], None] =
     """Copy what the target does not have yet, and compare everything.
 
     Args:
-        source: Where the accounts are. Nobody may serve it meanwhile.
-        target: Where they go; it has the tables, and no other account.
+        source: Where the accounts are, opened so that nobody serves it meanwhile.
+        target: Where they go, opened likewise; it has the tables, and no other account.
         tell: Is told of every account as it is done.
 
     Raises:

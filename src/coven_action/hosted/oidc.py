@@ -10,6 +10,7 @@ https://docs.github.com/en/enterprise-cloud@latest/actions/reference/security/oi
 """
 
 import asyncio
+import re
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -54,6 +55,9 @@ CONNECT_SECONDS: Final = 2.0
 TOTAL_SECONDS: Final = 5.0
 MAX_KEY_NAME: Final = 128
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_SPEAK_FOR_MANY: Final = _LOOPBACK | {"token.actions.githubusercontent.com"}
+"""Hosts of issuers that sign no other owner's id than the true one; that of an enterprise at github.com has a path more."""
+_ACCOUNT_ID: Final = re.compile(r"[1-9][0-9]{0,17}")
 _RS256: Final = RSAAlgorithm(RSAAlgorithm.SHA256)
 
 Fetch = Callable[[str], Awaitable[bytes]]
@@ -70,22 +74,42 @@ class Issuer:
 
     Args:
         url: The value of `iss`, letter by letter: https, or http on this machine's loopback address, no slash at the end.
-        tenant_id: The one tenant it speaks for. None for github.com, which speaks for every account; a server of
-            somebody's own can sign any owner's id, and must be bound.
+        account_id: The one account it speaks for, by its id there. None for GitHub's own, which speaks for every account,
+            and for one on this machine; another server of somebody's own can sign any owner's id, and must be bound.
 
     Raises:
-        EnvironmentFault: `invalid-setting`: the URL is none of these.
+        EnvironmentFault: `invalid-setting`: the URL is none of these, or the issuer is bound to nobody.
     """
 
     url: str
-    tenant_id: int | None = None
+    account_id: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a URL by which keys could be had from somebody else."""
+        """Refuse a URL by which keys could be had from somebody else, and an issuer that could speak for anybody."""
         if not _is_safe_url(self.url):
             raise EnvironmentFault(
                 "invalid-setting", f"The issuer {self.url[:200]!r} is no https URL without a slash at its end."
             )
+        if self.account_id is None and urlsplit(self.url).hostname not in _SPEAK_FOR_MANY:
+            raise EnvironmentFault(
+                "invalid-setting",
+                f"The issuer {self.url[:200]} speaks for nobody: a server of somebody's own can sign any account's id, "
+                "so write URL=ACCOUNT_ID, with the id of the one account on it that is enrolled.",
+            )
+
+
+def parse_issuer(line: str) -> Issuer:
+    """Return an issuer as settings name it: `URL`, or `URL=ACCOUNT_ID`.
+
+    Raises:
+        EnvironmentFault: `invalid-setting`: it is neither, or what `Issuer` refuses.
+    """
+    url, bound, account = line.rpartition("=")
+    if not bound:
+        return Issuer(line)
+    if _ACCOUNT_ID.fullmatch(account) is None:
+        raise EnvironmentFault("invalid-setting", f"The issuer {line[:200]!r} is bound to no account's id.")
+    return Issuer(url, int(account))
 
 
 def _is_safe_url(url: str) -> bool:
@@ -357,7 +381,7 @@ class TokenVerifier:
         """Look at the tokens of these issuers, and of no others from now on. Keys that are known stay known.
 
         Raises:
-            EnvironmentFault: `invalid-setting`: an issuer is named twice, so that it would speak for two tenants.
+            EnvironmentFault: `invalid-setting`: an issuer is named twice, so that it would speak for two accounts.
         """
         listed = list(issuers)
         registered = {issuer.url: issuer for issuer in listed}
@@ -366,8 +390,8 @@ class TokenVerifier:
         self._issuers = registered
         self._key_sets = {url: self._key_sets.get(url) or KeySet(url, self._fetch, self._clock) for url in registered}
 
-    def get_tenant(self, claims: SignedClaims) -> int | None:
-        """Return the one tenant that the issuer of these claims speaks for, None where it speaks for many.
+    def get_account(self, claims: SignedClaims) -> int | None:
+        """Return the id of the one account that the issuer of these claims speaks for, None where it speaks for many.
 
         Raises:
             TokenRefused: `unknown-issuer`, when it is registered no longer.
@@ -375,7 +399,7 @@ class TokenVerifier:
         issuer = self._issuers.get(claims.iss)
         if issuer is None:
             raise TokenRefused(TokenReason.UNKNOWN_ISSUER, "iss")
-        return issuer.tenant_id
+        return issuer.account_id
 
     async def verify(self, token: str) -> SignedClaims:
         """Return what an issuer has signed.

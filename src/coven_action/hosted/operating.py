@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Row, func, select
+from sqlalchemy.exc import DBAPIError
 
 from coven_action.errors import Error
 from coven_action.hosted.restore_mark import refuse_unfinished
@@ -109,9 +110,14 @@ class Operator:
         return found[0]
 
 
+def describe_failure(error: Exception) -> str:
+    """Return what went wrong with a piece of work, without what stands in a row: a message may repeat a text of memory."""
+    return str(error.orig).partition("\n")[0] if isinstance(error, DBAPIError) else type(error).__name__
+
+
 @contextmanager
 def open_database(
-    place: Path | str, *, clock: Clock = lambda: datetime.now(UTC), create: bool = False
+    place: Path | str, *, clock: Clock = lambda: datetime.now(UTC), create: bool = False, alone: bool = False
 ) -> Iterator[Operator]:
     """Open the endpoint's database: a file, which is brought to this version, or one of PostgreSQL, which is checked.
 
@@ -119,11 +125,13 @@ def open_database(
         place: The file, or the URL.
         clock: Tells the time.
         create: Whether a file that does not exist is made.
+        alone: Whether no endpoint and no other command may work on a database of PostgreSQL until the block ends. A file is
+            held by `server.hold_database`.
 
     Raises:
-        Error: `database-unusable`: there is no such file, or it cannot be opened; and what `check_database` refuses.
+        Error: `database-unusable`: there is no such file, or it cannot be opened; and what `open_server` refuses.
     """
-    opening = open_file(place, create=create) if isinstance(place, Path) else open_server(place)
+    opening = open_file(place, create=create) if isinstance(place, Path) else open_server(place, alone=alone)
     with opening as begin:
         yield Operator(begin, clock)
 
@@ -154,18 +162,23 @@ def open_file(path: Path, *, create: bool = False) -> Iterator[Begin]:
 
 
 @contextmanager
-def open_server(url: str) -> Iterator[Begin]:
+def open_server(url: str, *, alone: bool = False) -> Iterator[Begin]:
     """Open a database of PostgreSQL, as the endpoint does, and yield what begins its transactions.
 
+    Args:
+        url: Of the database.
+        alone: Whether nobody else may work on it until the block ends.
+
     Raises:
-        Error: What `check_database` refuses.
+        Error: `database-in-use`; and what `check_database` refuses.
     """
     # Only who has such a database pays for its driver.
     from coven_action.hosted.store import postgresql, postgresql_checks  # noqa: PLC0415
 
     parsed = postgresql_checks.parse_database_url(url)
-    postgresql_checks.check_database(parsed)
-    engine = postgresql.open_engine(parsed, pool_size=1, max_overflow=0)
+    # One connection, and so one place, whatever is done.
+    place: postgresql.Place = "alone" if alone else "beside"
+    engine = postgresql.open_engine(parsed, place=place, pool_size=1, max_overflow=0)
 
     @contextmanager
     def begin(tenant_id: int, *, writing: bool) -> Iterator[Connection]:
@@ -173,19 +186,9 @@ def open_server(url: str) -> Iterator[Begin]:
             yield connection
 
     try:
+        if alone:
+            postgresql_checks.be_alone(engine)
+        postgresql_checks.check_database(parsed, place=place)
         yield begin
     finally:
         engine.dispose()
-
-
-def refuse_served(url: str) -> None:
-    """Refuse a database of PostgreSQL on which an endpoint, or another command, works.
-
-    Raises:
-        Error: `database-in-use`; and what `check_database` refuses.
-    """
-    from coven_action.hosted.store import postgresql_checks  # noqa: PLC0415 - as above
-
-    with postgresql_checks.connect(postgresql_checks.parse_database_url(url)) as connection:
-        if count := postgresql_checks.count_others(connection):
-            raise Error("database-in-use", f"{count} connections of the endpoint work on the database.")

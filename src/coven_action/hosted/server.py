@@ -1,7 +1,7 @@
 """Start the endpoint on its database, serve until told to stop, and finish what was accepted.
 
-What the first start needs it makes itself: the database's tables, the key that signs the heads of the audit logs, and on
-a machine's own address the local administrator's token. One process serves a database file; a second one is refused.
+What the first start needs it makes itself: the database's tables, the key that signs the heads of the audit logs, and the
+local administrator's token. One process serves a database file; a second one is refused.
 
 A database of PostgreSQL is served by any number of processes, as a role that may not change its tables: those are made by
 `coven-action migrate`. All of them sign with one key, whose file each is given.
@@ -14,8 +14,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,10 +32,10 @@ from coven_action.hosted.admin_token import make_admin_token, make_first_admin_t
 from coven_action.hosted.app import create_app
 from coven_action.hosted.endpoint import Clock, Endpoint, Keys
 from coven_action.hosted.identifiers import Ids, RandomIds
-from coven_action.hosted.oidc import HTTPFetch, Issuer, TokenVerifier
+from coven_action.hosted.oidc import HTTPFetch, TokenVerifier, parse_issuer
 from coven_action.hosted.restore_mark import refuse_unfinished
 from coven_action.hosted.services.policies import record_tiers
-from coven_action.hosted.settings import LOOPBACK, Settings
+from coven_action.hosted.settings import ADMIN_HOST, LOOPBACK, Settings
 from coven_action.hosted.signing import SigningKey, load_former_keys, load_signing_key
 from coven_action.hosted.signing_record import check_signing_key
 from coven_action.hosted.store.commands import Command, Store
@@ -66,11 +66,13 @@ class Started:
     Args:
         address: Where.
         public_url: As runs and people reach it.
+        admin_url: As the local administrator reaches it, from this machine.
         admin_token: The local administrator's, where one was made now.
     """
 
     address: str
     public_url: str
+    admin_url: str
     admin_token: str | None
 
 
@@ -158,21 +160,28 @@ def _lock(lock: int, path: Path) -> None:
         raise Error("database-in-use", f"Another process serves {path}.") from error
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Return a socket that listens where the settings say.
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """Return a socket that listens at an address.
+
+    Args:
+        host: Its first part.
+        port: Its second part; 0 takes a free one.
+        option: By which another port is chosen.
 
     Raises:
         EnvironmentFault: `address-in-use`.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((settings.host, settings.port))
+        listening.bind((host, port))
     except OSError as error:
         listening.close()
         raise EnvironmentFault(
-            "address-in-use", f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}."
+            "address-in-use",
+            f"{host}:{port} cannot be listened on: {error.strerror}.",
+            remedy=f"Stop what listens there, or give another port: {option} NUMBER.",
         ) from error
     return listening
 
@@ -239,7 +248,11 @@ def serve(
     check_exposure(settings)
     with open_store(settings) as make_store:
         signer = load_signing_key(settings.find_signing_key())
-        with listen(settings) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with ExitStack() as held:
+            listening = [held.enter_context(listen(settings.host, settings.port))]
+            if not settings.is_local:
+                listening.append(held.enter_context(listen(ADMIN_HOST, settings.admin_port, "--admin-port")))
+            runner = held.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
             live = _live(
                 _complete(settings, listening),
                 listening,
@@ -253,22 +266,18 @@ def serve(
             runner.run(live)
 
 
-def _complete(settings: Settings, listening: socket.socket) -> Settings:
-    """Return the settings with the port that the system chose, and an address for whoever gave none."""
-    found = settings.model_copy(update={"port": listening.getsockname()[1]})
+def _complete(settings: Settings, listening: Sequence[socket.socket]) -> Settings:
+    """Return the settings with the ports that the system chose, and an address for whoever gave none."""
+    ports = [each.getsockname()[1] for each in listening]
+    found = settings.model_copy(update=dict(zip(("port", "admin_port"), ports, strict=False)))
     if "public_url" in settings.model_fields_set:
         return found
-    return found.model_copy(update={"public_url": _render_address(found)})
-
-
-def _render_address(settings: Settings) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"
+    return found.model_copy(update={"public_url": found.address})
 
 
 async def _live(
     settings: Settings,
-    listening: socket.socket,
+    listening: list[socket.socket],
     *,
     make_store: Callable[[Clock], Store],
     signer: SigningKey,
@@ -283,18 +292,16 @@ async def _live(
             await store.write(Command(0, lambda transaction: check_signing_key(transaction, signer)))
         tiers = settings.tiers.build()
         await store.write(Command(0, lambda transaction: record_tiers(transaction, tiers)))
-        admin_token = None
-        if settings.is_local:
-            admin_token = await store.write(Command(0, lambda transaction: make_token(transaction, ids)))
+        admin_token = await store.write(Command(0, lambda transaction: make_token(transaction, ids)))
         async with HTTPFetch() as fetch:
-            issuers = [Issuer(url) for url in settings.issuers]
+            issuers = [parse_issuer(line) for line in settings.issuers]
             tokens = TokenVerifier(issuers, audience=settings.audience, fetch=fetch, clock=clock)
             keys = Keys(signer, tokens, load_former_keys(settings.find_signing_key()))
             app = create_app(settings, store=store, keys=keys, clock=clock, ids=ids)
-            started = Started(_render_address(settings), settings.public_url, admin_token)
+            started = Started(settings.address, settings.public_url, settings.admin_url, admin_token)
             tune_interpreter()
             server = DrainingServer(_configure(app), app.state.endpoint, lambda: announce(started))
-            await server.serve([listening])
+            await server.serve(listening)
             await tokens.aclose()
     finally:
         await store.close()

@@ -5,17 +5,41 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from coven_action.core.records import Record
 from coven_action.errors import EnvironmentFault
+from coven_action.hosted.oidc import parse_issuer
 from coven_action.hosted.tier_settings import TierSettings
 
 GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"
+ADMIN_HOST: Final = "127.0.0.1"
+"""Where the administrator's own port is: no other machine reaches it, and no proxy is told of it."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 VARIABLES: Final = {"database_url": "DATABASE_URL"}
 """Settings whose variable has a name that others use as well."""
 _DATABASES: Final = frozenset({"data", "database_url"})
+
+
+def _flatten_issuer(given: object) -> object:
+    """Return an issuer that is written as a table as the line that says the same."""
+    if isinstance(given, dict):
+        if given.keys() != {"url", "account_id"} or not isinstance(given["url"], str) or "=" in given["url"]:
+            raise ValueError("an issuer is a URL, URL=ACCOUNT_ID, or a table of url and account_id")
+        return f"{given['url']}={given['account_id']}"
+    return given
+
+
+def _check_issuer(line: str) -> str:
+    try:
+        parse_issuer(line)
+    except EnvironmentFault as fault:
+        raise ValueError(fault.message.rstrip(".")) from fault
+    return line
+
+
+IssuerLine = Annotated[str, BeforeValidator(_flatten_issuer), AfterValidator(_check_issuer)]
+"""`URL`, or `URL=ACCOUNT_ID`."""
 
 
 class Settings(Record):
@@ -27,8 +51,11 @@ class Settings(Record):
         signing_key: The file of the key that signs the heads of the audit logs; otherwise it lies beside the database file.
         host: Where it listens.
         port: Where it listens; 0 lets the system choose.
+        admin_port: Where, on this machine's loopback address alone, the local administrator's token holds when `public_url`
+            is one of other machines; 0 takes a free one.
         public_url: As runs and people reach it, without a slash at the end; also the audience of ID tokens.
-        issuers: Whose ID tokens are looked at: exact URLs.
+        issuers: Whose ID tokens are looked at: exact URLs. One that is not GitHub's own speaks for one account, by its id
+            there: `URL=ACCOUNT_ID`, or in a file a table with `url` and `account_id`.
         require_separate_approver: Whether nobody approves what their own request proposed, whatever accounts say.
         min_free_disk_percent: While less of the database file's disk is free, nothing new is written; 0 never stops.
         replicas: How many processes serve the database; each allows its share of every rate.
@@ -40,8 +67,9 @@ class Settings(Record):
     signing_key: Path | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8766
+    admin_port: Annotated[int, Field(ge=0, le=65_535)] = 8767
     public_url: str = "http://127.0.0.1:8766"
-    issuers: tuple[str, ...] = (GITHUB_ISSUER,)
+    issuers: tuple[IssuerLine, ...] = (GITHUB_ISSUER,)
     require_separate_approver: bool = False
     min_free_disk_percent: Annotated[int, Field(ge=0, le=50)] = 5
     replicas: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -49,11 +77,22 @@ class Settings(Record):
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach it: the local administrator's token is honoured nowhere else.
+        """Whether only this machine can reach it, so that the local administrator's token holds where everybody asks.
 
         Behind a proxy everybody comes from this machine, so that the address it is known by has to be one of it as well.
+        Where it is not, the token holds at `admin_port`, to which no proxy leads.
         """
         return self.host in LOOPBACK and urlsplit(self.public_url).hostname in LOOPBACK
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return _render_address(self.host, self.port)
+
+    @property
+    def admin_url(self) -> str:
+        """As the local administrator reaches it, from this machine."""
+        return self.public_url if self.is_local else _render_address(ADMIN_HOST, self.admin_port)
 
     @property
     def audience(self) -> str:
@@ -121,3 +160,7 @@ class Settings(Record):
                 "invalid-setting", "The setting public_url is no http(s) URL without a slash at its end."
             )
         return settings
+
+
+def _render_address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -13,7 +13,7 @@ from coven_action.errors import EnvironmentFault
 from coven_action.hosted.settings import Settings
 
 MAX_BYTES: Final = 256 * 1024
-_TABLE: Final = re.compile(r"\s*\[\s*([A-Za-z0-9_\-.\s\"']+?)\s*\]\s*(#.*)?")
+_TABLE: Final = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_\-.\s\"']+?)\s*\]\]?\s*(#.*)?")
 _KEY: Final = re.compile(r"\s*([A-Za-z0-9_\-.\s\"']+?)\s*=")
 _UNKNOWN: Final = "extra_forbidden"
 

@@ -1,12 +1,13 @@
 """Sweep every tenant from time to time, and count yesterday's use again once a day, as long as the endpoint lives.
 
 Of the processes that serve one database, one sweeps: whoever comes first when a round is due. Another does when it has gone.
+An account that cannot be swept is logged and counted, and keeps nobody after it waiting.
 """
 
 import asyncio
 import logging
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from coven_action.hosted.endpoint import Endpoint
 from coven_action.hosted.services.metering import find_differences
@@ -30,13 +31,33 @@ async def sweep_tenant(endpoint: Endpoint, tenant_id: int) -> list[Swept]:
     return swept
 
 
-async def sweep_all(endpoint: Endpoint) -> dict[int, list[Swept]]:
-    """Sweep every tenant once, and count again what it used."""
-    tenants = await endpoint.store.read(0, list_tenants)
-    swept = {tenant_id: await sweep_tenant(endpoint, tenant_id) for tenant_id in tenants}
-    for tenant_id in tenants:
-        await check_meters(endpoint, tenant_id)
-    return swept
+class Round(NamedTuple):
+    """What a sweep of every tenant did.
+
+    Args:
+        swept: What it took from each.
+        failed: Those that could not be swept, or whose use could not be counted again. The log says why.
+    """
+
+    swept: dict[int, list[Swept]]
+    failed: tuple[int, ...]
+
+
+async def sweep_all(endpoint: Endpoint) -> Round:
+    """Sweep every tenant once, and count again what it used; go on where one of them cannot be."""
+    swept, failed = {}, []
+    for tenant_id in await endpoint.store.read(0, list_tenants):
+        try:
+            swept[tenant_id] = await sweep_tenant(endpoint, tenant_id)
+            await check_meters(endpoint, tenant_id)
+        except StoreUnavailable as error:
+            log.warning("Account %s waits for the next sweep: %s.", tenant_id, error.reason)
+            failed.append(tenant_id)
+        except Exception:
+            log.exception("Account %s could not be swept; the others are.", tenant_id)
+            failed.append(tenant_id)
+    endpoint.metrics.sweep_failures.inc(len(failed))
+    return Round(swept, tuple(failed))
 
 
 async def check_store(endpoint: Endpoint) -> None:

@@ -16,6 +16,7 @@ from coven_action.core.configuration.endpoint_urls import render_oversight_url
 from coven_action.core.documents import TaskIdentity
 from coven_action.core.endpoint.outbox import build_key
 from coven_action.core.endpoint.planned import KeptWitness, PlannedHistory, parse_witness
+from coven_action.core.endpoint.reports import GIVEN_UP
 from coven_action.core.endpoint.wire import (
     Admission,
     AuditHead,
@@ -27,6 +28,8 @@ from coven_action.core.endpoint.wire import (
     RelayVerdicts,
     RunReport,
     Session,
+    Validation,
+    ValidationsRequest,
     WitnessVerdict,
 )
 from coven_action.core.memory.grants import EndpointGrant
@@ -71,6 +74,10 @@ class History(Protocol):
 
     def fetch_bundle(self, request: BundleRequest, key: str) -> Bundle:
         """Return the entries that suit a task."""
+        ...
+
+    def validate(self, request: ValidationsRequest, key: str) -> object:
+        """Report whether entries hold at a commit."""
         ...
 
     def deliver(self, kind: EnvelopeKind, document: Record, key: str) -> Record | None:
@@ -161,6 +168,10 @@ class PlanConversation(Protocol):
         """Return the entries that suit the task."""
         ...
 
+    def report_stale(self, validations: Sequence[Validation]) -> None:
+        """Report entries whose citations no longer hold on the default branch, where the run's word counts for that."""
+        ...
+
 
 class NoConversation:
     """The conversation where no endpoint is configured."""
@@ -185,6 +196,10 @@ class NoConversation:
         """Return nothing."""
         del request
         return ()
+
+    def report_stale(self, validations: Sequence[Validation]) -> None:
+        """Tell nobody."""
+        del validations
 
 
 class EndpointConversation:
@@ -234,10 +249,15 @@ class EndpointConversation:
                 break
             pause = min(max(self._admission.retry_after, 1), MAX_WAIT_SECONDS - waited)
             if pause <= 0 or turn == MAX_WAITS - 1:
+                self._give_up()
                 break
             self._history.wait(pause)
             waited += pause
         return self._decline_refused(self._admission)
+
+    def _give_up(self) -> None:
+        """Say that the run waits no more. Where that is not heard, it is known by asking no more."""
+        self._ask(lambda: self._history.deliver("finish", GIVEN_UP, build_key(self._task, "finish", "plan")))
 
     def _decline_unread(self) -> Refusal | None:
         """Decline where the configuration asks for an answer; otherwise the run goes on without one."""
@@ -272,6 +292,12 @@ class EndpointConversation:
         key = build_key(self._task, "report", "bundle")
         bundle = self._ask(lambda: self._history.fetch_bundle(request, key))
         return bundle.entries if bundle is not None else ()
+
+    def report_stale(self, validations: Sequence[Validation]) -> None:
+        """Report entries whose citations no longer hold on the default branch, where the run's word counts for that."""
+        if validations and self._session is not None and self._session.scopes.validate_entries:
+            request = ValidationsRequest(validations=tuple(validations))
+            self._ask(lambda: self._history.validate(request, build_key(self._task, "report", "stale")))
 
     def close(self) -> None:
         """End the session."""

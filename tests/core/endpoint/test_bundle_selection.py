@@ -4,15 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from coven_action.core.endpoint.bundle_selection import add_bundle, build_version
-from coven_action.core.endpoint.wire import BundleEntry
+from coven_action.core.endpoint.bundle_selection import add_bundle, build_version, list_stale
+from coven_action.core.endpoint.wire import BundleEntry, Validation
 from coven_action.core.memory.entries import Citation, MemoryEntry, Source, hash_cited_lines
 from coven_action.core.memory.grants import MemorySettings
 from coven_action.core.memory.keys import build_canonical_key, build_entry_id
 from coven_action.core.memory.materialising import MAX_MATERIALISED_BYTES
 from coven_action.core.memory.policy import decide_memory_policy
 from coven_action.core.memory.policy_block import MemoryPolicy
-from coven_action.core.memory.selection import PlannedMemory, select_entries
+from coven_action.core.memory.selection import PlannedMemory, Withheld, select_entries
 from coven_action.core.records import sha256_hex
 from tests.core.memory.values import REDACTOR, REPOSITORY_ID, TODAY, TOKEN, TREE, entry, facts, path, policy
 
@@ -151,3 +151,19 @@ def test_what_does_not_fit_into_the_runtimes_file_is_withheld():
     assert sum(len(each.text) for each in found.manifest) < MAX_MATERIALISED_BYTES
     assert {each.reason for each in found.withheld} == {"too_large"}
     assert len(found.manifest) + len(found.withheld) == 30
+
+
+def test_what_was_found_stale_is_reported_and_nothing_else():
+    gone = (Citation(path="src/gone.py", start=1, end=1, sha256="0" * 64),)
+    entries = [
+        offered(),
+        offered("facts/gone", citations=gone),
+        offered("facts/odd", version="0" * 64),
+        offered("facts/known", citations=gone),
+    ]
+    in_file = Withheld(id=entries[3].id, key="facts/known", reason="stale", sentence="of a file, and another version")
+    planned = PlannedMemory(withheld=(in_file,))
+
+    reported = list_stale(entries, planned, add(*entries, planned=planned), "a" * 40)
+
+    assert reported == (Validation(id=entries[1].id, version=entries[1].version, holds=False, commit="a" * 40),)

@@ -1,8 +1,10 @@
 """What a run tells the endpoint, made from its plan and its evidence."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from coven_action.core.checks.results import CheckCommand
 from coven_action.core.documents import Fault, StageTime
@@ -21,11 +23,12 @@ from coven_action.core.endpoint.reports import (
     build_uses,
     find_failure_reason,
 )
-from coven_action.core.endpoint.wire import Usage
+from coven_action.core.endpoint.wire import RunReport, Usage
 from coven_action.core.memory.entries import Citation
 from coven_action.core.memory.evidence import MemoryEvidence, ProposedEntry, ReadEntry
 from coven_action.core.publication.endings import Ending
 from coven_action.error_codes import CODES
+from tests.core.memory.values import REDACTOR, TOKEN
 from tests.core.samples import build_evidence, build_plan, build_work
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -54,6 +57,18 @@ def test_a_lease_allows_for_every_check_on_both_trees():
     without, with_checks = build(), build(build_work(checks=checks))
 
     assert with_checks.lease_seconds == without.lease_seconds + 2 * (600 + 600)
+
+
+@pytest.mark.parametrize(("installation", "taken"), [(None, True), (1, True), (2**63 - 1, True), (2**63, False)])
+def test_a_report_names_no_installation_that_could_be_none(installation, taken):
+    document = json.loads(build(build_work()).model_dump_json())
+    document["memory_policy"]["tenant_scope"]["installation_id"] = installation
+
+    if taken:
+        RunReport.model_validate_json(json.dumps(document))
+    else:
+        with pytest.raises(ValidationError, match="installation"):
+            RunReport.model_validate_json(json.dumps(document))
 
 
 def test_a_lease_is_never_longer_than_a_day():
@@ -174,7 +189,7 @@ def test_the_question_for_entries_holds_the_words_of_the_task_and_the_paths_it_n
         update={"title": "total() rounds wrong", "body": "In src/tax.py, and src/tax.py again."}
     )
 
-    asked = build_bundle_request(work.model_copy(update={"text": text}))
+    asked = build_bundle_request(work.model_copy(update={"text": text}), REDACTOR)
 
     assert asked.text == "total() rounds wrong\nIn src/tax.py, and src/tax.py again."
     assert asked.paths == ("src/tax.py",)
@@ -185,7 +200,18 @@ def test_a_question_is_cut_at_what_may_be_asked():
     work = build_work()
     text = work.text.model_copy(update={"body": " ".join(f"src/{number}.py" for number in range(5000))})
 
-    asked = build_bundle_request(work.model_copy(update={"text": text}))
+    asked = build_bundle_request(work.model_copy(update={"text": text}), REDACTOR)
 
     assert len(asked.text) == MAX_QUESTION
     assert len(asked.paths) == MAX_PATHS
+
+
+def test_a_question_holds_no_secret_and_is_no_longer_for_its_cover():
+    work = build_work()
+    text = work.text.model_copy(update={"body": f"{TOKEN} " * (MAX_QUESTION // len(TOKEN))})
+
+    asked = build_bundle_request(work.model_copy(update={"text": text}), REDACTOR)
+
+    assert len(asked.text) <= MAX_QUESTION
+    assert REDACTOR.redact(asked.text) == asked.text
+    assert type(asked.text) is str

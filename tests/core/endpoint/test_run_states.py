@@ -1,45 +1,27 @@
-"""The states of a run and the steps between them."""
+"""The states of a run, and what becomes of one that says nothing any more."""
+
+from typing import get_args
 
 import pytest
 
-from coven_action.core.endpoint.run_states import ENDED, STATES, STEPS, may_step
+from coven_action.core.endpoint.run_states import DECLINED, ENDED, FORGOTTEN, LOST, STATES, guess_end
+from coven_action.core.endpoint.wire import EndReason, FailureReason
 
 
-def test_every_state_has_its_steps():
-    assert set(STEPS) == set(STATES)
-    assert all(targets <= set(STATES) for targets in STEPS.values())
+def test_a_run_has_ended_or_an_end_can_be_guessed():
+    assert {state for state in STATES if guess_end(state) is None} == ENDED
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_staying_is_always_possible(state):
-    assert may_step(state, state)
+@pytest.mark.parametrize(("state", "guess"), [("running", LOST), ("queued", FORGOTTEN)])
+def test_what_was_at_work_is_lost_and_what_waited_is_forgotten(state, guess):
+    assert guess_end(state) is guess
 
 
-@pytest.mark.parametrize("state", sorted(ENDED))
-def test_a_new_attempt_begins_again_from_every_end(state):
-    assert may_step(state, "queued")
-    assert may_step(state, "running")
+@pytest.mark.parametrize("guess", [LOST, FORGOTTEN, DECLINED], ids=lambda guess: guess.reason or guess.state)
+def test_a_guess_is_an_end(guess):
+    assert guess.state in ENDED
+    assert guess.reason is None or guess.reason in {each for part in get_args(EndReason) for each in get_args(part)}
 
 
-@pytest.mark.parametrize(
-    ("state", "target"),
-    [
-        ("done", "failed"),
-        ("done", "cancelled"),
-        ("failed", "done"),
-        ("cancelled", "review"),
-        ("superseded", "done"),
-        ("needs_input", "done"),
-        ("running", "queued"),
-    ],
-)
-def test_an_end_is_not_replaced_by_another(state, target):
-    assert not may_step(state, target)
-
-
-def test_a_run_whose_report_was_lost_may_still_end():
-    assert all(may_step("queued", end) for end in ("done", "failed", "review", "needs_input", "cancelled"))
-
-
-def test_what_was_reviewed_is_done():
-    assert may_step("review", "done")
+def test_that_nothing_was_heard_is_no_word_of_a_run():
+    assert LOST.reason not in get_args(FailureReason)

@@ -57,6 +57,8 @@ def test_the_largest_event_is_taken():
         {"state": "done", "links": {f"n{i}": "https://a" for i in range(9)}},
         {"state": "done", "usage": {"input_tokens": -1}},
         {"state": "done", "evidence_sha256": "A" * 64},
+        {"state": "failed", "failure_reason": "lease_expired"},
+        {"state": "superseded"},
     ],
 )
 def test_an_end_that_is_none_is_refused(change):

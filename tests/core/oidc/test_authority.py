@@ -42,8 +42,8 @@ ENROLLED = EnrolledRepository(
 )
 
 
-def decide(enrolled=ENROLLED, issuer_tenant=None, **claims):
-    return decide_authority(make_signed(**claims), enrolled, issuer_tenant=issuer_tenant)
+def decide(enrolled=ENROLLED, issuer_account=None, **claims):
+    return decide_authority(make_signed(**claims), enrolled, issuer_account=issuer_account)
 
 
 def summarise(authority):
@@ -278,12 +278,12 @@ def test_a_reusable_workflow_is_held_against_the_same_list(reusable):
 
 
 def test_nothing_that_was_enrolled_is_not_enrolled():
-    assert decide(None) == decide(None, issuer_tenant=1) == decide(repository_id="1002")
+    assert decide(None) == decide(None, issuer_account=501) == decide(repository_id="1002")
 
 
-@pytest.mark.parametrize(("tenant", "admitted"), [(None, True), (1, True), (2, False), (0, False)])
-def test_an_issuer_that_is_bound_to_a_tenant_speaks_for_no_other(tenant, admitted):
-    assert isinstance(decide(issuer_tenant=tenant), Authority) is admitted
+@pytest.mark.parametrize(("account", "admitted"), [(None, True), (501, True), (502, False), (1, False), (0, False)])
+def test_an_issuer_that_is_bound_to_an_account_speaks_for_no_other(account, admitted):
+    assert isinstance(decide(issuer_account=account), Authority) is admitted
 
 
 # --- laws

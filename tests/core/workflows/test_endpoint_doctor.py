@@ -76,6 +76,7 @@ def test_who_answers(answer, level):
     ("answer", "level", "said"),
     [
         (reply({"status": "ready"}), "ok", "its database can be read"),
+        (reply(b"", 404), "ok", "not told outside: a proxy keeps /readyz to itself, which asks it"),
         (reply({"status": "read-only"}), "error", "it takes nothing new: its disk is nearly full"),
         (reply({"code": "disk-full", "remedy": "Make room."}, 503), "error", "disk-full"),
         (reply(b"", 502), "error", "no code"),

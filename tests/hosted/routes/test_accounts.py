@@ -9,9 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from coven_action.core.endpoint.audit_chain import build_head_message
 from coven_action.core.endpoint.export_format import TABLES, verify_export
+from coven_action.hosted.store.sqlite import STREAMS
+from tests.hosted.databases import ON_BOTH_SLOWLY
 from tests.hosted.deployment import ADMIN_TOKEN, make_token, open_session
 from tests.hosted.routes.test_runs import finish
 
+pytestmark = ON_BOTH_SLOWLY
 _numbers = itertools.count(1)
 
 
@@ -186,3 +189,19 @@ def test_an_export_of_a_person_is_written_down(client, clock, admin):
 
     assert [(entry["actor"], entry["action"]) for entry in entries][-1] == ("admin", "export.request")
     assert json.dumps(entries)
+
+
+def test_an_export_that_there_is_no_connection_for_is_refused_before_anything_is_sent(
+    client, admin, deployment, tenant
+):
+    receipt = ask(client, "POST", "/v1/exports", {}, admin).json()
+    opened = [deployment.store.stream(tenant, lambda reading: iter([1, 2])) for _ in range(STREAMS)]
+    for each in opened:
+        next(each)
+
+    answer = client.get(f"/v1/exports/{receipt['export_id']}", headers=admin)
+
+    assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "overloaded", "1")
+    opened[0].close()
+    assert client.get(f"/v1/exports/{receipt['export_id']}", headers=admin).status_code == 200
+    opened[1].close()

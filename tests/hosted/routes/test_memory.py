@@ -1,6 +1,7 @@
 """Memory over the real application: proposed, approved, offered, traced, taken back; and nobody else's."""
 
 import json
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -9,12 +10,16 @@ from coven_action.core.endpoint.memory_states import STATES, find_step
 from coven_action.core.memory.entries import Citation, MemoryEntry, Source
 from coven_action.core.memory.keys import build_canonical_key, build_entry_id
 from coven_action.hosted.services.bundles import PREAMBLE
+from coven_action.hosted.services.enrolment import TenantEnrolment, enrol_tenant
 from coven_action.hosted.services.retention import sweep
 from coven_action.hosted.store import schema
+from tests.hosted.databases import ON_BOTH_SLOWLY
 from tests.hosted.deployment import OpenedSession, make_policy
-from tests.hosted.memory_world import SHA, World, cite, make_proposal, world
+from tests.hosted.memory_world import SHA, World, add_uses, cite, make_proposal, put_entry, world
+from tests.identity_tokens import ISSUER
 
 __all__ = ["world"]
+pytestmark = ON_BOTH_SLOWLY
 PUSH = {"event_name": "push", "ref": "refs/heads/main", "ref_protected": "true"}
 
 
@@ -800,8 +805,17 @@ def test_a_prefix_takes_what_lies_under_it_now_and_later_and_traces_who_had_it(w
 PREFIXES = (
     ("repo/1001", 200),
     ("tenant/501", 200),
+    ("account/501", 200),
+    ("installation/7", 200),
     ("repo/2001", 404),
     ("tenant/502", 404),
+    ("account/502", 404),
+    ("account/1", 404),
+    ("installation/8", 404),
+    ("installation/501", 404),
+    ("account/501/conventions", 422),
+    ("account/", 422),
+    (f"repo/{2**63}", 422),
     ("repo/1001/", 422),
     ("repo/1001/Con", 422),
     ("repo/10", 404),
@@ -810,19 +824,188 @@ PREFIXES = (
 )
 
 
-def test_a_prefix_is_one_of_the_tenants_own(world, other_tenant):
+def install(deployment, account_id, login, installation_id):
+    """Record the App's installation of an account."""
+    tenant = TenantEnrolment(issuer=ISSUER, account_id=account_id, account_login=login, installation_id=installation_id)
+    deployment.write(0, lambda transaction: enrol_tenant(transaction, tenant))
+
+
+def test_a_prefix_is_one_of_the_tenants_own(world, deployment, other_tenant):
     world.admin["Coven-Tenant"] = "acme"
+    install(deployment, 501, "acme", 7)
+    install(deployment, 502, "globex", 8)
 
     for prefix, status in PREFIXES:
         assert world.ask("POST", "/v1/memory:revoke", {"prefix": prefix}).status_code == status, prefix
 
 
-def test_the_whole_account_can_be_revoked_at_once(world):
+def test_what_the_account_shares_can_be_revoked_and_leaves_what_its_repositories_remember(world):
     memory_id = world.remember()
     shared = world.decide(memory_id, "promote").json()["id"]
 
     assert world.ask("POST", "/v1/memory:revoke", {"prefix": "tenant/501"}).json()["entries"] == 1
     assert (world.read(shared)["state"], world.read(memory_id)["state"]) == ("revoked", "approved")
+
+
+def enrol_two(deployment):
+    for repository_id, name in ((1001, "billing"), (1002, "shop")):
+        deployment.enrol(501, "acme", repository_id, name, tenant_shared=True)
+    install(deployment, 501, "acme", 7)
+
+
+@pytest.mark.parametrize("target", ["account/501", "installation/7"])
+def test_the_whole_account_can_be_revoked_at_once(world, deployment, other_tenant, target):
+    shop = {"repository_id": "1002", "repository": "acme/shop"}
+    enrol_two(deployment)
+    neighbours = partial(put_entry, key="facts/own", text="Builds take long.", repository_id=2001, account_id=502)
+    foreign = deployment.write(other_tenant, neighbours)
+    world.admin["Coven-Tenant"] = "acme"
+    first = world.remember()
+    shared = world.decide(first, "promote").json()["id"]
+    (second,) = world.propose(world.start(claims=shop), make_proposal("conventions/logs", "Logs are JSON lines."))
+    (waiting,) = world.propose(world.start(trust="collaborator"), make_proposal("facts/new", "Locks are global."))
+    assert set(
+        world.offer(world.start(run_id=2, claims=shop, read_scopes=["repo", "tenant_shared"]), "rounding logs")
+    ) == {shared, second["id"]}
+
+    revoked = world.ask("POST", "/v1/memory:revoke", {"prefix": target, "reason": "poisoned"}).json()
+
+    assert (revoked["prefix"], revoked["entries"]) == ("account/501", 4)
+    assert {use["id"] for use in revoked["runs"]} == {shared, second["id"]}
+    assert [world.read(each)["state"] for each in (first, shared, second["id"], waiting["id"])] == ["revoked"] * 4
+    for claims, denied in ((None, ["repo/1001", "tenant/501"]), (shop, ["repo/1002", "tenant/501"])):
+        session = world.start(claims=claims, read_scopes=["repo", "tenant_shared"])
+        assert world.offer(session, "rounding logs") == []
+        assert session.send("GET", "/v1/policy").json()["denied"] == denied
+        (refused,) = world.propose(session, make_proposal("facts/later", "Caches are warm."))
+        assert refused["reason"] == "revoked"
+    assert world.decide(first, "restore").json()["code"] == "wrong-state"
+    assert world.decide(shared, "restore").json()["code"] == "wrong-state"
+    world.admin["Coven-Tenant"] = "globex"
+    assert world.list_ids(state="approved") == [foreign]
+    world.admin["Coven-Tenant"] = "acme"
+
+    assert world.ask("POST", "/v1/memory:restore", {"prefix": target}).status_code == 200
+    assert world.ask("POST", "/v1/memory:restore", {"prefix": target}).status_code == 404
+    assert world.decide(first, "restore").json()["state"] == "approved"
+    assert world.read(second["id"])["state"] == "revoked"
+
+
+def test_a_repository_that_is_enrolled_later_remembers_nothing_while_its_account_is_revoked(world, deployment):
+    assert world.ask("POST", "/v1/memory:revoke", {"prefix": "account/501"}).json()["entries"] == 0
+    deployment.enrol(501, "acme", 1003, "new")
+    claims = {"repository_id": "1003", "repository": "acme/new"}
+
+    (refused,) = world.propose(world.start(claims=claims), make_proposal())
+
+    assert refused["reason"] == "revoked"
+
+
+def test_the_audit_log_says_whose_entries_were_revoked_and_no_key(world, deployment):
+    install(deployment, 501, "acme", 7)
+    for prefix in ("repo/1001/conventions/rounding", "tenant/501", "installation/7"):
+        assert world.ask("POST", "/v1/memory:revoke", {"prefix": prefix}).status_code == 200
+    assert world.ask("POST", "/v1/memory:restore", {"prefix": "account/501"}).status_code == 200
+
+    rows = world.ask("GET", "/v1/audit?limit=200").json()["entries"]
+
+    told = [row["detail"]["of"] for row in rows if row["action"] in ("memory.revoke", "memory.restore_prefix")]
+    assert told == ["repo/1001", "tenant/501", "account/501", "account/501"]
+
+
+# --- traces of entries that many runs had
+
+
+def test_a_revocation_of_what_many_runs_had_answers_with_the_newest_and_how_many(world, deployment, tenant):
+    first, second = world.remember(), world.remember("conventions/logs", "Logs are JSON lines.")
+    add_uses(deployment, tenant, first, 150, at=1_000)
+    add_uses(deployment, tenant, second, 60, at=2_000)
+
+    revoked = world.ask("POST", "/v1/memory:revoke", {"prefix": "repo/1001"}).json()
+
+    assert (revoked["entries"], revoked["uses"], len(revoked["runs"])) == (2, 210, 100)
+    assert [use["id"] for use in revoked["runs"]] == [second] * 60 + [first] * 40
+    assert [use["at"] for use in revoked["runs"]] == sorted((use["at"] for use in revoked["runs"]), reverse=True)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 200])
+def test_the_uses_of_an_entry_go_page_by_page_and_lose_nothing(world, deployment, tenant, limit):
+    memory_id = world.remember()
+    add_uses(deployment, tenant, memory_id, 7, at=1_000)
+
+    pages = follow(world, f"/v1/memory/{memory_id}/uses?limit={limit}", "uses")
+
+    assert [len(page) for page in pages] == {1: [1] * 7, 3: [3, 3, 1], 200: [7]}[limit]
+    assert [use["run_id"] for page in pages for use in page] == [10006, 10004, 10005, 10002, 10003, 10000, 10001]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 200])
+def test_the_wordings_of_an_entry_go_page_by_page_and_lose_nothing(world, limit):
+    memory_id = world.remember()
+    texts = ["Amounts are rounded half even."]
+    for number in range(4):
+        texts.append(f"Amounts are rounded to {number} digits.")
+        assert world.decide(memory_id, "edit", text=texts[-1]).status_code == 200
+        world.clock.advance(seconds=number % 2)
+
+    pages = follow(world, f"/v1/memory/{memory_id}/versions?limit={limit}", "versions")
+
+    assert all(len(page) <= limit for page in pages)
+    shown = [wording["text"] for page in pages for wording in page]
+    assert sorted(shown) == sorted(texts)
+    moments = [wording["created_at"] for page in pages for wording in page]
+    assert moments == sorted(moments)
+
+
+def follow(world, path, name):
+    """Return the pages of a list."""
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = world.ask("GET", f"{path}{cursor and f'&cursor={cursor}'}").json()
+        pages.append(page[name])
+        assert len(pages) < 50, "the list never ends"
+        cursor = page["next"]
+    return pages
+
+
+@pytest.mark.parametrize("part", ["uses", "versions"])
+@pytest.mark.parametrize(
+    "cursor", ["x", "m1.mem_0123456789abcdef", "u1.1.1.offered", "v1", "u1.1.1.offered." + "A" * 64]
+)
+def test_a_cursor_of_a_trace_that_is_none_is_told(world, part, cursor):
+    memory_id = world.remember()
+
+    answer = world.ask("GET", f"/v1/memory/{memory_id}/{part}?cursor={cursor}")
+
+    assert answer.json()["code"] == "cursor-invalid"
+
+
+# --- receipts
+
+
+def test_the_receipts_of_erasures_go_page_by_page_and_are_those_that_were_given(world, clock):
+    given = []
+    for number, text in enumerate(["Logs are JSON.", "Deploys happen on Monday.", "Locks are global."]):
+        given.append(world.decide(world.remember(f"facts/n{number}", text), "erase").json())
+        clock.advance(seconds=number % 2)
+
+    pages = follow(world, "/v1/erasures?limit=2", "receipts")
+
+    assert [len(page) for page in pages] == [2, 1]
+    listed = [receipt for page in pages for receipt in page]
+    assert sorted(listed, key=lambda each: each["audit_sequence"]) == given
+    assert listed[0] == given[-1]
+    assert world.ask("GET", "/v1/erasures?cursor=r1").json()["code"] == "cursor-invalid"
+
+
+def test_receipts_are_the_account_s_own_and_no_run_s(world, other_tenant):
+    world.admin["Coven-Tenant"] = "acme"
+    world.decide(world.remember(), "erase")
+    assert len(world.ask("GET", "/v1/erasures").json()["receipts"]) == 1
+
+    assert world.start().send("GET", "/v1/erasures").status_code == 403
+    world.admin["Coven-Tenant"] = "globex"
+    assert world.ask("GET", "/v1/erasures").json() == {"receipts": [], "next": None}
 
 
 # --- policy

@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from coven_action.hosted.pages import STYLE, is_link
 from coven_action.hosted.store import schema
+from tests.hosted.databases import ON_BOTH_SLOWLY
 from tests.hosted.deployment import ADMIN_TOKEN, open_session
 from tests.hosted.memory_world import world
 from tests.hosted.routes.test_runs import finish
@@ -43,6 +44,7 @@ def read(answer):
     return elements
 
 
+@ON_BOTH_SLOWLY
 def test_a_run_is_shown_with_its_attempts_links_events_and_memory(world):
     memory_id = world.remember()
     session = world.start(run_id=2)
@@ -59,6 +61,7 @@ def test_a_run_is_shown_with_its_attempts_links_events_and_memory(world):
     assert page.links == ["https://github.example/acme/billing/pull/7"]
 
 
+@ON_BOTH_SLOWLY
 def test_a_page_runs_and_loads_nothing(client, clock, admin):
     open_session(client, clock()).report()
 
@@ -74,6 +77,7 @@ def test_a_page_runs_and_loads_nothing(client, clock, admin):
     assert f"<style>{STYLE}</style>" in answer.text, "byte for byte what the policy's digest is of"
 
 
+@ON_BOTH_SLOWLY
 @pytest.mark.parametrize(
     "number", ["1", "999", "0", "x", "1/x", "-1", "99999999999999999999", "%00", "<script>alert(1)</script>"]
 )
@@ -89,6 +93,7 @@ def test_who_is_not_signed_in_is_told_how_to_look_and_nothing_else(client, clock
     assert "curl --header" in " ".join(read(answer).texts)
 
 
+@ON_BOTH_SLOWLY
 @pytest.mark.parametrize("number", ["999", "0", "x", "01", "-1", "99999999999999999999", "%00", "٣"])
 def test_a_run_that_is_none_is_not_found(client, admin, number):
     answer = client.get(f"/runs/{number}", headers=admin)
@@ -96,6 +101,7 @@ def test_a_run_that_is_none_is_not_found(client, admin, number):
     assert (answer.status_code, answer.json()["code"]) == (404, "no-such-resource")
 
 
+@ON_BOTH_SLOWLY
 def test_a_run_sees_no_page(client, clock):
     session = open_session(client, clock())
     session.report()
@@ -103,6 +109,7 @@ def test_a_run_sees_no_page(client, clock):
     assert session.send("GET", "/runs/1").status_code == 403
 
 
+@ON_BOTH_SLOWLY
 def test_another_accounts_run_is_not_found(client, clock, other_tenant):
     open_session(client, clock()).report()
     headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Coven-Tenant": "globex"}
@@ -123,6 +130,7 @@ HOSTILE = (
 )
 
 
+@ON_BOTH_SLOWLY
 @pytest.mark.parametrize("text", HOSTILE)
 def test_texts_of_a_run_are_inert(client, clock, admin, deployment, tenant, text):
     """Whatever the database came to hold: the page does not rely on what was once checked."""
@@ -158,6 +166,7 @@ def test_a_link_is_one(text):
     assert is_link(text)
 
 
+@ON_BOTH_SLOWLY
 def test_only_links_are_followed(client, clock, admin, deployment, tenant):
     session = open_session(client, clock())
     session.report(links={"run": "https://x.example/?a=1&b='2'"})

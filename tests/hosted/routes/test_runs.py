@@ -3,8 +3,10 @@
 import pytest
 
 from coven_action.hosted.routes.runs import FEW_EVENTS
+from tests.hosted.databases import ON_BOTH
 from tests.hosted.deployment import open_session
 
+pytestmark = ON_BOTH
 FINISH = {"state": "review", "conclusion": "neutral", "usage": {"input_tokens": 5, "output_tokens": 7}}
 
 
@@ -132,12 +134,15 @@ def read_meter(deployment, tenant, measure):
     return deployment.read(tenant, lambda reading: reading.fetch_one(statement))[0]
 
 
-def test_an_attempt_that_is_over_does_not_end_the_next(client, clock):
+def test_an_attempt_whose_end_comes_late_does_not_end_the_next(client, clock):
     first = open_session(client, clock(), run_id="1")
     first.report()
     open_session(client, clock(), run_id="1", run_attempt="2").report()
 
-    assert finish(first).json()["code"] == "wrong-state"
+    late = finish(first).json()
+
+    assert (late["attempt"], late["state"], late["conclusion"]) == (2, "running", None)
+    assert finish(first).json()["code"] == "wrong-state", "it has ended once"
 
 
 def test_the_usage_of_each_attempt_counts(client, clock, deployment, tenant):
@@ -297,6 +302,10 @@ def test_a_run_that_waited_for_a_day_waits_no_more(client, clock, admin, deploym
 
     assert read_state(client, admin, 1) == ("failed", "lease_expired")
     assert read_state(client, admin, 2) == ("cancelled", None)
+    for number in (1, 2):
+        run = client.get(f"/v1/runs/{number}", headers=admin).json()
+        (attempt,) = run["attempts"]
+        assert {name: run[name] for name in ("state", "failure_reason", "finished_at")}.items() <= attempt.items()
 
 
 def test_a_new_run_goes_on_from_what_earlier_ones_left_for_review(client, clock, admin):

@@ -23,6 +23,7 @@ AUTHORITY = MemoryAuthority(
     visibilities=("private",),
     denied=("repo/1001/banned", "repo/1001/facts/banned"),
     retention=RetentionPolicy(),
+    installation_id=0,
     familiar="sage",
     task_kind="fix",
     reason="",

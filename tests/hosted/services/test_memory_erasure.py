@@ -1,6 +1,7 @@
-"""Erasure: after the answer, no byte of what an entry said is in the store's files."""
+"""Erasure: after the answer, no byte of what an entry said is in the store's files, and where it is a server, in no row."""
 
 import random
+from pathlib import Path
 
 import pytest
 from sqlalchemy import bindparam, delete, insert, select
@@ -10,6 +11,8 @@ from coven_action.hosted.services.memory_decisions import Asked
 from coven_action.hosted.services.memory_erasure import REVOKED_GAP, erase_entry
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import StoreUnavailable
+from tests.hosted import postgresql
+from tests.hosted.databases import ON_BOTH
 from tests.hosted.deployment import make_person
 from tests.hosted.memory_world import cite, make_proposal, put_entry, world
 
@@ -27,7 +30,22 @@ def find_files(path, needle):
     return [name for name, content in read_files(path).items() if needle.encode() in content.lower()]
 
 
-def test_every_trace_of_an_erased_entry_is_gone(world, deployment, data):
+def find_tables(database, needle):
+    """Every table of a server's database with a row that says it, whoever's row it is; answers are kept as bytes."""
+    server = postgresql.get_server()
+    bodies = "convert_from(body, 'UTF8') FROM idempotency"
+    rows = [f"{name}::text FROM {name}" for name in schema.metadata.tables] + [bodies]
+    each = (f"SELECT '{row.rpartition(' ')[2]}' AS name, {row}" for row in rows)
+    found = f"SELECT DISTINCT name FROM ({' UNION ALL '.join(each)}) AS said (name, row) WHERE row ILIKE '%{needle}%'"
+    return [name for (name,) in server.execute(found, database=database)]
+
+
+def find_traces(place, needle):
+    return find_files(place, needle) if isinstance(place, Path) else find_tables(place.database, needle)
+
+
+@ON_BOTH
+def test_every_trace_of_an_erased_entry_is_gone(world, deployment, place):
     """Text, reason, terms, citations, keys, older wordings, decisions, answers kept for repetitions, the shared copy."""
     session = world.start(trust="collaborator")
     (verdict,) = world.propose(
@@ -49,7 +67,7 @@ def test_every_trace_of_an_erased_entry_is_gone(world, deployment, data):
     reader = world.start(run_id=2)
     offered = reader.send("POST", "/v1/memory/bundle", {"text": CANARY, "branch": "main"}, key="d").json()
     assert {entry["id"] for entry in offered["entries"]} >= {memory_id}
-    assert find_files(data, CANARY)
+    assert find_traces(place, CANARY)
 
     answer = world.decide(memory_id, "erase", reason=f"{CANARY} asked for it", key="e")
 
@@ -60,7 +78,7 @@ def test_every_trace_of_an_erased_entry_is_gone(world, deployment, data):
     assert receipt["counts"]["versions"] == 3
     assert receipt["gaps"] == list(deployment.store.gaps)
     assert world.decide(same, "erase").status_code == 200
-    assert find_files(data, CANARY) == []
+    assert find_traces(place, CANARY) == []
 
     # What stays: the id, who decided, which runs had it, the receipt, the audit row.
     gone = world.read(memory_id)
@@ -86,6 +104,7 @@ def test_every_trace_of_an_erased_entry_is_gone(world, deployment, data):
     assert (again.status_code, again.json()) == (200, receipt)
 
 
+@ON_BOTH
 def test_an_erased_entry_that_was_revoked_stays_revoked_and_the_receipt_says_so(world):
     memory_id = world.remember()
     world.decide(memory_id, "revoke", reason="wrong")
@@ -135,6 +154,7 @@ def erase(transaction, memory_id):
     return erase_entry(transaction, person, DecisionRequest(), asked, receipt_id=f"rcp_{memory_id}", gaps=())
 
 
+@ON_BOTH
 def test_references_that_are_no_links_go_with_the_text(deployment, tenant):
     memory_id = deployment.write(tenant, lambda transaction: put_entry(transaction, "facts/a", "Logs are JSON."))
     use = {

@@ -235,12 +235,43 @@ def test_every_tenant_is_swept_until_nothing_is_left(deployment, tenant, other_t
         rows = [{"tenant_id": each, "jti_sha256": f"{number:064x}", "expires_at": 1} for number in range(501)]
         deployment.write(each, lambda transaction, rows=rows: transaction.execute(insert(schema.jti_seen), rows))
 
-    swept = deployment.runner.run(sweeper.sweep_all(make_endpoint(deployment)))
+    swept, failed = deployment.runner.run(sweeper.sweep_all(make_endpoint(deployment)))
 
     assert {each: [one.counts.get("tokens", 0) for one in listed] for each, listed in swept.items()} == {
         tenant: [500, 1],
         other_tenant: [500, 1],
     }
+    assert failed == ()
+
+
+class FailingForOne:
+    """A store that cannot work for one account."""
+
+    def __init__(self, store, tenant, failure):
+        self._store, self._tenant, self._failure = store, tenant, failure
+
+    async def read(self, tenant_id, work):
+        return await self._store.read(tenant_id, work)
+
+    async def write(self, command):
+        if command.tenant_id == self._tenant:
+            raise self._failure
+        return await self._store.write(command)
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("database-failed"), ValueError("a row that cannot be read")])
+def test_one_account_that_cannot_be_swept_keeps_nobody_waiting(deployment, tenant, other_tenant, caplog, failure):
+    for each in (tenant, other_tenant):
+        row = {"tenant_id": each, "jti_sha256": "0" * 64, "expires_at": 1}
+        deployment.write(each, lambda transaction, row=row: transaction.execute(insert(schema.jti_seen), [row]))
+    endpoint = make_endpoint(deployment, FailingForOne(deployment.store, tenant, failure))
+
+    swept, failed = deployment.runner.run(sweeper.sweep_all(endpoint))
+
+    assert [one.counts for one in swept[other_tenant]] == [{"tokens": 1}]
+    assert (failed, tenant in swept) == ((tenant,), False)
+    assert [f"Account {tenant} " in record.message for record in caplog.records] == [True]
+    assert b"coven_sweep_failures_total 1.0" in endpoint.metrics.render()
 
 
 class Failing:

@@ -1,6 +1,7 @@
 """Who may connect, and to what: each refusal says in one line what is wrong, and in one what to do."""
 
 import logging
+import re
 import threading
 
 import psycopg
@@ -60,6 +61,30 @@ ALTERATIONS = {
     ),
     "a member of the owner": (f"GRANT {OWNER} TO {APP}", f"REVOKE {OWNER} FROM {APP}", "database-role-unsafe"),
     "an owner of one table": (f"ALTER TABLE uses OWNER TO {APP}", None, "database-role-unsafe"),
+    "an owner of a month": (f"ALTER TABLE run_events_2026_11 OWNER TO {APP}", None, "database-role-unsafe"),
+    "an owner of the schema": (f"ALTER SCHEMA public OWNER TO {APP}", None, "database-role-unsafe"),
+    "a role that replicates": (f"ALTER ROLE {APP} REPLICATION", f"ALTER ROLE {APP} NOREPLICATION", "database-role-unsafe"),
+    "a role that makes roles": (f"ALTER ROLE {APP} CREATEROLE", f"ALTER ROLE {APP} NOCREATEROLE", "database-role-unsafe"),
+    "a role of several attributes": (
+        f"ALTER ROLE {APP} REPLICATION CREATEROLE", f"ALTER ROLE {APP} NOREPLICATION NOCREATEROLE", "database-role-unsafe",
+    ),
+    "a member of a member of a role that makes roles": (
+        f'CREATE ROLE makers CREATEROLE; CREATE ROLE "Between" ROLE {APP}; GRANT makers TO "Between"',
+        'DROP ROLE makers; DROP ROLE "Between"', "database-role-unsafe",
+    ),
+    **{
+        f"a member of {name}": (f"GRANT {name} TO {APP}", f"REVOKE {name} FROM {APP}", "database-role-unsafe")
+        for name in (
+            "pg_execute_server_program", "pg_read_server_files", "pg_write_server_files", "pg_read_all_data",
+            "pg_write_all_data", "pg_signal_backend", "pg_maintain", "pg_create_subscription",
+        )
+    },
+    **{
+        f"a right to {right}": (f"GRANT {right} ON audit TO {APP}", None, "database-role-unsafe")
+        for right in ("TRUNCATE", "TRIGGER", "REFERENCES")
+    },
+    "a right to empty that everybody has": ("GRANT TRUNCATE ON runs TO PUBLIC", None, "database-role-unsafe"),
+    "a right to empty a month": (f"GRANT TRUNCATE ON run_events_2026_11 TO {APP}", None, "database-role-unsafe"),
     "no right to write": (f"REVOKE DELETE ON memory FROM {APP}", None, "database-rights-missing"),
     "no right to look at the version": (f"REVOKE ALL ON alembic_version FROM {APP}", None, "database-rights-missing"),
     "no right at all": (f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {APP}", None, "database-rights-missing"),
@@ -78,20 +103,68 @@ ALTERATIONS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def shared():
+    """The address of a database for what alters roles alone, and restores them."""
+    with postgresql.open_database() as name:
+        yield get_server().render_url(name)
+
+
 @pytest.mark.parametrize(("alter", "restore", "code"), ALTERATIONS.values(), ids=ALTERATIONS)
-def test_what_could_mix_up_accounts_or_not_work_is_refused(url, alter, restore, code):
+def test_what_could_mix_up_accounts_or_not_work_is_refused(request, alter, restore, code):
+    url = request.getfixturevalue("shared" if restore else "url")
     check_database(url)
     server = get_server()
     server.execute(*alter.split("; "), database=url.database)
     try:
         with pytest.raises(Error) as refused:
             check_database(url)
+        if code == "database-role-unsafe":
+            follow(refused.value.remedy, url)
     finally:
         if restore is not None:
-            server.execute(restore)
+            server.execute(*restore.split("; "))
 
     assert refused.value.code == code
     assert "\n" not in refused.value.message
+
+
+def follow(remedy, url):
+    """Do what a refusal of a role says, after which the role is accepted."""
+    (said,) = re.findall("`([^`]+)`", remedy)
+    # An owner's rights go with the table; `migrate` gives them again.
+    again = f"GRANT SELECT, INSERT, UPDATE, DELETE ON uses TO {APP}"
+    get_server().execute(said, again, database=url.database)
+    check_database(url)
+
+
+def test_the_owner_of_the_database_is_refused(url):
+    with pytest.raises(Error, match=f"It owns the database {url.database}") as refused:
+        check_database(url.set(username=OWNER))
+
+    assert refused.value.code == "database-role-unsafe"
+
+
+ACCEPTED = {
+    "as the documents make it": ("CREATE ROLE tried LOGIN NOSUPERUSER NOBYPASSRLS", "SELECT 1"),
+    "as the deployment's script makes it": (
+        "CREATE ROLE tried LOGIN", "REVOKE ALL ON DATABASE {} FROM PUBLIC", "GRANT CONNECT ON DATABASE {} TO tried",
+    ),
+    "that may make databases": ("CREATE ROLE tried LOGIN CREATEDB", "SELECT 1"),
+    "that may look at statistics": ("CREATE ROLE tried LOGIN IN ROLE pg_monitor", "SELECT 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("statements", ACCEPTED.values(), ids=ACCEPTED)
+def test_a_role_is_accepted(empty, statements):
+    server = get_server()
+    server.execute(*(each.format(empty.database) for each in statements))
+    try:
+        migrate_database(empty, "tried", NOW)
+        check_database(empty.set(username="tried"))
+    finally:
+        server.execute("DROP OWNED BY tried", database=empty.database)
+        server.execute("DROP ROLE tried")
 
 
 def test_an_empty_database_wants_migrating(url):

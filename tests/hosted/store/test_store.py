@@ -297,3 +297,20 @@ def test_a_reader_changes_nothing(deployment, tenant):
         deployment.read(tenant, lambda reading: reading.fetch_all(set_login(tenant, "changed")))
 
     assert get_login(deployment, tenant) == "acme"
+
+
+# --- exports that are loaded slowly
+
+
+def test_exports_that_are_loaded_slowly_keep_nobody_from_reading(deployment, tenant, other_tenant, store):
+    """As many as there may be are under way, and none of them ends: one more is told so, and everybody else reads."""
+    opened = [store.stream(tenant, lambda reading: iter([reading.now, reading.now])) for _ in range(3)]
+    for each in opened[:2]:
+        next(each)
+    with pytest.raises(StoreUnavailable, match="overloaded"):
+        next(opened[2])
+
+    assert read_sequences(deployment, other_tenant) == []
+    opened[0].close()
+    assert list(store.stream(tenant, lambda reading: iter([1, 2]))) == [1, 2]
+    opened[1].close()

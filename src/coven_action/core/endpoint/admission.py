@@ -12,7 +12,8 @@ from coven_action.core.endpoint.caps import Caps, measure_cap
 
 WAIT_SECONDS: Final = 30
 """After which a waiting run asks again, unless the lease that it waits for ends before."""
-MAX_WAIT_SECONDS: Final = 300
+GIVEN_UP_SECONDS: Final = 2 * WAIT_SECONDS
+"""A run that has not asked again for so long waits no more, and holds nobody up."""
 
 TIERS_OF_TRUST: Final = ("T0", "T1", "T2")
 """From the least trusted claims to the most; see `core.oidc.authority`."""
@@ -49,15 +50,16 @@ class AdmissionFacts:
         asked_at: Since when it has waited, in milliseconds.
         tier: How far its claims are trusted, as `T0` to `T2`.
         holder: Another run that holds the thread's lease, where one does.
-        waiting: Other runs that wait for the same thread.
-        counted: Whether this run has been counted today already, by an earlier attempt or request.
-        tasks_today: Runs admitted today.
+        waiting: Other runs that wait for the same thread, and have asked again within `GIVEN_UP_SECONDS`.
+        counted: Whether this run is no further task: it has been counted today already, by an earlier attempt or request, or
+            is at work since yesterday.
+        tasks_today: Other runs admitted today.
         running: Other runs that hold a lease in the account.
         familiars_today: Different familiars today, this one left out.
         seconds_to_midnight: Until the day (UTC) ends.
         caps: What the account may use.
         per_day: The repository's own limit of tasks a day, where it has one.
-        repository_tasks_today: Runs admitted today in this repository.
+        repository_tasks_today: Other runs admitted today in this repository.
     """
 
     number: int

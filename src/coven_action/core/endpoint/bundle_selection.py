@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from coven_action.core.endpoint.wire import BundleEntry
+from coven_action.core.endpoint.wire import BundleEntry, Validation
 from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.core.memory.entries import ManifestEntry, ReadFile, find_stale
 from coven_action.core.memory.keys import build_canonical_key, build_entry_id, is_denied, is_key
@@ -72,6 +72,26 @@ def add_bundle(
             key = entry.key if is_key(entry.key) else "malformed"
             withheld.append(Withheld(id=entry.id, key=key, reason=reason[0], sentence=reason[1]))
     return PlannedMemory(manifest=tuple(manifest), withheld=tuple(withheld), versions=versions)
+
+
+def list_stale(
+    entries: Sequence[BundleEntry], planned: PlannedMemory, known: PlannedMemory, commit: str
+) -> tuple[Validation, ...]:
+    """Return what a run can tell of the entries that it was offered and found stale.
+
+    Args:
+        entries: As the endpoint offered them.
+        planned: What was planned before they were looked at: of these no more is known than what a file says.
+        known: What was planned afterwards.
+        commit: Whose tree the citations were held against.
+    """
+    before = {entry.id for entry in planned.withheld}
+    stale = {entry.id for entry in known.withheld if entry.reason == "stale"} - before
+    return tuple(
+        Validation(id=entry.id, version=entry.version, holds=False, commit=commit)
+        for entry in entries
+        if entry.id in stale
+    )
 
 
 def _build_entry(entry: BundleEntry) -> ManifestEntry:

@@ -26,6 +26,7 @@ from coven_action.core.endpoint.wire import (
 )
 from coven_action.core.memory.evidence import MemoryEvidence
 from coven_action.core.publication.endings import Ending
+from coven_action.core.redaction.redactor import Redactor
 
 AFTERWARDS_SECONDS: Final = 15 * 60
 """What a lease allows beyond the familiar's own time: the stages around it, and the runners that have to start."""
@@ -58,6 +59,9 @@ _REASONS: Final[Mapping[Ending, FailureReason]] = {
     Ending.REFUSED: "verification_refused",
     Ending.STALE: "stale",
 }
+
+GIVEN_UP: Final = FinishRequest(state="cancelled", failure_reason="declined")
+"""What a run says that has waited for its thread as long as it may, so that nobody waits behind it."""
 
 FAULT_REASONS: Final[Mapping[str, FailureReason]] = {
     "runtime-not-installed": "runtime_not_installed",
@@ -112,12 +116,13 @@ def build_run_report(plan: Plan, work: Work, *, per_day: int | None, now: dateti
     )
 
 
-def build_bundle_request(work: Work) -> BundleRequest:
+def build_bundle_request(work: Work, redactor: Redactor) -> BundleRequest:
     """Return the question for the entries that suit a task: the words of its text, and the paths it names.
 
-    The text is looked at and not kept; what is longer than a question may be is cut.
+    The text is looked at and not kept; what is longer than a question may be is cut, once its secrets are covered: a cover
+    may be longer than what it stands for.
     """
-    text = f"{work.text.title}\n{work.text.body}"[:MAX_QUESTION]
+    text = str(redactor.redact(f"{work.text.title}\n{work.text.body}").cut(MAX_QUESTION))
     paths = tuple(dict.fromkeys(_PATH.findall(text)))[:MAX_PATHS]
     return BundleRequest(text=text, paths=paths, branch=work.target.base_ref)
 

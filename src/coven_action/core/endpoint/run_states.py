@@ -1,28 +1,42 @@
-"""The states of a run and the steps between them. Pure: a table, and the questions asked of it."""
+"""The states of a run, and what becomes of one that says nothing any more. Pure.
+
+How a run ends is for the run to say, and what it has said is final. Where it says nothing the endpoint has to guess, so that
+nobody waits for it; a guess gives way to the run's own word, whenever that arrives.
+"""
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
-from coven_action.core.endpoint.wire import RunState
+from coven_action.core.endpoint.wire import EndReason, EndState, RunState
 
 STATES: Final[tuple[RunState, ...]] = get_args(RunState)
 
 ENDED: Final[frozenset[RunState]] = frozenset({"needs_input", "review", "done", "failed", "cancelled", "superseded"})
 """States in which nobody works. A new attempt of the same workflow run begins again from any of them."""
 
-STEPS: Final[Mapping[RunState, frozenset[RunState]]] = {
-    "queued": frozenset({"running", "failed", "cancelled", "superseded", "needs_input", "review", "done"}),
-    "running": frozenset({"needs_input", "review", "done", "failed", "cancelled", "superseded"}),
-    "needs_input": frozenset({"queued", "running", "superseded", "cancelled"}),
-    "review": frozenset({"queued", "running", "superseded", "done", "cancelled"}),
-    "done": frozenset({"queued", "running", "superseded"}),
-    "failed": frozenset({"queued", "running", "superseded"}),
-    "cancelled": frozenset({"queued", "running", "superseded"}),
-    "superseded": frozenset({"queued", "running"}),
-}
-"""State -> where a run may go from it. A run that never said it was running may end: its report was lost, its end was not."""
+
+class Guess(NamedTuple):
+    """An end that the run has not said.
+
+    Args:
+        state: In which it is from then on.
+        reason: Why, where there is a word for it.
+    """
+
+    state: EndState
+    reason: EndReason | None
 
 
-def may_step(state: RunState, target: RunState) -> bool:
-    """Return whether a run may go from one state to another; staying is no step and always possible."""
-    return state == target or target in STEPS[state]
+LOST: Final = Guess("failed", "lease_expired")
+"""It was at work and is past its time: its runner was lost, or its word is still on the way."""
+FORGOTTEN: Final = Guess("cancelled", None)
+"""It waited, and nobody asks for it any more."""
+DECLINED: Final = Guess("cancelled", "declined")
+"""It was refused, so that it never began."""
+
+_UNHEARD: Final[Mapping[RunState, Guess]] = {"running": LOST, "queued": FORGOTTEN}
+
+
+def guess_end(state: RunState) -> Guess | None:
+    """Return how a run ended of which nothing is heard any more; None where it has ended already."""
+    return _UNHEARD.get(state)

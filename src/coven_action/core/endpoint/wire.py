@@ -25,8 +25,11 @@ EARLY_WARNING_EVENTS: Final = 4_000
 DEFAULT_BUNDLE_TOKENS: Final = 1_500
 MAX_PAGE: Final = 200
 DEFAULT_PAGE: Final = 50
+MAX_TRACED: Final = 100
+"""Uses that the answer to a revocation shows: it is as short for an entry that a million runs had."""
 
-GitHubId = Annotated[int, Field(gt=0, lt=2**63)]
+_ID_LIMIT: Final = 2**63
+GitHubId = Annotated[int, Field(gt=0, lt=_ID_LIMIT)]
 Line = Annotated[str, Field(max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EntryId = Annotated[str, Field(pattern=r"^mem_[0-9a-f]{16}$")]
@@ -153,10 +156,18 @@ FailureReason = Literal[
     "github_unavailable",
     "stale",
     "declined",
-    "lease_expired",
     "internal",
 ]
+"""Why a run failed, or never began, in its own words."""
+EndReason = FailureReason | Literal["lease_expired"]
+"""Why a run ended. That its lease expired is for the endpoint to say: of a run that says nothing itself."""
 TaskKind = Literal["fix", "review"]
+
+
+def _check_installation(policy: MemoryPolicy) -> MemoryPolicy:
+    if (policy.tenant_scope.installation_id or 0) >= _ID_LIMIT:
+        raise ValueError("an installation's number is one of GitHub's")
+    return policy
 
 
 class RunReport(Wire):
@@ -169,7 +180,8 @@ class RunReport(Wire):
         familiar: Who works.
         task_kind: What for.
         trust_scope: The lowest trust of everything that feeds the run.
-        memory_policy: As decided by the run; it can only narrow what the session allows.
+        memory_policy: As decided by the run; it can only narrow what the session allows. The installation that it names is
+            whose use the run is, where the account is enrolled without one.
         lease_seconds: How long the work takes at most, until it is published.
         per_day: The repository's own limit of tasks a day; None where it has none.
         requested_at: When it was asked for.
@@ -182,7 +194,7 @@ class RunReport(Wire):
     familiar: Annotated[str, Field(max_length=32, pattern=r"^[a-z][a-z0-9-]*$")]
     task_kind: TaskKind = "fix"
     trust_scope: TrustScope
-    memory_policy: MemoryPolicy
+    memory_policy: Annotated[MemoryPolicy, AfterValidator(_check_installation)]
     lease_seconds: Annotated[int, Field(ge=60, le=86_400)]
     per_day: Annotated[int, Field(ge=1, le=10_000)] | None = None
     requested_at: Moment
@@ -304,7 +316,7 @@ class Attempt(Wire):
 
     attempt: int
     state: RunState
-    failure_reason: FailureReason | None
+    failure_reason: EndReason | None
     conclusion: str | None
     usage: Usage | None
     started_at: Moment
@@ -319,7 +331,7 @@ class Run(Wire):
     run_id: GitHubId
     attempt: int
     state: RunState
-    failure_reason: FailureReason | None
+    failure_reason: EndReason | None
     thread: str | None
     familiar: str
     task_kind: TaskKind
@@ -562,10 +574,11 @@ class MemoryUse(Wire):
 
 
 class MemoryUses(Wire):
-    """Every run that was offered, has read or has cited an entry."""
+    """Runs that were offered, have read or have cited an entry, newest first, and where the next ones begin."""
 
     id: EntryId
     uses: tuple[MemoryUse, ...]
+    next: str | None = None
 
 
 class DecisionRequest(Wire):
@@ -588,18 +601,33 @@ class DecisionRequest(Wire):
 
 
 class RevokeRequest(Wire):
-    """Revokes whatever lies under a prefix of canonical keys: a repository's, or the whole account's."""
+    """Revokes many entries at once.
+
+    Args:
+        prefix: Which: `repo/<id>` or `tenant/<account id>`, with up to two segments of a key, for what lies under it (the
+            latter is what the account shares); `account/<account id>` or `installation/<installation id>` for everything
+            that the account remembers, in all its repositories.
+        reason: For the log.
+    """
 
     prefix: Annotated[str, Field(max_length=180)]
     reason: Line = ""
 
 
 class Revoked(Wire):
-    """How many entries a revocation took, and which runs had been offered, read or cited them."""
+    """How many entries a revocation took, and which runs had them.
+
+    Args:
+        prefix: What is revoked; an installation is told as its account.
+        entries: How many it took.
+        runs: Which runs were offered, have read or have cited them: the newest `MAX_TRACED`. The uses of each entry tell all.
+        uses: How many there are in all.
+    """
 
     prefix: str
     entries: Count
     runs: tuple[MemoryUse, ...]
+    uses: Count = 0
 
 
 # --- the outbox -----------------------------------------------------------------------------------------------------
@@ -651,10 +679,11 @@ class RelayVerdicts(Wire):
 
 
 class MemoryVersions(Wire):
-    """Every wording of an entry, oldest first."""
+    """Wordings of an entry, oldest first, and where the next ones begin."""
 
     id: EntryId
     versions: tuple[MemoryVersion, ...]
+    next: str | None = None
 
 
 class ErasureReceipt(Wire):
@@ -677,3 +706,10 @@ class ErasureReceipt(Wire):
     same_text: tuple[EntryId, ...] = Field(default=(), strict=False)
     gaps: tuple[str, ...] = Field(strict=False)
     at: Moment
+
+
+class ErasurePage(Wire):
+    """Receipts of erasures, newest first, and where the next ones begin."""
+
+    receipts: tuple[ErasureReceipt, ...]
+    next: str | None = None

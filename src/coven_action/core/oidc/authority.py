@@ -257,17 +257,17 @@ AUTHORITY: Final = (
 
 
 def decide_authority(
-    claims: SignedClaims, repository: EnrolledRepository | None, *, issuer_tenant: int | None = None
+    claims: SignedClaims, repository: EnrolledRepository | None, *, issuer_account: int | None = None
 ) -> Authority | NotAdmitted:
     """Return what a run may do, or why it is turned away although its token is genuine.
 
     Args:
         claims: What the issuer signed.
         repository: What was enrolled under the claims' `iss` and `repository_id`; None when nothing was.
-        issuer_tenant: The one tenant that the issuer speaks for; None where it speaks for many, as github.com does.
+        issuer_account: The id of the one account that the issuer speaks for; None where it speaks for many, as github.com does.
             Whoever runs a server of their own can sign any owner's id.
     """
-    if repository is None or issuer_tenant not in {None, repository.tenant_id}:
+    if repository is None or (issuer_account is not None and str(issuer_account) != repository.account_id):
         return NOT_ENROLLED
     for holds, refusal in ADMISSION:
         if not holds(claims, repository):

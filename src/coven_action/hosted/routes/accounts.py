@@ -1,10 +1,11 @@
 """Routes of an account's administrators: audit, exports, usage, repositories."""
 
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.concurrency import iterate_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from coven_action.core.endpoint.wire import DEFAULT_PAGE, MAX_PAGE, AuditHead
@@ -60,7 +61,9 @@ async def read_export(request: Request, export_id: str) -> Response:
     lines = endpoint.store.stream(
         person.tenant_id, lambda reading: exports.iterate_export(reading, endpoint.keys.signer)
     )
-    return StreamingResponse(_as_async(lines), media_type=_LINES)
+    # Whether there is a connection for it shows with the first line, and has to show before the status is sent.
+    first = await run_in_threadpool(next, lines)
+    return StreamingResponse(_as_async(itertools.chain((first,), lines)), media_type=_LINES)
 
 
 def _as_async(lines: Iterator[bytes]) -> AsyncIterator[bytes]:
@@ -81,7 +84,7 @@ async def read_usage(request: Request, since: Day, until: Day, group: str = "day
 
 @router.put("/tenants/self/repositories", **describe(takes=enrolment.RepositoryEnrolment, gives=enrolment.EnrolledAs))
 async def enrol_repository(request: Request) -> Response:
-    """Enrol a repository of the account, or change what was recorded about it."""
+    """Enrol a repository of the account, or change what is given of it; what is left out stays as it was."""
     person = get_person(request, Action.POLICY)
     document = await read_document(request, enrolment.RepositoryEnrolment)
     return await write(request, person, document, enrolment.enrol_by_person)

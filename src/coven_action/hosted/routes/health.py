@@ -1,14 +1,12 @@
 """Routes for whoever runs the endpoint: whether it lives, whether it can work, and what it signs with."""
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import select
 
 from coven_action.core.endpoint.meta import META_PATH, Meta
 from coven_action.core.endpoint.wire import Wire
 from coven_action.hosted.http import answer, get_endpoint
 from coven_action.hosted.metrics import CONTENT_TYPE
-from coven_action.hosted.problems import Problem
-from coven_action.hosted.store import schema
+from coven_action.hosted.problems import Problem, explain_store
 
 router = APIRouter()
 
@@ -37,11 +35,16 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/readyz", include_in_schema=False)
 async def readyz(request: Request) -> Response:
-    """Answer 200 where the database can be read and nobody is stopping the endpoint; say whether it takes writes."""
+    """Answer 200 where the database can be read and nobody is stopping the endpoint; say whether it takes writes.
+
+    That it is being stopped is said at once; what the database answered is repeated for a second.
+    """
     endpoint = get_endpoint(request)
     if endpoint.draining:
         raise Problem("store-closing")
-    await endpoint.store.read(0, lambda reading: reading.fetch_one(select(schema.deployment.c.name).limit(1)))
+    trouble = await endpoint.readiness.find_trouble(endpoint.store, endpoint.clock)
+    if trouble is not None:
+        raise explain_store(trouble)
     return answer(Health(status="read-only" if endpoint.disk.is_low() else "ready"))
 
 

@@ -12,6 +12,7 @@ from coven_action.core.endpoint.wire import (
     Bundle,
     BundleRequest,
     DecisionRequest,
+    ErasurePage,
     ErasureReceipt,
     Memory,
     MemoryPage,
@@ -56,6 +57,7 @@ from coven_action.hosted.store.transaction import Reply, Transaction
 
 router = APIRouter(prefix="/v1")
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+Cursor = Annotated[str | None, Query(max_length=200)]
 _OK = 200
 
 
@@ -169,22 +171,32 @@ async def _show(request: Request, tenant_id: int, memory_id: str, headers: dict[
 
 
 @router.get("/memory/{memory_id}/versions", **describe(gives=MemoryVersions))
-async def read_versions(request: Request, memory_id: str) -> Response:
-    """Return every wording of an entry, oldest first."""
+async def read_versions(
+    request: Request, memory_id: str, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
+) -> Response:
+    """Return an entry's wordings, oldest first."""
     person = get_person(request, Action.VIEW)
-    return await read(request, person.tenant_id, lambda reading: memory_reading.read_versions(reading, memory_id))
+    return await read(
+        request,
+        person.tenant_id,
+        lambda reading: memory_reading.read_versions(reading, memory_id, cursor=cursor, limit=limit),
+    )
 
 
 @router.get("/memory/{memory_id}/uses", **describe(gives=MemoryUses))
-async def read_uses(request: Request, memory_id: str) -> Response:
-    """Return every run that was offered, has read or has cited an entry."""
+async def read_uses(request: Request, memory_id: str, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE) -> Response:
+    """Return which runs were offered, have read or have cited an entry, newest first."""
     person = get_person(request, Action.VIEW)
-    return await read(request, person.tenant_id, lambda reading: memory_reading.read_uses(reading, memory_id))
+    return await read(
+        request,
+        person.tenant_id,
+        lambda reading: memory_reading.read_uses(reading, memory_id, cursor=cursor, limit=limit),
+    )
 
 
 @router.post("/memory:revoke", **describe(takes=RevokeRequest, gives=Revoked))
 async def revoke_prefix(request: Request) -> Response:
-    """Revoke whatever lies under a prefix of canonical keys, a repository's or the account's, and trace who had it."""
+    """Revoke what lies under a prefix of canonical keys, or all that the account remembers, and trace who had it."""
     person = get_person(request, Action.REVOKE)
     return await write(request, person, await read_document(request, RevokeRequest), memory_decisions.revoke_prefix)
 
@@ -269,6 +281,17 @@ async def erase_entry(request: Request, memory_id: str) -> Response:
     receipt = ErasureReceipt.model_validate_json(reply.body)
     headers = {REPLAYED_HEADER: "true"} if reply.replayed else {}
     return answer(receipt, headers={**_tag(receipt.revision), **headers})
+
+
+@router.get("/erasures", **describe(gives=ErasurePage))
+async def list_erasures(request: Request, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE) -> Response:
+    """Return the receipts of what was erased, newest first."""
+    person = get_person(request, Action.ERASE)
+    return await read(
+        request,
+        person.tenant_id,
+        lambda reading: memory_erasure.list_receipts(reading, cursor=cursor, limit=limit),
+    )
 
 
 @router.get("/tenants/self/policy", **describe(gives=memory_policy.VersionedPolicy))

@@ -58,7 +58,7 @@ async def open_session(request: Request) -> Response:
     endpoint = get_endpoint(request)
     try:
         verified = await endpoint.keys.tokens.verify(request.state.unverified_token)
-        issuer_tenant = endpoint.keys.tokens.get_tenant(verified)
+        issuer_account = endpoint.keys.tokens.get_account(verified)
     except TokenRefused as refused:
         endpoint.note_refusal(refused)
         if refused.reason is TokenReason.KEYS_UNAVAILABLE:
@@ -66,7 +66,7 @@ async def open_session(request: Request) -> Response:
             raise Problem("issuer-unavailable", headers={"Retry-After": "10"}) from refused
         raise refuse_authentication() from refused
     document = await read_document(request, SessionRequest)
-    admitted = await endpoint.store.read(0, lambda reading: sessions.admit(reading, verified, issuer_tenant))
+    admitted = await endpoint.store.read(0, lambda reading: sessions.admit(reading, verified, issuer_account))
     if endpoint.disk.is_low():
         raise refuse_writing()
     now, random = endpoint.clock(), endpoint.ids.token()

@@ -1,10 +1,11 @@
 """Enrol accounts and repositories: what an operator does before a run can report.
 
-What is recorded here is what signed claims are later held against; nothing is learned from the claims themselves.
+What is recorded here is what signed claims are later held against; nothing is learned from the claims themselves. To enrol
+again changes what is given and leaves the rest as it was: a pin that was not repeated must not fall.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 from sqlalchemy import func, insert, select, update
@@ -18,8 +19,17 @@ from coven_action.hosted.problems import Problem
 from coven_action.hosted.services.suspension import end_sessions
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
-from coven_action.hosted.store.transaction import Transaction
+from coven_action.hosted.store.tenancy import DIRECTORY
+from coven_action.hosted.store.transaction import Group, Transaction
 
+_NEW_TIER: Final = "open"
+_NEW_REPOSITORY: Final[Mapping[str, Any]] = {
+    "visibility": "private",
+    "default_branch": "main",
+    "people": [],
+    "tenant_shared": False,
+}
+"""What holds of a repository, and of an account above, as long as nobody has said otherwise."""
 Names = Annotated[tuple[Annotated[str, Field(max_length=500)], ...], Field(max_length=100, strict=False)]
 
 
@@ -34,21 +44,33 @@ class EnrolmentRules(Wire):
 
 
 class TenantEnrolment(Wire):
-    """An account, as its operator enrols it."""
+    """An account, as its operator enrols it.
+
+    Args:
+        issuer: Who signs the ID tokens of its runs.
+        account_id: GitHub's number.
+        account_login: A label for people.
+        installation_id: Of the App that the account has installed. Left out, it stays; None says that there is none.
+        tier: Its caps. Left out or None, it stays; that of a new account is open.
+    """
 
     issuer: str
     account_id: GitHubId
     account_login: Annotated[str, Field(min_length=1, max_length=100)]
     installation_id: GitHubId | None = None
-    tier: Annotated[str, Field(max_length=20)] = "open"
+    tier: Annotated[str, Field(max_length=20)] | None = None
 
 
 class RepositoryEnrolment(Wire):
     """A repository, as its operator or an administrator of the account enrols it.
 
+    Of a repository that is enrolled, what is left out stays as it was, and so does each rule that is left out.
+
     Args:
         repository_id: GitHub's number; the names are labels.
-        people: Actor ids whose own dispatches count as a person's.
+        visibility: As GitHub has it; that of a new one is private.
+        default_branch: That of a new one is main.
+        people: Actor ids whose own dispatches count as a person's. Given, they replace those that were recorded.
         rules: Which of its runs are admitted.
         tenant_shared: Whether it may read what the account shares.
     """
@@ -56,18 +78,20 @@ class RepositoryEnrolment(Wire):
     repository_id: GitHubId
     owner: Annotated[str, Field(min_length=1, max_length=100)]
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    visibility: Visibility
-    default_branch: Annotated[str, Field(min_length=1, max_length=255)]
-    people: Annotated[tuple[GitHubId, ...], Field(max_length=1000, strict=False)] = ()
+    visibility: Visibility | None = None
+    default_branch: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    people: Annotated[tuple[GitHubId, ...], Field(max_length=1000, strict=False)] | None = None
     rules: EnrolmentRules = EnrolmentRules()
-    tenant_shared: bool = False
+    tenant_shared: bool | None = None
 
 
 class EnrolledTenant(Wire):
-    """Where the account's data lies."""
+    """Where the account's data lies, and what was recorded: `changed` names what is other than it was."""
 
     tenant_id: int
     created: bool
+    tier: str
+    changed: tuple[str, ...] = ()
 
 
 class EnrolledAs(Wire):
@@ -77,17 +101,48 @@ class EnrolledAs(Wire):
     status: str
 
 
+def enrol_account(group: Group, actor: str, enrolment: TenantEnrolment) -> EnrolledTenant:
+    """Enrol an account or change what was recorded of it, with the row of its audit log, all in one commit."""
+    directory = Transaction(group, DIRECTORY)
+    enrolled = enrol_tenant(directory, enrolment)
+    directory.finish()
+    if not enrolled.changed:
+        return enrolled
+    group.read_heads_of(enrolled.tenant_id)
+    transaction = Transaction(group, enrolled.tenant_id)
+    said = enrolment.model_dump(mode="json", include=set(enrolled.changed))
+    transaction.append_audit(
+        actor=actor,
+        action="account.enrol",
+        subject="account",
+        detail={**said, "created": enrolled.created, "tier": enrolled.tier},
+    )
+    transaction.finish()
+    return enrolled
+
+
 def enrol_tenant(transaction: Transaction, enrolment: TenantEnrolment) -> EnrolledTenant:
-    """Enrol an account, or change its label, installation and tier where it is enrolled already."""
+    """Enrol an account, or change what is given of its label, installation and tier where it is enrolled already.
+
+    The row in the account's audit log is the caller's to append: `enrol_account` does; an import brings the log along.
+    """
     columns = schema.tenants.c
-    values: dict[str, Any] = enrolment.model_dump(include={"account_login", "installation_id", "tier"})
+    given: dict[str, Any] = enrolment.model_dump(
+        include={"account_login", "installation_id", "tier"}, exclude_unset=True
+    )
+    if enrolment.tier is None:
+        given.pop("tier", None)
     same = (columns.issuer == enrolment.issuer, columns.account_id == enrolment.account_id)
-    row = transaction.fetch_one(select(columns.tenant_id).where(*same))
+    row = transaction.fetch_one(select(schema.tenants).where(*same))
     if row is not None:
-        transaction.execute(update(schema.tenants).where(*same).values(values))
-        return EnrolledTenant(tenant_id=row.tenant_id, created=False)
+        changed = {name: value for name, value in given.items() if getattr(row, name) != value}
+        if changed:
+            transaction.execute(update(schema.tenants).where(*same).values(changed))
+        tier = changed.get("tier", row.tier)
+        return EnrolledTenant(tenant_id=row.tenant_id, created=False, tier=tier, changed=tuple(sorted(changed)))
     newest = transaction.fetch_one(select(func.max(columns.tenant_id).label("newest")))
     tenant_id = (newest.newest if newest and newest.newest else 0) + 1
+    values = {"tier": _NEW_TIER, **given}
     transaction.execute(
         insert(schema.tenants).values(
             tenant_id=tenant_id,
@@ -103,30 +158,27 @@ def enrol_tenant(transaction: Transaction, enrolment: TenantEnrolment) -> Enroll
             tenant_id=tenant_id, event_sequence=0, event_floor=0, audit_sequence=0, audit_hash=GENESIS, run_number=0
         )
     )
-    return EnrolledTenant(tenant_id=tenant_id, created=True)
+    return EnrolledTenant(tenant_id=tenant_id, created=True, tier=values["tier"], changed=tuple(sorted(given)))
 
 
 def enrol_repository(transaction: Transaction, actor: str, enrolment: RepositoryEnrolment) -> EnrolledAs:
-    """Enrol a repository of the tenant, or change what was recorded; a new name joins the history of names."""
+    """Enrol a repository of the tenant, or change what is given of it; a new name joins the history of names."""
     columns = schema.repositories.c
     same = (columns.tenant_id == transaction.tenant_id, columns.repository_id == enrolment.repository_id)
     row = transaction.fetch_one(select(schema.repositories).where(*same))
-    values = {
-        **enrolment.model_dump(include={"owner", "name", "visibility", "default_branch", "tenant_shared"}),
-        "people": list(enrolment.people),
-        "rules": enrolment.rules.model_dump(mode="json"),
-    }
+    given = _list_given(enrolment)
     if row is None:
+        rules = EnrolmentRules.model_validate(given.get("rules", {})).model_dump(mode="json")
         transaction.execute(
             insert(schema.repositories).values(
                 tenant_id=transaction.tenant_id,
-                repository_id=enrolment.repository_id,
                 status="enrolled",
                 enrolled_at=transaction.now,
-                **values,
+                **{**_NEW_REPOSITORY, **given, "rules": rules},
             )
         )
     else:
+        values = {**given, "rules": {**row.rules, **given.get("rules", {})}}
         transaction.execute(update(schema.repositories).where(*same).values(values))
     if row is None or (row.owner, row.name) != (enrolment.owner, enrolment.name):
         _record_name(transaction, enrolment)
@@ -134,9 +186,15 @@ def enrol_repository(transaction: Transaction, actor: str, enrolment: Repository
         actor=actor,
         action="repository.enrol",
         subject=f"repository:{enrolment.repository_id}",
-        detail=enrolment.model_dump(mode="json"),
+        detail={"created": row is None, **given},
     )
     return EnrolledAs(repository_id=enrolment.repository_id, status=row.status if row else "enrolled")
+
+
+def _list_given(enrolment: RepositoryEnrolment) -> dict[str, Any]:
+    """Return what an enrolment says. A rule of None is said where it is written: it admits any run."""
+    given = enrolment.model_dump(mode="json", exclude_unset=True)
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _record_name(transaction: Transaction, enrolment: RepositoryEnrolment) -> None:

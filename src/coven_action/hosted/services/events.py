@@ -47,7 +47,7 @@ def append_events(transaction: Transaction, principal: RunPrincipal, request: Ev
         for event, data in zip(request.events, written, strict=True)
     ]
     transaction.count_events(run, len(numbers))
-    key = MeterKey(0, run.repository_id, row["familiar"], row["task_kind"])
+    key = MeterKey(row["installation_id"], run.repository_id, row["familiar"], row["task_kind"])
     transaction.meter(key, "events", len(numbers))
     transaction.meter(key, "bytes", sum(map(len, written)))
     transaction.append_audit(

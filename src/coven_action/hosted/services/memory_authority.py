@@ -21,6 +21,7 @@ from coven_action.hosted.store.prepared_query import PreparedQuery
 from coven_action.hosted.store.transaction import MeterKey, Transaction
 
 _RUNS: Final = schema.runs.c
+_ATTEMPTS: Final = schema.run_attempts.c
 _REPOSITORIES: Final = schema.repositories.c
 _POLICY: Final = (
     select(schema.policies.c.document)
@@ -32,11 +33,8 @@ _POLICY: Final = (
 _SIDES: Final = PreparedQuery(
     select(
         _RUNS.number,
-        _RUNS.attempt,
-        _RUNS.familiar,
-        _RUNS.task_kind,
-        _RUNS.trust_scope,
-        _RUNS.report,
+        _RUNS.installation_id,
+        _ATTEMPTS.report,
         _REPOSITORIES.visibility,
         _REPOSITORIES.default_branch,
         _REPOSITORIES.status,
@@ -50,6 +48,15 @@ _SIDES: Final = PreparedQuery(
         and_(_REPOSITORIES.tenant_id == _RUNS.tenant_id, _REPOSITORIES.repository_id == _RUNS.repository_id),
     )
     .join(schema.tenants, schema.tenants.c.tenant_id == _REPOSITORIES.tenant_id)
+    .join(
+        schema.run_attempts,
+        and_(
+            _ATTEMPTS.tenant_id == _RUNS.tenant_id,
+            _ATTEMPTS.repository_id == _RUNS.repository_id,
+            _ATTEMPTS.run_id == _RUNS.run_id,
+            _ATTEMPTS.attempt == bindparam("of_attempt"),
+        ),
+    )
     .where(
         _RUNS.tenant_id == bindparam("of_tenant"),
         _RUNS.repository_id == bindparam("of_repository"),
@@ -77,6 +84,7 @@ class MemoryAuthority:
         visibilities: What token and enrolment say of the repository.
         denied: Revoked canonical keys and prefixes, the endpoint's and the reported ones.
         retention: The account's.
+        installation_id: Whose use it is, 0 where nobody said.
         familiar: Who works.
         task_kind: What for.
         reason: Why it reads nothing, where it does not.
@@ -96,6 +104,7 @@ class MemoryAuthority:
     visibilities: tuple[Visibility, ...]
     denied: tuple[str, ...]
     retention: RetentionPolicy
+    installation_id: int
     familiar: str
     task_kind: str
     reason: str
@@ -103,7 +112,7 @@ class MemoryAuthority:
     @property
     def meter_key(self) -> MeterKey:
         """Whose use it is."""
-        return MeterKey(0, self.repository_id, self.familiar, self.task_kind)
+        return MeterKey(self.installation_id, self.repository_id, self.familiar, self.task_kind)
 
     def list_branches(self, branch: str) -> tuple[str, ...]:
         """Return under which names the entries for a base branch stand in the table of terms."""
@@ -130,19 +139,24 @@ class MemoryAuthority:
 
 
 def find_authority(source: Reading | Transaction, principal: RunPrincipal) -> MemoryAuthority:
-    """Return what the session's run may do with memory now.
+    """Return what the session's attempt of its run may do with memory now, by what that very attempt reported.
 
     Raises:
         Problem: `no-such-resource`: this attempt of the run has not been reported, so that nobody knows who feeds it.
     """
     session = principal.session
-    place = {"of_tenant": source.tenant_id, "of_repository": session.repository_id, "of_run": session.run_id}
+    place = {
+        "of_tenant": source.tenant_id,
+        "of_repository": session.repository_id,
+        "of_run": session.run_id,
+        "of_attempt": session.run_attempt,
+    }
     row = source.fetch_one(_SIDES, place)
-    if row is None or row.attempt != session.run_attempt:
+    if row is None:
         raise Problem("no-such-resource", "This attempt has not been reported; PUT /v1/runs/self comes first.")
     reported = MemoryPolicy.model_validate(row.report["memory_policy"])
-    grant = limit_policy(build_policy(row.policy), session.scopes, list_revoked(source))
-    trust = _limit_trust(reported, row.trust_scope)
+    grant = limit_policy(build_policy(row.policy), session.scopes, list_revoked(source, session.repository_id))
+    trust = _limit_trust(reported, row.report["trust_scope"])
     obstacle = _find_obstacle(reported, row, session.repository_id, endpoint_enabled=grant.enabled)
     read: tuple[MemoryScope, ...] = ()
     if not obstacle:
@@ -156,7 +170,7 @@ def find_authority(source: Reading | Transaction, principal: RunPrincipal) -> Me
         account_id=row.account_id,
         default_branch=row.default_branch,
         base_branch=reported.branch_scope.base_ref,
-        trust_scope=row.trust_scope,
+        trust_scope=row.report["trust_scope"],
         read_scopes=read,
         write_scopes=intersect_scopes(grant.write_scopes, reported.write_scopes, trust.write_scopes, read),
         shareable_only=(
@@ -167,8 +181,9 @@ def find_authority(source: Reading | Transaction, principal: RunPrincipal) -> Me
         visibilities=visibilities,
         denied=tuple(sorted({*grant.denied, *reported.denied})),
         retention=grant.retention,
-        familiar=row.familiar,
-        task_kind=row.task_kind,
+        installation_id=row.installation_id,
+        familiar=row.report["familiar"],
+        task_kind=row.report["task_kind"],
         reason=obstacle,
     )
 

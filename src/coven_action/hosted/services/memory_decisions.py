@@ -5,6 +5,7 @@ is the table of `memory_states`; here stand its rows' effects on the tables.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,8 +13,9 @@ from sqlalchemy import ColumnElement, Row, delete, insert, or_, select
 
 from coven_action.core.endpoint.approval import find_conflict_of_interest
 from coven_action.core.endpoint.memory_states import LIVE, RULES, Decision, find_step, list_states, settle
+from coven_action.core.endpoint.revoking import TARGET_ADVICE, Target, parse_target, render_account
 from coven_action.core.endpoint.wire import DecisionRequest, EntryId, MemoryState, Revoked, RevokeRequest, Wire
-from coven_action.core.memory.keys import build_entry_id, is_denied, is_revocable
+from coven_action.core.memory.keys import build_entry_id, is_denied
 from coven_action.core.memory.screens import screen_entry
 from coven_action.hosted.principals import PersonPrincipal
 from coven_action.hosted.problems import Problem
@@ -33,11 +35,11 @@ from coven_action.hosted.services.memory_entries import (
     list_versions,
     record_decision,
     take_step,
-    trace_uses,
+    trace_newest,
     update_entry,
     update_version,
 )
-from coven_action.hosted.services.policies import list_revoked, read_policy
+from coven_action.hosted.services.policies import find_installation, list_revoked, read_policy
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
 from coven_action.hosted.store.transaction import MeterKey, Transaction
@@ -159,14 +161,14 @@ def _check_approver(work: _Work, wording: Row[Any]) -> None:
 
 
 def _check_key(work: _Work, canonical_key: str) -> None:
-    if is_denied(canonical_key, list_revoked(work.transaction)):
+    if is_denied(canonical_key, list_revoked(work.transaction, work.entry.repository_id)):
         raise Problem("wrong-state", "A revocation covers its key; restore what it covers first.")
 
 
 def _hold(work: _Work, entry: Row[Any], wording: Wording, trust_scope: str) -> int:
     """Let a wording hold by the decision of a person."""
     transaction = work.transaction
-    transaction.meter(MeterKey(repository_id=entry.repository_id or 0), "approvals")
+    transaction.meter(MeterKey(find_installation(transaction) or 0, entry.repository_id or 0), "approvals")
     return let_hold(
         transaction,
         entry,
@@ -354,9 +356,12 @@ _EFFECTS: Final = {
 
 
 def revoke_entries(
-    transaction: Transaction, person: PersonPrincipal, entries: list[Row[Any]], *, prefix: str, reason: str
+    transaction: Transaction, person: PersonPrincipal, entries: Sequence[Row[Any]], *, prefix: str, reason: str
 ) -> list[str]:
-    """Revoke entries, and what was promoted from them, and keep the prefix revoked; return the ids."""
+    """Revoke entries, and what was promoted from them, and keep the prefix revoked; return the ids.
+
+    The audit log names whose entries they are by id, and no segment of a key: a key says something of what it stands for.
+    """
     promoted = list_promoted(transaction, [entry.memory_id for entry in entries])
     every = {entry.memory_id: entry for entry in (*entries, *promoted) if entry.state in LIVE}
     end_entries(transaction, list(every.values()), "revoke", actor=person.actor, reason=reason)
@@ -366,7 +371,7 @@ def revoke_entries(
         actor=person.actor,
         action="memory.revoke",
         subject="memory",
-        detail={"entries": sorted(every), "count": len(every)},
+        detail={"entries": sorted(every), "count": len(every), "of": _name_owner(prefix)},
     )
     return sorted(every)
 
@@ -397,21 +402,27 @@ def _keep_revocation(transaction: Transaction, person: PersonPrincipal, prefix: 
         )
 
 
-def _check_prefix(source: Transaction | Reading, prefix: str) -> None:
-    """Refuse what is no prefix, and what is another tenant's."""
-    if not is_revocable(prefix):
-        raise Problem("malformed-request", "A prefix is repo/<id> or tenant/<id>, and up to two segments of a key.")
-    scope, number = prefix.split("/")[:2]
+def _name_owner(prefix: str) -> str:
+    return "/".join(prefix.split("/")[:2])
+
+
+def _find_target(source: Transaction | Reading, text: str) -> Target:
+    """Return what a person means, an installation as its account; refuse what is nothing, and what is another tenant's."""
+    target = parse_target(text)
+    if target is None:
+        raise Problem("malformed-request", f"A prefix is {TARGET_ADVICE}.")
     tenants, repositories = schema.tenants.c, schema.repositories.c
-    statement = (
-        select(repositories.repository_id).where(
-            repositories.tenant_id == source.tenant_id, repositories.repository_id == int(number)
+    if target.scope == "repo":
+        statement = select(repositories.repository_id).where(
+            repositories.tenant_id == source.tenant_id, repositories.repository_id == target.number
         )
-        if scope == "repo"
-        else select(tenants.account_id).where(tenants.tenant_id == source.tenant_id, tenants.account_id == int(number))
-    )
-    if source.fetch_one(statement) is None:
+    else:
+        named = tenants.installation_id if target.scope == "installation" else tenants.account_id
+        statement = select(tenants.account_id).where(tenants.tenant_id == source.tenant_id, named == target.number)
+    row = source.fetch_one(statement)
+    if row is None:
         raise Problem("no-such-resource")
+    return target._replace(text=render_account(row.account_id)) if target.is_whole else target
 
 
 def _lies_under(prefix: str) -> ColumnElement[bool]:
@@ -419,20 +430,27 @@ def _lies_under(prefix: str) -> ColumnElement[bool]:
     return or_(columns.canonical_key == prefix, columns.canonical_key.startswith(f"{prefix}/", autoescape=True))
 
 
+def _list_covered(transaction: Transaction, target: Target) -> Sequence[Row[Any]]:
+    """Return the live entries that a revocation takes: all there are, or what lies under the prefix by whole segments."""
+    live = schema.memory.c.state.in_(sorted(LIVE))
+    if target.is_whole:
+        return list_entries(transaction, live)
+    found = list_entries(transaction, _lies_under(target.text), live)
+    return [entry for entry in found if is_denied(entry.canonical_key, [target.text])]
+
+
 def revoke_prefix(transaction: Transaction, person: PersonPrincipal, request: RevokeRequest) -> Revoked:
-    """Revoke whatever lies under a prefix of whole segments, now and later, and trace who had it.
+    """Revoke whatever lies under a prefix of whole segments, or is the account's, now and later, and trace who had it.
 
     Raises:
-        Problem: `malformed-request`: it is no prefix; `no-such-resource`: of no repository or account of the tenant.
+        Problem: `malformed-request`: it is no prefix; `no-such-resource`: of no repository, account or installation of the
+            tenant.
     """
-    _check_prefix(transaction, request.prefix)
-    entries = [
-        entry
-        for entry in list_entries(transaction, _lies_under(request.prefix), schema.memory.c.state.in_(sorted(LIVE)))
-        if is_denied(entry.canonical_key, [request.prefix])
-    ]
-    ids = revoke_entries(transaction, person, entries, prefix=request.prefix, reason=request.reason)
-    return Revoked(prefix=request.prefix, entries=len(ids), runs=trace_uses(transaction, ids))
+    target = _find_target(transaction, request.prefix)
+    covered = _list_covered(transaction, target)
+    ids = revoke_entries(transaction, person, covered, prefix=target.text, reason=request.reason)
+    runs, uses = trace_newest(transaction, ids)
+    return Revoked(prefix=target.text, entries=len(ids), runs=runs, uses=uses)
 
 
 def restore_prefix(transaction: Transaction, person: PersonPrincipal, request: RevokeRequest) -> Revoked:
@@ -441,15 +459,18 @@ def restore_prefix(transaction: Transaction, person: PersonPrincipal, request: R
     Raises:
         Problem: `malformed-request`: it is no prefix; `no-such-resource`: it is not in the list.
     """
-    _check_prefix(transaction, request.prefix)
+    target = _find_target(transaction, request.prefix)
     columns = schema.revocations.c
     taken = transaction.execute(
-        delete(schema.revocations).where(columns.tenant_id == transaction.tenant_id, columns.prefix == request.prefix)
+        delete(schema.revocations).where(columns.tenant_id == transaction.tenant_id, columns.prefix == target.text)
     )
     if not taken:
         raise Problem("no-such-resource", "The prefix is not revoked.")
     transaction.append_event("memory.restore_prefix", {"count": taken})
     transaction.append_audit(
-        actor=person.actor, action="memory.restore_prefix", subject="memory", detail={"count": taken}
+        actor=person.actor,
+        action="memory.restore_prefix",
+        subject="memory",
+        detail={"count": taken, "of": _name_owner(target.text)},
     )
-    return Revoked(prefix=request.prefix, entries=0, runs=())
+    return Revoked(prefix=target.text, entries=0, runs=())

@@ -9,12 +9,15 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Row,
+    and_,
     bindparam,
     delete,
     func,
     insert,
     literal_column,
+    or_,
     select,
+    tuple_,
     update,
 )
 
@@ -26,7 +29,7 @@ from coven_action.core.endpoint.ranking import (
     extract_path_terms,
     extract_terms,
 )
-from coven_action.core.endpoint.wire import Memory, MemoryState, MemoryUse, MemoryVersion
+from coven_action.core.endpoint.wire import MAX_TRACED, Memory, MemoryState, MemoryUse, MemoryVersion
 from coven_action.core.memory.canonicalisation import canonicalise
 from coven_action.core.memory.entries import Citation, EntryKind
 from coven_action.core.memory.policy_block import MemoryScope, RetentionPolicy
@@ -111,15 +114,30 @@ def list_entries(source: Reading | Transaction, *conditions: ColumnElement[bool]
 
 
 def list_versions(
-    source: Reading | Transaction, memory_id: str, state: MemoryState | None = None
+    source: Reading | Transaction,
+    memory_id: str,
+    state: MemoryState | None = None,
+    *,
+    after: tuple[int, str] | None = None,
+    limit: int | None = None,
 ) -> Sequence[Row[Any]]:
-    """Return the wordings of an entry, oldest first; those of one state where it is given."""
+    """Return the wordings of an entry, oldest first; those of one state where it is given.
+
+    Args:
+        source: Of the tenant.
+        memory_id: Which entry.
+        state: Those in this state.
+        after: Those that come after the one made at this moment with this version.
+        limit: How many at most; None for all.
+    """
     columns = schema.memory_versions.c
     of_entry = [columns.tenant_id == source.tenant_id, columns.memory_id == memory_id]
     if state is not None:
         of_entry.append(columns.state == state)
+    if after is not None:
+        of_entry.append(tuple_(columns.created_at, columns.version) > tuple_(*after))
     return source.fetch_all(
-        select(schema.memory_versions).where(*of_entry).order_by(columns.created_at, columns.version)
+        select(schema.memory_versions).where(*of_entry).order_by(columns.created_at, columns.version).limit(limit)
     )
 
 
@@ -555,15 +573,62 @@ _TRACED: Final = (
 )
 
 
-def trace_uses(source: Reading | Transaction, memory_ids: Sequence[str]) -> tuple[MemoryUse, ...]:
-    """Return every run that was offered, has read or has cited one of the entries, newest first."""
-    statement = _TRACED.where(schema.uses.c.memory_id.in_(bindparam("wanted", expanding=True)))
+_NEWEST_FIRST: Final = (
+    schema.uses.c.at.desc(),
+    schema.uses.c.memory_id,
+    schema.uses.c.repository_id,
+    schema.uses.c.run_id,
+    schema.uses.c.kind,
+    schema.uses.c.version,
+)
+_COUNTED: Final = select(func.count().label("amount")).where(schema.uses.c.tenant_id == bindparam("of_tenant"))
+
+
+def trace_newest(source: Reading | Transaction, memory_ids: Sequence[str]) -> tuple[tuple[MemoryUse, ...], int]:
+    """Return the newest `MAX_TRACED` uses of entries, newest first, and how many there are."""
+    wanted = schema.uses.c.memory_id.in_(bindparam("wanted", expanding=True))
+    newest = _TRACED.where(wanted).order_by(*_NEWEST_FIRST).limit(MAX_TRACED)
     ids = sorted(set(memory_ids))
-    return _build_uses(
-        row
-        for start in range(0, len(ids), AT_ONCE)
-        for row in source.fetch_all(statement, {"of_tenant": source.tenant_id, "wanted": ids[start : start + AT_ONCE]})
-    )
+    rows: list[Row[Any]] = []
+    count = 0
+    for start in range(0, len(ids), AT_ONCE):
+        place = {"of_tenant": source.tenant_id, "wanted": ids[start : start + AT_ONCE]}
+        rows += source.fetch_all(newest, place)
+        count += sum(row.amount for row in source.fetch_all(_COUNTED.where(wanted), place))
+    return _build_uses(rows)[:MAX_TRACED], count
+
+
+class UseKey(NamedTuple):
+    """Where a use stands among those of its entry."""
+
+    at: int
+    repository_id: int
+    run_id: int
+    kind: str
+    version: str
+
+
+def trace_entry(
+    source: Reading | Transaction, memory_id: str, *, after: UseKey | None, limit: int
+) -> tuple[tuple[MemoryUse, ...], UseKey | None]:
+    """Return uses of an entry, newest first, and where the next page begins, None at the end.
+
+    Args:
+        source: Of the tenant.
+        memory_id: Which entry.
+        after: Where the page before ended.
+        limit: How many at most.
+    """
+    columns = schema.uses.c
+    statement = _TRACED.where(columns.memory_id == memory_id).order_by(*_NEWEST_FIRST).limit(limit + 1)
+    if after is not None:
+        earlier = columns.at < after.at
+        beside = tuple_(columns.repository_id, columns.run_id, columns.kind, columns.version) > tuple_(*after[1:])
+        statement = statement.where(or_(earlier, and_(columns.at == after.at, beside)))
+    rows = source.fetch_all(statement, {"of_tenant": source.tenant_id})
+    shown = rows[:limit]
+    is_end = len(rows) <= limit
+    return _build_uses(shown), None if is_end else UseKey(*(getattr(shown[-1], name) for name in UseKey._fields))
 
 
 def trace_run(source: Reading | Transaction, run: RunKey) -> tuple[MemoryUse, ...]:

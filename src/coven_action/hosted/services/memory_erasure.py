@@ -4,19 +4,24 @@ What stays is the id, who decided what and when, and which runs had it. What was
 and goes with it. That no byte is left in the files is the store's part: the command asks for it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, not_, or_, select, update
 
-from coven_action.core.endpoint.wire import DecisionRequest, ErasureReceipt
+from coven_action.core.endpoint.wire import DecisionRequest, ErasurePage, ErasureReceipt
 from coven_action.hosted.principals import PersonPrincipal
+from coven_action.hosted.problems import Problem
 from coven_action.hosted.services.memory_decisions import Asked, check_precondition, list_promoted
 from coven_action.hosted.services.memory_entries import get_entry, record_decision, take_step
 from coven_action.hosted.store import schema
+from coven_action.hosted.store.commands import Reading
 from coven_action.hosted.store.transaction import Transaction
 from coven_action.hosted.times import from_milliseconds
 
+_KIND: Final = "erasure"
+_CURSOR: Final = re.compile(r"r([0-9]{1,18})\.([a-z]{1,10}_[0-9A-Za-z_-]{1,29})")
 REVOKED_GAP: Final = "the entry's key stands in the list of revoked keys"
 
 
@@ -73,7 +78,7 @@ def erase_entry(
         insert(schema.receipts).values(
             tenant_id=transaction.tenant_id,
             receipt_id=receipt_id,
-            kind="erasure",
+            kind=_KIND,
             document=receipt.model_dump(mode="json"),
             at=transaction.now,
         )
@@ -154,4 +159,29 @@ def _blank_entry(transaction: Transaction, person: PersonPrincipal, entry: Row[A
     )
     record_decision(
         transaction, entry.memory_id, entry.revision + 1, version=None, decision="erase", actor=person.actor
+    )
+
+
+def list_receipts(reading: Reading, *, cursor: str | None, limit: int) -> ErasurePage:
+    """Return the receipts of what was erased, newest first.
+
+    Raises:
+        Problem: `cursor-invalid`.
+    """
+    columns = schema.receipts.c
+    statement = select(columns.receipt_id, columns.document, columns.at).where(
+        columns.tenant_id == reading.tenant_id, columns.kind == _KIND
+    )
+    if cursor is not None:
+        match = _CURSOR.fullmatch(cursor)
+        if match is None:
+            raise Problem("cursor-invalid")
+        statement = statement.where(
+            or_(columns.at < int(match[1]), and_(columns.at == int(match[1]), columns.receipt_id < match[2]))
+        )
+    rows = reading.fetch_all(statement.order_by(columns.at.desc(), columns.receipt_id.desc()).limit(limit + 1))
+    shown = rows[:limit]
+    return ErasurePage(
+        receipts=tuple(ErasureReceipt.model_validate(row.document) for row in shown),
+        next=f"r{shown[-1].at}.{shown[-1].receipt_id}" if len(rows) > limit else None,
     )

@@ -8,18 +8,21 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from coven_action.core.endpoint.wire import Memory, MemoryPage, MemoryState, MemoryUses, MemoryVersions
 from coven_action.hosted.problems import Problem
 from coven_action.hosted.services.memory_entries import (
+    UseKey,
     build_memories,
     build_version,
     get_entry,
     list_versions,
     read_citations,
-    trace_uses,
+    trace_entry,
 )
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
 
 _VERSIONS: Final = schema.memory_versions.c
 _CURSOR: Final = re.compile(r"m([0-9]{1,18})\.(mem_[0-9a-f]{16})")
+_VERSION_CURSOR: Final = re.compile(r"v([0-9]{1,18})\.([0-9a-f]{64})")
+_USE_CURSOR: Final = re.compile(r"u([0-9]{1,18})\.([0-9]{1,18})\.([0-9]{1,18})\.([a-z]{1,20})\.([0-9a-f]{64})")
 
 
 def list_memory(
@@ -69,11 +72,9 @@ def list_memory(
 
 
 def _continue_after(cursor: str) -> ColumnElement[bool]:
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        raise Problem("cursor-invalid")
-    columns, created_at = schema.memory.c, int(match[1])
-    return or_(columns.created_at < created_at, and_(columns.created_at == created_at, columns.memory_id < match[2]))
+    made, memory_id = _parse_cursor(_CURSOR, cursor)
+    columns, created_at = schema.memory.c, int(made)
+    return or_(columns.created_at < created_at, and_(columns.created_at == created_at, columns.memory_id < memory_id))
 
 
 def _has_wording(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -99,26 +100,44 @@ def read_memory(reading: Reading, memory_id: str) -> Memory:
     return build_memories(reading, [get_entry(reading, memory_id)])[0]
 
 
-def read_versions(reading: Reading, memory_id: str) -> MemoryVersions:
-    """Return every wording of an entry, oldest first.
+def read_versions(reading: Reading, memory_id: str, *, cursor: str | None, limit: int) -> MemoryVersions:
+    """Return wordings of an entry, oldest first.
 
     Raises:
-        Problem: `no-such-resource`.
+        Problem: `no-such-resource`; `cursor-invalid`.
     """
     entry = get_entry(reading, memory_id)
-    rows: Any = list_versions(reading, entry.memory_id)
-    cited = read_citations(reading, ((row.memory_id, row.version) for row in rows))
+    after = None
+    if cursor is not None:
+        made, version = _parse_cursor(_VERSION_CURSOR, cursor)
+        after = int(made), version
+    rows: Any = list_versions(reading, entry.memory_id, after=after, limit=limit + 1)
+    shown = rows[:limit]
+    cited = read_citations(reading, ((row.memory_id, row.version) for row in shown))
     return MemoryVersions(
         id=entry.memory_id,
-        versions=tuple(build_version(row, cited.get((row.memory_id, row.version), ())) for row in rows),
+        versions=tuple(build_version(row, cited.get((row.memory_id, row.version), ())) for row in shown),
+        next=f"v{shown[-1].created_at}.{shown[-1].version}" if len(rows) > limit else None,
     )
 
 
-def read_uses(reading: Reading, memory_id: str) -> MemoryUses:
-    """Return every run that was offered, has read or has cited an entry, newest first; also once it is erased.
+def read_uses(reading: Reading, memory_id: str, *, cursor: str | None, limit: int) -> MemoryUses:
+    """Return runs that were offered, have read or have cited an entry, newest first; also once it is erased.
 
     Raises:
-        Problem: `no-such-resource`.
+        Problem: `no-such-resource`; `cursor-invalid`.
     """
     entry = get_entry(reading, memory_id)
-    return MemoryUses(id=entry.memory_id, uses=trace_uses(reading, [entry.memory_id]))
+    after = None
+    if cursor is not None:
+        at, repository_id, run_id, kind, version = _parse_cursor(_USE_CURSOR, cursor)
+        after = UseKey(int(at), int(repository_id), int(run_id), kind, version)
+    uses, last = trace_entry(reading, entry.memory_id, after=after, limit=limit)
+    return MemoryUses(id=entry.memory_id, uses=uses, next=None if last is None else f"u{'.'.join(map(str, last))}")
+
+
+def _parse_cursor(form: re.Pattern[str], cursor: str) -> tuple[str, ...]:
+    match = form.fullmatch(cursor)
+    if match is None:
+        raise Problem("cursor-invalid")
+    return match.groups()

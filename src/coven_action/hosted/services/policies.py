@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from coven_action.core.endpoint.caps import TIERS, Caps
+from coven_action.core.endpoint.revoking import spell_out
 from coven_action.core.endpoint.wire import SessionScopes, Wire
 from coven_action.core.memory.grants import EndpointGrant, Scopes
 from coven_action.core.memory.policy_block import RetentionPolicy
@@ -138,20 +139,22 @@ def set_caps(transaction: Transaction, actor: str, tier: str | None, replaced: M
     )
 
 
-def list_revoked(source: Reading | Transaction) -> tuple[str, ...]:
-    """Return the revoked canonical keys and prefixes."""
-    return tuple(row.prefix for row in source.fetch_all(_REVOKED, {"of_tenant": source.tenant_id}))
+def list_revoked(source: Reading | Transaction, repository_id: int | None) -> tuple[str, ...]:
+    """Return the revoked canonical keys and prefixes, with a revocation of the whole account as it concerns a repository."""
+    revoked = source.fetch_all(_REVOKED, {"of_tenant": source.tenant_id})
+    return spell_out((row.prefix for row in revoked), repository_id)
+
+
+def find_installation(source: Reading | Transaction) -> int | None:
+    """Return the installation of the App that an operator recorded with the account, None where there is none."""
+    row = source.fetch_one(_INSTALLATION, {"of_tenant": source.tenant_id})
+    return None if row is None else row.installation_id
 
 
 def build_grant(source: Reading | Transaction, principal: RunPrincipal) -> EndpointGrant:
     """Return what the endpoint grants a run of memory, as its policy block is to say it."""
-    installation = source.fetch_one(_INSTALLATION, {"of_tenant": source.tenant_id})
-    return limit_policy(
-        read_policy(source),
-        principal.session.scopes,
-        list_revoked(source),
-        installation.installation_id if installation is not None else None,
-    )
+    revoked = list_revoked(source, principal.session.repository_id)
+    return limit_policy(read_policy(source), principal.session.scopes, revoked, find_installation(source))
 
 
 def limit_policy(

@@ -1,8 +1,8 @@
 """Take in what earlier runs of a repository could not deliver.
 
 Who relays is a run of the same repository with a session of its own; whose words they are is the earlier run's, so its
-authority counts and not the relaying one's: what its claims were worth stands with it, and a run that never had a session
-may only be shown to people. Each envelope is its own write under its own key: one that did arrive the first time is
+authority counts and not the relaying one's: what its claims were worth stands with each attempt, and one that never had a
+session may only be shown to people. Each envelope is its own write under its own key: one that did arrive the first time is
 told again and not done again.
 """
 
@@ -125,16 +125,16 @@ async def _deliver(store: Store, principal: RunPrincipal, envelope: Envelope) ->
 
 
 def _find_author(reading: Reading, principal: RunPrincipal, envelope: Envelope) -> RunPrincipal:
-    """Return the run that wrote an envelope, with what its own claims were worth; a run nobody knows is worth nothing."""
-    columns = schema.runs.c
-    row = reading.fetch_one(
-        select(columns.attempt, columns.tier, columns.scopes).where(
+    """Return the attempt that wrote an envelope, with what its own claims were worth; one nobody knows is worth nothing."""
+    columns = schema.run_attempts.c
+    known = reading.fetch_one(
+        select(columns.tier, columns.scopes).where(
             columns.tenant_id == reading.tenant_id,
             columns.repository_id == envelope.repository_id,
             columns.run_id == envelope.run_id,
+            columns.attempt == envelope.run_attempt,
         )
     )
-    known = row if row is not None and row.attempt == envelope.run_attempt else None
     document = principal.session.model_copy(
         update={
             "run_id": envelope.run_id,

@@ -1,12 +1,22 @@
-"""Report a run, ask whether it may work, and end it; and show runs to people."""
+"""Report a run, ask whether it may work, and end it; and show runs to people.
+
+An attempt ends once by its own word, and is counted with it once, whenever that arrives and whatever has happened to the run
+since. Every other end here is a guess (`run_states`): it frees what the attempt held, and gives way to its word.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import Row, and_, func, insert, or_, select, update
 
-from coven_action.core.endpoint.admission import AdmissionFacts, Admitted, Holder, decide_admission
-from coven_action.core.endpoint.run_states import ENDED, may_step
+from coven_action.core.endpoint.admission import (
+    GIVEN_UP_SECONDS,
+    AdmissionFacts,
+    Admitted,
+    Holder,
+    decide_admission,
+)
+from coven_action.core.endpoint.run_states import DECLINED, ENDED, FORGOTTEN, LOST, Guess, guess_end
 from coven_action.core.endpoint.wire import (
     Admission,
     Attempt,
@@ -19,38 +29,46 @@ from coven_action.core.endpoint.wire import (
 )
 from coven_action.hosted.principals import RunPrincipal
 from coven_action.hosted.problems import Problem
-from coven_action.hosted.services.policies import build_grant, read_caps
+from coven_action.hosted.services.policies import build_grant, find_installation, read_caps
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading
 from coven_action.hosted.store.transaction import MeterKey, RunKey, Transaction
 from coven_action.hosted.times import from_milliseconds
 
 _DAY: Final = 86_400_000
+_GIVEN_UP: Final = GIVEN_UP_SECONDS * 1000
 _LEASED: Final[tuple[RunState, ...]] = ("queued", "running")
 _WAITING: Final[tuple[RunState, ...]] = ("review", "needs_input")
-LEASE_EXPIRED: Final = "lease_expired"
+_BEGUN: Final[Mapping[str, Any]] = {"state": "queued", "failure_reason": None, "conclusion": None, "finished_at": None}
+"""What holds of an attempt that begins, and of its run."""
 
 
 def report_run(transaction: Transaction, principal: RunPrincipal, report: RunReport) -> Admission:
     """Record what a run says of itself, and decide whether it may work now. A repetition changes nothing but the lease.
 
     Raises:
-        Problem: `malformed-request`: the report names another attempt or event than the session's token did.
+        Problem: `malformed-request`: the report names another attempt or event than the session's token did;
+            `wrong-state`: the attempt has said how it ended, or a later one has begun.
     """
     session = principal.session
     if (report.attempt, report.event_name) != (session.run_attempt, session.event_name):
         raise Problem("malformed-request", "The report names another attempt or event than the signed claims.")
-    known = transaction.find_run(principal.run)
-    row = known if known is not None else _insert_run(transaction, principal, report)
-    if known is not None:
-        row = _renew(transaction, principal, report, known)
-    decided = decide_admission(_gather_facts(transaction, principal.run, row, report))
+    row = transaction.find_run(principal.run)
+    if row is None:
+        row = _insert_run(transaction, principal, report, asked_at=transaction.now)
+    else:
+        row = _renew(transaction, principal, report, row)
+    facts = _gather_facts(transaction, principal.run, row, report)
+    decided = decide_admission(facts)
     state: RunState = row["state"]
     lease_until = None
     if decided.decision == "granted":
         lease_until = transaction.now + report.lease_seconds * 1000
         state = "running"
-        _grant(transaction, principal, row, lease_until)
+        _grant(transaction, principal, row, lease_until, counted=facts.counted)
+    elif decided.decision == "refused":
+        state = DECLINED.state
+        _end_unheard(transaction, principal.run, report.attempt, DECLINED)
     transaction.append_event(
         f"run.{decided.decision}", {"reason": decided.reason, "number": row["number"]}, run=principal.run,
         attempt=report.attempt,
@@ -85,7 +103,9 @@ def _tell(
     )
 
 
-def _insert_run(transaction: Transaction, principal: RunPrincipal, report: RunReport) -> Mapping[str, Any]:
+def _insert_run(
+    transaction: Transaction, principal: RunPrincipal, report: RunReport, *, asked_at: int | None
+) -> Mapping[str, Any]:
     transaction.heads.run_number += 1
     transaction.execute(
         insert(schema.runs).values(
@@ -94,14 +114,14 @@ def _insert_run(transaction: Transaction, principal: RunPrincipal, report: RunRe
             number=transaction.heads.run_number,
             state="queued",
             event_count=0,
-            counted=False,
-            **_describe_claims(principal),
             created_at=transaction.now,
+            queued_at=transaction.now,
+            asked_at=asked_at,
             updated_at=transaction.now,
-            **_describe(report),
+            **_describe(transaction, principal, report),
         )
     )
-    _insert_attempt(transaction, principal.run, report.attempt)
+    _insert_attempt(transaction, principal, report)
     row = transaction.find_run(principal.run)
     if row is None:
         raise Problem("internal-error")
@@ -111,24 +131,49 @@ def _insert_run(transaction: Transaction, principal: RunPrincipal, report: RunRe
 def _renew(
     transaction: Transaction, principal: RunPrincipal, report: RunReport, row: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Record a repetition, or a new attempt of the same workflow run, which begins again in the queue."""
+    """Record a repetition, or a new attempt of the same workflow run.
+
+    An attempt that has ended without its own word begins again: that it had ended was a guess of ours.
+    """
     if report.attempt < row["attempt"]:
         raise Problem("wrong-state", f"Attempt {row['attempt']} of this run has begun already.")
-    values = _describe(report) | _describe_claims(principal)
+    attempt = _find_attempt(transaction, principal)
+    if attempt is not None and attempt.usage is not None:
+        raise Problem("wrong-state", "This attempt has said how it ended; it begins no more.")
     if report.attempt > row["attempt"]:
-        values |= {
-            "state": "queued",
-            "failure_reason": None,
-            "conclusion": None,
-            "finished_at": None,
-            "lease_until": None,
-        }
-        _insert_attempt(transaction, principal.run, report.attempt)
-    transaction.update_run(principal.run, values)
+        return _begin_attempt(transaction, principal, report, row, asked_at=transaction.now)
+    again = _BEGUN if row["state"] in ENDED else {}
+    since = row["queued_at"] if _still_asks(row["asked_at"], transaction.now) and not again else transaction.now
+    asked = {"queued_at": since, "asked_at": transaction.now}
+    transaction.update_run(principal.run, {**_describe(transaction, principal, report), **again, **asked})
+    _update_attempt(transaction, principal.run, report.attempt, {**_describe_attempt(principal, report), **again})
     return transaction.find_run(principal.run) or row
 
 
-def _describe(report: RunReport) -> dict[str, Any]:
+def _begin_attempt(
+    transaction: Transaction,
+    principal: RunPrincipal,
+    report: RunReport,
+    row: Mapping[str, Any],
+    *,
+    asked_at: int | None,
+) -> Mapping[str, Any]:
+    """Let a run go on with a new attempt; GitHub begins none before the last one is over."""
+    guess = guess_end(row["state"])
+    if guess is not None:
+        _end_unheard(transaction, principal.run, row["attempt"], guess)
+    begun = {**_BEGUN, "lease_until": None, "queued_at": transaction.now, "asked_at": asked_at}
+    transaction.update_run(principal.run, {**_describe(transaction, principal, report), **begun})
+    if _find_attempt(transaction, principal) is None:
+        _insert_attempt(transaction, principal, report)
+    else:
+        # It was told of while an earlier one was at work.
+        _update_attempt(transaction, principal.run, report.attempt, {**_describe_attempt(principal, report), **_BEGUN})
+    return transaction.find_run(principal.run) or row
+
+
+def _describe(transaction: Transaction, principal: RunPrincipal, report: RunReport) -> dict[str, Any]:
+    reported = report.memory_policy.tenant_scope.installation_id
     return {
         "attempt": report.attempt,
         "thread": report.thread,
@@ -136,40 +181,114 @@ def _describe(report: RunReport) -> dict[str, Any]:
         "task_kind": report.task_kind,
         "trust_scope": report.trust_scope,
         "report": report.model_dump(mode="json"),
+        "tier": principal.session.tier,
+        # What an operator has recorded counts before what a run says of itself.
+        "installation_id": find_installation(transaction) or reported or 0,
     }
 
 
-def _describe_claims(principal: RunPrincipal) -> dict[str, Any]:
-    return {"tier": principal.session.tier, "scopes": principal.session.scopes.model_dump(mode="json")}
+def _describe_attempt(principal: RunPrincipal, report: RunReport) -> dict[str, Any]:
+    return {
+        "tier": principal.session.tier,
+        "scopes": principal.session.scopes.model_dump(mode="json"),
+        "report": report.model_dump(mode="json"),
+    }
 
 
 def record_run(transaction: Transaction, principal: RunPrincipal, report: RunReport) -> Run:
-    """Record a run that is over and could not be reported in time. It was admitted by nobody and counts for no cap."""
+    """Record an attempt that is over and could not be reported in time. It was admitted by nobody and counts for no cap.
+
+    Raises:
+        Problem: `malformed-request`: the report is another attempt's.
+    """
+    if report.attempt != principal.session.run_attempt:
+        raise Problem("malformed-request", "The report names another attempt than the one it is relayed for.")
     row = transaction.find_run(principal.run)
+    if row is not None and _find_attempt(transaction, principal) is not None:
+        return _build_run(row, ())
     if row is None:
-        row = _insert_run(transaction, principal, report)
-        transaction.append_event(
-            "run.relayed", {"number": row["number"]}, run=principal.run, attempt=principal.session.run_attempt
-        )
-        transaction.append_audit(
-            actor=principal.actor,
-            action="run.relayed",
-            subject=f"run:{row['number']}",
-            detail={"attempt": principal.session.run_attempt},
-        )
+        row = _insert_run(transaction, principal, report, asked_at=None)
+    elif report.attempt > row["attempt"] and not _is_alive(row, transaction.now):
+        row = _begin_attempt(transaction, principal, report, row, asked_at=None)
+    else:
+        _insert_attempt(transaction, principal, report, FORGOTTEN)
+    transaction.append_event(
+        "run.relayed", {"number": row["number"]}, run=principal.run, attempt=principal.session.run_attempt
+    )
+    transaction.append_audit(
+        actor=principal.actor,
+        action="run.relayed",
+        subject=f"run:{row['number']}",
+        detail={"attempt": principal.session.run_attempt},
+    )
     return _build_run(row, ())
 
 
-def _insert_attempt(transaction: Transaction, run: RunKey, attempt: int) -> None:
+def _still_asks(asked_at: int | None, now: int) -> bool:
+    """Say whether somebody who asked last at a moment may be taken to wait still."""
+    return asked_at is not None and now - asked_at <= _GIVEN_UP
+
+
+def _is_alive(row: Mapping[str, Any], now: int) -> bool:
+    """Say whether a run is at work or waits to be: nobody takes that from it who only tells of what is over."""
+    if row["state"] == "running":
+        return bool(row["lease_until"] > now)
+    return row["state"] == "queued" and _still_asks(row["asked_at"], now)
+
+
+def _insert_attempt(
+    transaction: Transaction, principal: RunPrincipal, report: RunReport, guess: Guess | None = None
+) -> None:
+    """Add the attempt, which is in the queue, or has ended where there is a guess how."""
+    ended = _BEGUN if guess is None else _describe_guess(transaction, guess)
     transaction.execute(
         insert(schema.run_attempts).values(
             tenant_id=transaction.tenant_id,
-            **run._asdict(),
-            attempt=attempt,
-            state="queued",
+            **principal.run._asdict(),
+            attempt=principal.session.run_attempt,
             started_at=transaction.now,
+            **_describe_attempt(principal, report),
+            **ended,
         )
     )
+
+
+def _find_attempt(transaction: Transaction, principal: RunPrincipal) -> Row[Any] | None:
+    """Return the session's own attempt; None where it has not been reported."""
+    columns = schema.run_attempts.c
+    return transaction.fetch_one(
+        select(columns.usage, columns.report).where(
+            columns.tenant_id == transaction.tenant_id,
+            columns.repository_id == principal.run.repository_id,
+            columns.run_id == principal.run.run_id,
+            columns.attempt == principal.session.run_attempt,
+        )
+    )
+
+
+def _update_attempt(transaction: Transaction, run: RunKey, attempt: int, values: Mapping[str, Any]) -> None:
+    columns = schema.run_attempts.c
+    transaction.execute(
+        update(schema.run_attempts)
+        .where(
+            columns.tenant_id == transaction.tenant_id,
+            columns.repository_id == run.repository_id,
+            columns.run_id == run.run_id,
+            columns.attempt == attempt,
+        )
+        .values(**values)
+    )
+
+
+def _describe_guess(transaction: Transaction, guess: Guess) -> dict[str, Any]:
+    return {"state": guess.state, "failure_reason": guess.reason, "finished_at": transaction.now}
+
+
+def _end_unheard(transaction: Transaction, run: RunKey, attempt: int, guess: Guess) -> None:
+    """End a run, and its newest attempt, that has not said so itself."""
+    ended = _describe_guess(transaction, guess)
+    transaction.update_run(run, {**ended, "lease_until": None})
+    _update_attempt(transaction, run, attempt, ended)
 
 
 def _gather_facts(transaction: Transaction, run: RunKey, row: Mapping[str, Any], report: RunReport) -> AdmissionFacts:
@@ -177,12 +296,18 @@ def _gather_facts(transaction: Transaction, run: RunKey, row: Mapping[str, Any],
     now = transaction.now
     others = and_(columns.tenant_id == transaction.tenant_id, columns.number != row["number"])
     today = now - now % _DAY
-    of_today = (columns.counted.is_(True), columns.created_at >= today)
+    of_today = (columns.counted_at >= today,)
     on_thread: Sequence[Any] = ()
     if report.thread is not None:
         on_thread = transaction.fetch_all(
             select(
-                columns.number, columns.familiar, columns.lease_until, columns.created_at, columns.state, columns.tier
+                columns.number,
+                columns.familiar,
+                columns.lease_until,
+                columns.queued_at,
+                columns.asked_at,
+                columns.state,
+                columns.tier,
             ).where(
                 others,
                 columns.repository_id == run.repository_id,
@@ -192,7 +317,7 @@ def _gather_facts(transaction: Transaction, run: RunKey, row: Mapping[str, Any],
         )
     holders = [
         Holder(
-            other.number, other.familiar, max(0, ((other.lease_until or 0) - now) // 1000), other.created_at, other.tier
+            other.number, other.familiar, max(0, ((other.lease_until or 0) - now) // 1000), other.queued_at, other.tier
         )
         for other in on_thread
     ]
@@ -207,14 +332,15 @@ def _gather_facts(transaction: Transaction, run: RunKey, row: Mapping[str, Any],
     return AdmissionFacts(
         number=row["number"],
         familiar=report.familiar,
-        asked_at=row["created_at"],
+        asked_at=row["queued_at"],
         tier=row["tier"],
         holder=next((each for each in holders if each.lease_seconds), None),
         waiting=tuple(
             each for each, other in zip(holders, on_thread, strict=True)
-            if other.state == "queued" and now - other.created_at < _DAY
+            if other.state == "queued" and _still_asks(other.asked_at, now)
         ),
-        counted=bool(row["counted"]),
+        # Who is at work is not asked to begin once more because a day has ended meanwhile.
+        counted=row["state"] == "running" or (row["counted_at"] or 0) >= today,
         tasks_today=count(*of_today),
         running=count(columns.state == "running", columns.lease_until > now),
         familiars_today=int(familiars[0]) if familiars is not None else 0,
@@ -225,21 +351,24 @@ def _gather_facts(transaction: Transaction, run: RunKey, row: Mapping[str, Any],
     )  # fmt: skip
 
 
-def _grant(transaction: Transaction, principal: RunPrincipal, row: Mapping[str, Any], lease_until: int) -> None:
+def _grant(
+    transaction: Transaction, principal: RunPrincipal, row: Mapping[str, Any], lease_until: int, *, counted: bool
+) -> None:
+    """Let a run work, and count it as a task of today where it is not counted already."""
     transaction.update_run(
         principal.run,
         {
             "state": "running",
-            "counted": True,
             "lease_until": lease_until,
             "started_at": row["started_at"] or transaction.now,
+            "counted_at": row["counted_at"] if counted else transaction.now,
         },
     )
-    _update_attempt(transaction, principal, {"state": "running"})
+    _update_attempt(transaction, principal.run, principal.session.run_attempt, {"state": "running"})
     if row["thread"] is not None:
         _supersede(transaction, principal.run, row)
-    if not row["counted"]:
-        transaction.meter(_name_meter(principal.run, row), "runs")
+    if not counted:
+        transaction.meter(_name_meter(principal.run, row, row), "runs")
 
 
 def _supersede(transaction: Transaction, run: RunKey, row: Mapping[str, Any]) -> None:
@@ -267,89 +396,73 @@ def expire_runs(transaction: Transaction, batch: int) -> int:
     """
     columns, now = schema.runs.c, transaction.now
     lost = and_(columns.state == "running", columns.lease_until <= now)
-    forgotten = and_(columns.state == "queued", columns.created_at <= now - _DAY)
+    forgotten = and_(columns.state == "queued", columns.queued_at <= now - _DAY)
     rows = transaction.fetch_all(
-        select(columns.repository_id, columns.run_id, columns.number, columns.state)
+        select(columns.repository_id, columns.run_id, columns.attempt, columns.number, columns.state)
         .where(columns.tenant_id == transaction.tenant_id, or_(lost, forgotten))
         .order_by(columns.number)
         .limit(batch)
     )
     for row in rows:
-        run, was_running = RunKey(row.repository_id, row.run_id), row.state == "running"
-        state, reason = ("failed", LEASE_EXPIRED) if was_running else ("cancelled", None)
-        transaction.update_run(run, {"state": state, "failure_reason": reason, "finished_at": now, "lease_until": None})
-        transaction.append_event("run.expired", {"number": row.number, "state": state}, run=run)
+        run, guess = RunKey(row.repository_id, row.run_id), LOST if row.state == "running" else FORGOTTEN
+        _end_unheard(transaction, run, row.attempt, guess)
+        transaction.append_event(
+            "run.expired", {"number": row.number, "state": guess.state}, run=run, attempt=row.attempt
+        )
         transaction.append_audit(
-            actor="policy", action="run.expire", subject=f"run:{row.number}", detail={"state": state, "reason": reason}
+            actor="policy",
+            action="run.expire",
+            subject=f"run:{row.number}",
+            detail={"attempt": row.attempt, **guess._asdict()},
         )
     return len(rows)
 
 
-def _name_meter(run: RunKey, row: Mapping[str, Any]) -> MeterKey:
-    return MeterKey(0, run.repository_id, row["familiar"], row["task_kind"])
-
-
-def _update_attempt(transaction: Transaction, principal: RunPrincipal, values: Mapping[str, Any]) -> None:
-    columns = schema.run_attempts.c
-    transaction.execute(
-        update(schema.run_attempts)
-        .where(
-            columns.tenant_id == transaction.tenant_id,
-            columns.repository_id == principal.run.repository_id,
-            columns.run_id == principal.run.run_id,
-            columns.attempt == principal.session.run_attempt,
-        )
-        .values(**values)
-    )
+def _name_meter(run: RunKey, row: Mapping[str, Any], said: Mapping[str, Any]) -> MeterKey:
+    """Return whose use it is: by the row of the run, and by what an attempt said who works on what."""
+    return MeterKey(row["installation_id"], run.repository_id, said["familiar"], said["task_kind"])
 
 
 def finish_run(transaction: Transaction, principal: RunPrincipal, request: FinishRequest) -> Run:
-    """End a run and give its lease back. Never refused for a cap.
+    """End an attempt, and with the newest one the run, and give its lease back. Never refused for a cap, nor for being late.
+
+    An earlier attempt whose word arrives after a later one has begun ends by itself, and the run goes on.
 
     Raises:
-        Problem: `no-such-resource`: it was never reported; `wrong-state`: it cannot end so from the state it is in.
+        Problem: `no-such-resource`: it was never reported; `wrong-state`: it has said before how it ended.
     """
-    row = transaction.find_run(principal.run)
-    if row is None:
-        raise Problem("no-such-resource", "The run has not been reported; PUT /v1/runs/self comes first.")
-    if principal.session.run_attempt != row["attempt"]:
-        raise Problem("wrong-state", f"Attempt {row['attempt']} of this run has begun.")
-    # What was taken for lost may still say how it ended: that was a guess of ours.
-    state: RunState = "running" if row["failure_reason"] == LEASE_EXPIRED else row["state"]
-    if state in ENDED or not may_step(state, request.state):
-        raise Problem("wrong-state", f"A run that is {row['state']} cannot become {request.state}.")
+    number = principal.session.run_attempt
+    row, attempt = transaction.find_run(principal.run), _find_attempt(transaction, principal)
+    if row is None or attempt is None:
+        raise Problem("no-such-resource", "This attempt has not been reported; PUT /v1/runs/self comes first.")
+    if attempt.usage is not None:
+        raise Problem("wrong-state", "This attempt has said before how it ended.")
     ended = {
         "state": request.state,
         "failure_reason": request.failure_reason,
         "conclusion": request.conclusion,
         "finished_at": transaction.now,
     }
-    transaction.update_run(principal.run, {**ended, "finish": request.model_dump(mode="json"), "lease_until": None})
-    _update_attempt(transaction, principal, {**ended, "usage": request.usage.model_dump()})
-    _meter_usage(transaction, principal.run, row, request.usage)
+    if number == row["attempt"]:
+        transaction.update_run(principal.run, {**ended, "finish": request.model_dump(mode="json"), "lease_until": None})
+    _update_attempt(transaction, principal.run, number, {**ended, "usage": request.usage.model_dump()})
+    key = _name_meter(principal.run, row, attempt.report)
+    for name, amount in request.usage.model_dump().items():
+        transaction.meter(key, name, amount)
     transaction.append_event(
         "run.finished",
         {"state": request.state, "reason": request.failure_reason, "conclusion": request.conclusion},
         run=principal.run,
-        attempt=principal.session.run_attempt,
+        attempt=number,
     )
     transaction.append_audit(
         actor=principal.actor,
         action="run.finish",
         subject=f"run:{row['number']}",
-        detail={
-            "attempt": principal.session.run_attempt,
-            "state": request.state,
-            "evidence_sha256": request.evidence_sha256,
-        },
+        detail={"attempt": number, "state": request.state, "evidence_sha256": request.evidence_sha256},
     )
     finished = transaction.find_run(principal.run)
     return _build_run(finished if finished is not None else row, ())
-
-
-def _meter_usage(transaction: Transaction, run: RunKey, row: Mapping[str, Any], usage: Usage) -> None:
-    for name, amount in usage.model_dump().items():
-        transaction.meter(_name_meter(run, row), name, amount)
 
 
 def read_run(reading: Reading, number: int) -> Run:

@@ -17,6 +17,7 @@ from coven_action.hosted.authentication import SESSION_TIME, render_session_toke
 from coven_action.hosted.principals import RunPrincipal, SessionDocument
 from coven_action.hosted.problems import Problem, refuse_authentication
 from coven_action.hosted.services.enrolment import find_enrolled
+from coven_action.hosted.services.policies import find_installation
 from coven_action.hosted.services.witness import sign_head, witness_head
 from coven_action.hosted.signing import SigningKey
 from coven_action.hosted.store import schema
@@ -33,19 +34,19 @@ class Admitted:
     authority: Authority
 
 
-def admit(reading: Reading, claims: SignedClaims, issuer_tenant: int | None) -> Admitted:
+def admit(reading: Reading, claims: SignedClaims, issuer_account: int | None) -> Admitted:
     """Decide what a run with these claims may do.
 
     Args:
         reading: Of the enrolled repositories.
         claims: As the issuer signed them.
-        issuer_tenant: The one tenant the issuer speaks for, None where it speaks for many.
+        issuer_account: The id of the one account the issuer speaks for, None where it speaks for many.
 
     Raises:
         Problem: The repository is not enrolled, was transferred, or its rules do not admit the run.
     """
     enrolled = find_enrolled(reading, claims.iss, int(claims.repository_owner_id), int(claims.repository_id))
-    decided = decide_authority(claims, enrolled, issuer_tenant=issuer_tenant)
+    decided = decide_authority(claims, enrolled, issuer_account=issuer_account)
     if isinstance(decided, NotAdmitted) or enrolled is None:
         code = decided.code if isinstance(decided, NotAdmitted) else "not-authenticated"
         if code == "not-authenticated":
@@ -100,7 +101,7 @@ def open_session(
             expires_at=to_milliseconds(expires_at),
         )
     )
-    transaction.meter(MeterKey(repository_id=document.repository_id), "sessions")
+    transaction.meter(MeterKey(find_installation(transaction) or 0, document.repository_id), "sessions")
     transaction.append_audit(
         actor=f"run:{document.repository_id}/{document.run_id}",
         action="session.open",

@@ -1,14 +1,18 @@
-"""Events on PostgreSQL: each month has a table of its own, so that what is past its time goes without a trace and a vacuum.
+"""Events on PostgreSQL: each month has a table of its own, which goes as a whole once nobody has an event in it any more.
 
 The months are made ahead by the owner of the tables: by `coven-action migrate`, and from then on by `coven-action admin
 partitions`, which a schedule runs. What no month holds is kept in the default table, and told as trouble: nothing is lost,
-and the next maintenance moves it to where it belongs. A month is dropped once it is over and holds no event of anybody any
-more: how long events are kept is the accounts' policy, and the sweep's work.
+and the next maintenance moves it to where it belongs. How long events are kept is the accounts' policy: the sweep deletes
+them row by row, and the space of deleted rows is the vacuum's to give back. A month that is over and empty is dropped with
+its file and its indexes.
+
+Maintenance changes tables that everybody reads, so it locks them in the order in which everybody else does: first the whole,
+then its months. It waits for that lock for `LOCK_SECONDS` and no longer, since whoever comes after it waits behind it; where
+there is nothing to do it asks for none.
 
 Everybody reaches the months through `run_events` and its policies; by itself a month answers nobody but its owner.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -21,11 +25,18 @@ TABLE: Final = "run_events"
 DEFAULT: Final = f"{TABLE}_default"
 MONTHS_AHEAD: Final = 3
 """Besides the current one. A schedule that fails has so many months to be noticed."""
+LOCK_SECONDS: Final = 2
+"""How long maintenance waits for those who read. Everybody else waits behind it, and gives up after ten."""
 _MONTHS: Final = 12
 
 # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-DBSIZE: a size is told without a right to read.
 _SIZE: Final = text("SELECT pg_relation_size(to_regclass(:rest)) AS size, to_regclass(:name) AS found")
 _LISTED: Final = text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(:parent)")
+# A grantee without a number is everybody. https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-ACLITEM
+_GRANTEES: Final = text(
+    "SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END "
+    "FROM pg_class, aclexplode(relacl) WHERE pg_class.oid = to_regclass(:name) AND grantee != relowner"
+)
 
 
 class Month(NamedTuple):
@@ -75,33 +86,56 @@ class Maintained(NamedTuple):
     moved: int
 
 
+def list_months(connection: Connection) -> list[str]:
+    """Return the names of the tables of months, the default table among them."""
+    return sorted(connection.execute(_LISTED, {"parent": TABLE}).scalars())
+
+
 def maintain(connection: Connection, now: datetime) -> Maintained:
     """Make the months to come, move what the default table holds, and drop the months that are over and empty.
 
     Args:
         connection: The owner's, in a transaction.
         now: The moment.
+
+    Raises:
+        DBAPIError: With the state 55P03 where somebody goes on reading events for longer than `LOCK_SECONDS`.
     """
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN_LOCK})")
-    current = Month.of(now)
-    known = set(connection.execute(_LISTED, {"parent": TABLE}).scalars())
-    dropped = tuple(_drop_old(connection, known, current))
-    wanted = {current.move(months) for months in range(MONTHS_AHEAD + 1)} | _find_homeless(connection)
-    missing = sorted(month for month in wanted if month.name not in known)
+    known = set(list_months(connection))
+    missing, over = _plan(connection, known, Month.of(now))
+    if not missing and not over:
+        return Maintained((), (), 0)
+    # Who reads events holds the whole before its months. In the other order each would wait for the other.
+    connection.exec_driver_sql(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
+    # Now nobody writes any more until the end: what has come in between counts.
+    missing, over = _plan(connection, known, Month.of(now))
+    for name in over:
+        connection.exec_driver_sql(f"ALTER TABLE {TABLE} DETACH PARTITION {name}")
+        connection.exec_driver_sql(f"DROP TABLE {name}")
     moved = sum(_make(connection, month) for month in missing)
-    if moved:
-        # Nothing is left in it: every month that it held events of has been made. Now it has no size either.
-        connection.exec_driver_sql(f"TRUNCATE {DEFAULT}")
-    return Maintained(tuple(month.name for month in missing), dropped, moved)
+    return Maintained(tuple(month.name for month in missing), over, moved)
+
+
+def _plan(connection: Connection, known: set[str], current: Month) -> tuple[list[Month], tuple[str, ...]]:
+    """Return the months that are to be made, and the tables that are to be dropped."""
+    wanted = {current.move(months) for months in range(MONTHS_AHEAD + 1)} | _find_homeless(connection)
+    past = sorted(name for name in known - {DEFAULT} if name < current.name)
+    missing = sorted(month for month in wanted if month.name not in known)
+    return missing, tuple(name for name in past if _is_empty(connection, name))
 
 
 def _find_homeless(connection: Connection) -> set[Month]:
-    """Return the months of the events in the default table, into which nobody writes any more until the end."""
-    connection.exec_driver_sql(f"LOCK TABLE {DEFAULT} IN ACCESS EXCLUSIVE MODE")
+    """Return the months of the events in the default table."""
     found = connection.exec_driver_sql(
         f"SELECT DISTINCT date_trunc('month', to_timestamp(recorded_at / 1000), 'UTC') FROM {DEFAULT}"  # noqa: S608 our own name
     )
     return {Month.of(moment) for (moment,) in found}
+
+
+def _is_empty(connection: Connection, name: str) -> bool:
+    return connection.exec_driver_sql(f"SELECT 1 FROM {name} LIMIT 1").first() is None  # noqa: S608 our own name
 
 
 def _make(connection: Connection, month: Month) -> int:
@@ -116,18 +150,27 @@ def _make(connection: Connection, month: Month) -> int:
     )
     # Its rows are seen through the whole table, whose policies hold; by itself it shows none.
     connection.exec_driver_sql(f"ALTER TABLE {month.name} ENABLE ROW LEVEL SECURITY")
+    _close(connection, month.name)
     return moved
 
 
-def _drop_old(connection: Connection, known: set[str], current: Month) -> Iterator[str]:
-    for name in sorted(known - {DEFAULT}):
-        if name >= current.name:
-            continue
-        connection.exec_driver_sql(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
-        if connection.exec_driver_sql(f"SELECT 1 FROM {name} LIMIT 1").first() is None:  # noqa: S608 our own name
-            connection.exec_driver_sql(f"ALTER TABLE {TABLE} DETACH PARTITION {name}")
-            connection.exec_driver_sql(f"DROP TABLE {name}")
-            yield name
+def _close(connection: Connection, name: str) -> None:
+    """Take every right on a table from everybody but its owner, such as those that the owner's default privileges give."""
+    for (grantee,) in connection.execute(_GRANTEES, {"name": name}).all():
+        connection.exec_driver_sql(f"REVOKE ALL ON {name} FROM {grantee}")
+
+
+def shrink_default(connection: Connection) -> None:
+    """Give back the space of events that are gone from the default table, so that its size says again that it is empty.
+
+    A vacuum, and no TRUNCATE: whoever has begun to read before, as an export does, still finds in it what was moved since.
+    Where such a reader is under way, the next maintenance gives the space back.
+
+    Args:
+        connection: The owner's, in no transaction.
+    """
+    if connection.execute(_SIZE, {"rest": DEFAULT, "name": DEFAULT}).one().size:
+        connection.exec_driver_sql(f"VACUUM (TRUNCATE true, SKIP_LOCKED true) {DEFAULT}")
 
 
 def find_trouble(reading: Reading) -> tuple[str, ...]:

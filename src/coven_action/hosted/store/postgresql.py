@@ -15,6 +15,12 @@ seconds after which to come again; connections are made anew by themselves. A co
 next statement; what has not reached its commit is then done once more, since nobody was told anything. Where it breaks at
 the commit itself, nobody can know: the client asks again with the same idempotency key, and gets the one answer.
 
+An export is read for as long as whoever asked takes to load it. Such reads have connections of their own, few: who comes
+on top is told to come again, and nobody's other reads wait for them.
+
+Every connection holds a lock for as long as it lives, which all of them share. A command that must be alone (a move, a
+restore) holds it by itself: it begins only where nobody is connected, and until it ends nobody else gets a connection.
+
 Who sees what is decided by `tenancy`; who may connect, by `postgresql_checks`.
 """
 
@@ -25,7 +31,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -56,7 +62,9 @@ T = TypeVar("T")
 WRITERS: Final = 4
 """Connections of a process that write, at most: one for tenants that are served together, the others for one each."""
 READERS: Final = 4
-"""Connections of a process, at most: these two together."""
+"""Connections of a process that read, at most."""
+STREAMS: Final = 2
+"""Connections of a process over which exports are read, at most. A process has at most all three kinds together."""
 GROUP_SIZE: Final = 128
 """Commands that one commit carries at most. Its tenant waits for all of them."""
 FEW: Final = 8
@@ -75,6 +83,13 @@ IDLE_SECONDS: Final = 60
 GATE_SECONDS: Final = 1.0
 """After a failure to connect, how long nobody tries again."""
 _PAUSE_SECONDS: Final = 0.02
+
+PLACE_LOCK: Final = 0x636F76656E01
+"""Advisory lock of a connection: shared by those who work beside one another. ASCII `coven` and a one."""
+PLACE_SECONDS: Final = 2.0
+"""How long a connection waits for its place: one that was closed just now may hold it a moment longer."""
+Place = Literal["none", "beside", "alone"]
+"""Whether a connection only looks, works beside others, or has the database to itself."""
 
 _CONNECTING: Final = {
     "connect_timeout": CONNECT_SECONDS,
@@ -114,13 +129,20 @@ _FAILED: Final = ("database-failed", 5)
 
 ERASURE_GAPS: Final = (
     "the dead row in the table's file, until the database's vacuum has overwritten it",
+    "the planner's statistics, where the table was analysed while it was there, until it is analysed again",
     "the database's write-ahead log and whatever follows it (replicas, archives), for as long as it is kept",
     "copies of the database that were made before (backups, snapshots), for as long as they are kept",
 )
 
 
-def open_engine(url: URL, **pool: Any) -> Engine:
-    """Return an engine whose connections are set up as the endpoint needs them; transactions are begun by `begin`."""
+def open_engine(url: URL, *, place: Place = "beside", **pool: Any) -> Engine:
+    """Return an engine whose connections are set up as the endpoint needs them; transactions are begun by `begin`.
+
+    Args:
+        url: Of the database.
+        place: What its connections hold while they live. One that does not get its place fails with the state 55006.
+        pool: As SQLAlchemy takes it.
+    """
     engine = create_engine(
         url,
         connect_args=_CONNECTING,
@@ -135,12 +157,34 @@ def open_engine(url: URL, **pool: Any) -> Engine:
         # The driver would otherwise begin by itself, in a round trip of its own.
         connection.autocommit = True
         connection.execute(_SETTINGS)
+        if place != "none" and not take_place(connection, place):
+            connection.close()
+            raise psycopg.errors.ObjectInUse("another command or endpoint works on the database")
 
     return engine
 
 
-def _open_pool(url: URL, size: int) -> Engine:
-    return open_engine(url, poolclass=QueuePool, pool_size=size, max_overflow=0, pool_timeout=LOCK_SECONDS)
+def take_place(connection: "psycopg.Connection[Any]", place: Place) -> bool:
+    """Take the lock of a place for as long as the connection lives, and say whether it could be had.
+
+    Who waits for it stands in nobody's way.
+    """
+    how = "" if place == "alone" else "_shared"
+    until = time.monotonic() + PLACE_SECONDS
+    while connection.execute(f"SELECT pg_try_advisory_lock{how}({PLACE_LOCK})").fetchone() != (True,):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_PAUSE_SECONDS)
+    return True
+
+
+def leave_place(connection: "psycopg.Connection[Any]") -> None:
+    """Give every place back that the connection holds."""
+    connection.execute("SELECT pg_advisory_unlock_all()")
+
+
+def _open_pool(url: URL, size: int, patience: float = LOCK_SECONDS) -> Engine:
+    return open_engine(url, poolclass=QueuePool, pool_size=size, max_overflow=0, pool_timeout=patience)
 
 
 @contextmanager
@@ -199,6 +243,8 @@ class PostgreSQLStore:
         self._group_size = group_size
         self._writing = _open_pool(url, WRITERS)
         self._reading = _open_pool(url, READERS)
+        # Whoever loads an export may take minutes; to wait for one's end is no use.
+        self._streaming = _open_pool(url, STREAMS, patience=0)
         self._turns = Turns(queue_size, queue_share, FEW)
         self._gate = _Gate()
         self._reads = threading.BoundedSemaphore(queue_size)
@@ -248,7 +294,7 @@ class PostgreSQLStore:
         """Yield what the work reads, all of it as of the moment at which it begins; for more than fits in memory."""
         self._gate.check()
         try:
-            with begin(self._reading, tenant_id) as connection:
+            with begin(self._streaming, tenant_id) as connection:
                 yield from work(ConnectionReading(connection, tenant_id, to_milliseconds(self._clock())))
         except (DBAPIError, PoolTimeoutError) as error:
             raise explain(error) from error
@@ -266,6 +312,7 @@ class PostgreSQLStore:
             await loop.run_in_executor(None, thread.join)
         self._pool.shutdown()
         self._reading.dispose()
+        self._streaming.dispose()
         self._writing.dispose()
 
     def is_shared(self, error: DBAPIError) -> bool:

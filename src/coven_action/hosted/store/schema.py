@@ -181,13 +181,15 @@ runs: Final = Table(
     Column("task_kind", _string(20), nullable=False),
     Column("trust_scope", _string(20)),
     Column("tier", _string(2), nullable=False),
-    Column("scopes", _json(), nullable=False),
+    Column("installation_id", BigInteger, nullable=False),
     Column("conclusion", _string(20)),
     Column("report", _json(), nullable=False),
     Column("finish", _json()),
     Column("event_count", Integer, nullable=False),
-    Column("counted", Boolean, nullable=False),
     _moment("created_at"),
+    _moment("queued_at"),
+    _moment("asked_at", nullable=True),
+    _moment("counted_at", nullable=True),
     _moment("started_at", nullable=True),
     _moment("finished_at", nullable=True),
     _moment("updated_at"),
@@ -195,12 +197,14 @@ runs: Final = Table(
     PrimaryKeyConstraint("tenant_id", "repository_id", "run_id"),
     UniqueConstraint("tenant_id", "number"),
     Index(None, "tenant_id", "repository_id", "thread", "lease_until"),
-    Index(None, "tenant_id", "state", "created_at"),
+    Index(None, "tenant_id", "state", "queued_at"),
+    Index(None, "tenant_id", "counted_at"),
     ForeignKeyConstraint(["tenant_id", "repository_id"], ["repositories.tenant_id", "repositories.repository_id"]),
 )
-"""A workflow run that works on a thread; `number` is its number for people. `counted`: it was admitted and counts against
-the caps. `tier` and `scopes` are what its claims were worth. `lease_until`: it holds its thread until then, unless it
-finishes before."""
+"""A workflow run that works on a thread, as its newest attempt has it; `number` is its number for people. `tier` is what its
+claims were worth, `installation_id` whose use it is (0: nobody said). `queued_at`: it waits since then; `asked_at`: it has asked
+last whether it may work, which a run that was reported when it was over never did; `counted_at`: it was admitted last as one
+more task, of that day. `lease_until`: it holds its thread until then, unless it finishes before."""
 
 run_attempts: Final = Table(
     "run_attempts",
@@ -211,6 +215,9 @@ run_attempts: Final = Table(
     Column("attempt", Integer, nullable=False),
     Column("state", _string(20), nullable=False),
     Column("failure_reason", _string(40)),
+    Column("tier", _string(2), nullable=False),
+    Column("scopes", _json(), nullable=False),
+    Column("report", _json(), nullable=False),
     Column("conclusion", _string(20)),
     Column("usage", _json()),
     _moment("started_at"),
@@ -220,6 +227,8 @@ run_attempts: Final = Table(
         ["tenant_id", "repository_id", "run_id"], ["runs.tenant_id", "runs.repository_id", "runs.run_id"]
     ),
 )
+"""An attempt of a run, with what it reported of itself; `tier` and `scopes` are what its claims were worth. `usage` is there
+as soon as it has said how it ended, and not before: an end without it is a guess of ours."""
 
 run_events: Final = Table(
     "run_events",

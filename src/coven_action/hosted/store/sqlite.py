@@ -25,6 +25,7 @@ import pysqlite3
 from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from coven_action.errors import Error
@@ -54,6 +55,8 @@ QUEUE_SIZE: Final = 4096
 """Commands that wait at most; what comes on top is told to come again."""
 
 READERS: Final = 4
+STREAMS: Final = 2
+"""Exports that are read at once, at most."""
 BUSY_SECONDS: Final = 10
 # Pages of 4 KiB between two checkpoints: a checkpoint is the one slow commit among many.
 _CHECKPOINT_PAGES: Final = 4000
@@ -179,6 +182,10 @@ class SQLiteStore:
         self._readers = open_engine(
             path, _READER_SETTINGS, "BEGIN", poolclass=QueuePool, pool_size=READERS, max_overflow=0
         )
+        # Whoever loads an export may take minutes; nobody else's reads wait for that, and to wait for one's end is no use.
+        self._streams = open_engine(
+            path, _READER_SETTINGS, "BEGIN", poolclass=QueuePool, pool_size=STREAMS, max_overflow=0, pool_timeout=0
+        )
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._turns = Turns(queue_size, queue_size)
         self._closed = False
@@ -210,8 +217,10 @@ class SQLiteStore:
     def stream(self, tenant_id: int, work: Callable[[Reading], Iterator[T]]) -> Iterator[T]:
         """Yield what the work reads, all of it as of the moment at which it begins; for more than fits in memory."""
         try:
-            with self._readers.connect() as connection, connection.begin():
+            with self._streams.connect() as connection, connection.begin():
                 yield from work(ConnectionReading(connection, tenant_id, to_milliseconds(self._clock())))
+        except PoolTimeoutError as error:
+            raise StoreUnavailable("overloaded") from error
         except DBAPIError as error:
             raise explain(error) from error
 
@@ -227,6 +236,7 @@ class SQLiteStore:
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
         self._pool.shutdown()
         self._readers.dispose()
+        self._streams.dispose()
         self._writer.dispose()
 
     def _work(self) -> None:

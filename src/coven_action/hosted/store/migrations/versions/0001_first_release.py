@@ -587,7 +587,7 @@ def upgrade() -> None:
         sa.Column(
             "tier", sa.String(length=2).with_variant(sa.String(length=2, collation="C"), "postgresql"), nullable=False
         ),
-        sa.Column("scopes", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("installation_id", sa.BigInteger(), nullable=False),
         sa.Column(
             "conclusion",
             sa.String(length=20).with_variant(sa.String(length=20, collation="C"), "postgresql"),
@@ -596,8 +596,10 @@ def upgrade() -> None:
         sa.Column("report", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("finish", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("event_count", sa.Integer(), nullable=False),
-        sa.Column("counted", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("queued_at", sa.BigInteger(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=True),
+        sa.Column("counted_at", sa.BigInteger(), nullable=True),
         sa.Column("started_at", sa.BigInteger(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
@@ -610,6 +612,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "repository_id", "run_id", name=op.f("pk_runs")),
         sa.UniqueConstraint("tenant_id", "number", name=op.f("uq_runs_tenant_id_number")),
     )
+    op.create_index(op.f("ix_runs_tenant_id_counted_at"), "runs", ["tenant_id", "counted_at"], unique=False)
     op.create_index(
         op.f("ix_runs_tenant_id_repository_id_thread_lease_until"),
         "runs",
@@ -617,7 +620,7 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        op.f("ix_runs_tenant_id_state_created_at"), "runs", ["tenant_id", "state", "created_at"], unique=False
+        op.f("ix_runs_tenant_id_state_queued_at"), "runs", ["tenant_id", "state", "queued_at"], unique=False
     )
     op.create_table(
         "citations",
@@ -668,6 +671,11 @@ def upgrade() -> None:
             sa.String(length=40).with_variant(sa.String(length=40, collation="C"), "postgresql"),
             nullable=True,
         ),
+        sa.Column(
+            "tier", sa.String(length=2).with_variant(sa.String(length=2, collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column("scopes", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("report", sa.JSON(none_as_null=True), nullable=False),
         sa.Column(
             "conclusion",
             sa.String(length=20).with_variant(sa.String(length=20, collation="C"), "postgresql"),
