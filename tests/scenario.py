@@ -626,6 +626,7 @@ class Run:
             connect=self.connect_for_publish,
             witness=repositories.open_witness(self.documents),
             open_outboxes=find_outboxes(self.context, self.environment[TOKEN]),
+            app_bot_id=self.demands.app_bot_id,
         )
         with self._recorded("publish"):
             return publish(self.context.task, digests=Digests(**self.digests), ports=self.wrap("publish", ports))
@@ -642,6 +643,7 @@ class Run:
             self.context.repository,
             token=self.environment[TOKEN],
             api_url=self.context.server.api_url,
+            app_bot_id=self.demands.app_bot_id,
             timeout=self._timeout,
             backoff=0.001,
             maximum_wait=self._maximum_wait,

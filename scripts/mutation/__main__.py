@@ -21,8 +21,12 @@ MOST_EQUIVALENT = 0.03
 # Which tests are asked about which files: first those nearest to a file, then all of its row.
 RULES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
-        ("trust/trust.py", "trust/run_trust.py"),
-        ("tests/core/trust/test_trust.py", "tests/core/trust/test_run_trust.py"),
+        ("trust/*.py",),
+        ("tests/core/trust",),
+    ),
+    (
+        ("brief.py",),
+        ("tests/core/test_brief.py",),
     ),
     (
         ("memory/*.py",),

@@ -6,6 +6,7 @@ import pytest
 
 from coven_action.adapters.folder import DocumentFolder
 from coven_action.core.records import sha256_hex
+from coven_action.core.redaction.redactor import Redactor
 from coven_action.errors import DocumentError
 
 
@@ -65,6 +66,25 @@ def test_what_is_no_plain_file_is_no_document(folder, how):
         with pytest.raises(DocumentError) as caught:
             look()
         assert caught.value.code == "missing-document"
+
+
+@pytest.mark.parametrize("name", ["evidence.json", "proposed-memory/notes/rounding.md"])
+def test_a_text_for_people_is_left_whole_in_place_of_an_older_one(folder, name):
+    redact = Redactor.build(["zk7Xw2mZ9qLp4Rt8Vb3Nc6"]).redact
+    for text in ("older", "a zk7Xw2mZ9qLp4Rt8Vb3Nc6 \u2028"):
+        folder.leave(redact(name), redact(text))
+
+    assert (folder.folder / name).read_text() == "a [redacted: registered secret] \u2028"
+    assert [path for path in folder.folder.rglob("*") if path.is_file()] == [folder.folder / name]
+
+
+def test_a_text_is_not_left_where_a_file_stands_in_place_of_its_folder(folder):
+    folder.write("proposed-memory", b"a file")
+    redact = Redactor.build().redact
+
+    with pytest.raises(DocumentError) as caught:
+        folder.leave(redact("proposed-memory/a/b.md"), redact("x"))
+    assert caught.value.code == "io-failed"
 
 
 @pytest.mark.parametrize("how", PLACES)

@@ -35,7 +35,9 @@ TASK = TaskIdentity(repository_id=payloads.REPOSITORY_ID, event_name="issues", r
 SERVER = Server(server_url="https://github.example", api_url="https://api.github.example")
 CODY = Familiar(id="cody", display_name="Cody", model="anthropic/claude-sonnet-4-6")
 PATCH = Familiar(id="patch", display_name="Patch", runtime="patch")
-LIMITS = PlannedLimits(time_seconds=1800, turns=40, files=100, patch_bytes=4 * 1024 * 1024)
+LIMITS = PlannedLimits(
+    time_seconds=1800, turns=40, files=100, lines=20_000, binary_files=20, patch_bytes=4 * 1024 * 1024
+)
 TARGET = Target(
     base_ref="main",
     base_ref_sha=BASE_SHA,

@@ -1,5 +1,7 @@
 """Check Runs and workflow runs over REST."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 CHECKS = "/repos/acme/billing/check-runs"
@@ -112,3 +114,16 @@ def test_a_workflow_run_names_who_ran_it_again(github, rest):
     assert document["actor"]["id"] == github.maintainer.id
     assert document["triggering_actor"]["id"] == github.outsider.id
     assert document["run_attempt"] == 2
+
+
+def test_a_workflow_run_keeps_the_time_of_its_creation_when_it_is_run_again(github, rest):
+    moments = iter([datetime(2026, 1, 5, 9, 0, tzinfo=UTC), datetime(2026, 1, 5, 9, 30, tzinfo=UTC)])
+    with github.world.lock:
+        github.world.clock = lambda: next(moments)
+        for attempt in (1, 2):
+            github.world.add_workflow_run(
+                github.repository, github.maintainer, "issues", run_id=77, run_attempt=attempt
+            )
+        github.world.clock = lambda: datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
+    document = rest.get("/repos/acme/billing/actions/runs/77").json()
+    assert (document["created_at"], document["run_started_at"]) == ("2026-01-05T09:00:00Z", "2026-01-05T09:30:00Z")

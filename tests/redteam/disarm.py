@@ -174,6 +174,13 @@ def forget_thread(parse: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]
     return lambda name, payload: parse(name, payload).model_copy(update={"thread": None})
 
 
+def hear_the_asker(freeze: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what freezes a text and names whoever asked as the one author of it."""
+    return lambda event, *args, **options: freeze(event, *args, **options).model_copy(
+        update={"authors": (event.sender.model_copy(update={"type": "User"}),)}
+    )
+
+
 class Permissive(dict[tuple[str, str], Any]):
     """A table that has an answer for everything."""
 
@@ -380,12 +387,17 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
         ("coven_action.adapters.github_api.GitHubAPI.find_permission", lambda *_: None),
     ),
     "test_s7_the_text_at_the_trigger_is_used": (("coven_action.stages.plan.parse_event", Made(forget_thread)),),
+    "test_s7_a_dispatch_run_again_reads_no_later_text": (
+        ("coven_action.stages.asking.decide_late_edits", lambda late, *, run_attempt: None),
+    ),
     "test_s7_later_comments_are_not_read": Reason("no code of this version reads comments into a brief"),
     "test_s8_unknown_events_start_nothing": (("coven_action.core.trust.events.READERS", Permissive()),),
     "test_s30_own_events_start_nothing": (("coven_action.core.trust.trust.OWN_IDS", frozenset()),),
     "test_s30_our_comments_give_no_command": (NO_SANITISING,),
-    "test_s32_a_copied_marker_is_not_ours": (("coven_action.stages.status_comment.OWN_IDS", Anybody()),),
-    "test_s32_a_name_like_ours_is_not_ours": (("coven_action.stages.status_comment.OWN_IDS", Anybody()),),
+    "test_s32_a_copied_marker_is_not_ours": (("coven_action.stages.status_comment.list_own_ids", lambda _: Anybody()),),
+    "test_s32_a_name_like_ours_is_not_ours": (
+        ("coven_action.stages.status_comment.list_own_ids", lambda _: Anybody()),
+    ),
     "test_s32_all_pages_are_searched": (
         ("coven_action.adapters.github_api.GitHubAPI.fetch_comments", lambda self, number: iter(())),
     ),
@@ -491,6 +503,10 @@ DISARM: Final[Mapping[str, tuple[Patch, ...] | Reason]] = {
     "test_s29_what_may_not_be_read_is_withheld": (
         ("coven_action.core.memory.selection._CHECKS", ()),
         ("coven_action.core.memory.selection._find_revocation", lambda *_: None),
+    ),
+    "test_s29_no_words_lend_a_strangers_issue_trust": (("coven_action.stages.plan.freeze_text", Made(hear_the_asker)),),
+    "test_s29_a_listed_bots_own_words_are_a_strangers": (
+        ("coven_action.stages.asking._judge_author", lambda event, trust, *_: judge_trigger(trust)),
     ),
     "test_s29_memory_is_quoted_data": (
         ("coven_action.core.memory.materialising._render_section", lambda entry: f"\n{entry.text}\n"),

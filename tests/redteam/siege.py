@@ -45,7 +45,7 @@ familiars:
 
 
 CONFIGURATION = write_configuration(sys.executable, "-S", str(AGENT))
-LIMITS = PlannedLimits(time_seconds=60, turns=10, files=100, patch_bytes=4 * 1024 * 1024)
+LIMITS = PlannedLimits(time_seconds=60, turns=10, files=100, lines=20_000, binary_files=20, patch_bytes=4 * 1024 * 1024)
 LOOT = "loot"
 """The agent's word for everything it has found; `steal` fills it, `@{token}` and so on name its parts."""
 

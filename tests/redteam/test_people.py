@@ -1,5 +1,7 @@
 """S2, S4, S7, S8, S30 and S32: who may start work, on which words, and who is taken for us."""
 
+from datetime import timedelta
+
 from coven_action.core.configuration.parsing import parse_config
 from coven_action.core.publication.status_marker import Status, render_marker
 from coven_action.core.trust.events import Actor, Repository, TriggerEvent, parse_event
@@ -153,6 +155,18 @@ def test_s7_the_text_at_the_trigger_is_used(siege):
     siege.scene.world.edit_issue(issue, siege.github.outsider, title="Planted", body=PLANTED)
     brief = read_brief(siege, event)
     return {"the edited text was read": "planted.py" in brief, "the edited title was read": "Planted" in brief}
+
+
+@redteam("S7", "an edit after a dispatch is not what its re-run reads")
+def test_s7_a_dispatch_run_again_reads_no_later_text(siege):
+    issue = siege.scene.open_issue(body="Please mend total().", author=siege.github.outsider)
+    event, clock = siege.scene.dispatch(issue.number), siege.scene.world.clock
+    siege.scene.record_run(event, 7, 1)
+    siege.scene.world.clock = lambda: clock() + timedelta(minutes=5)
+    siege.scene.world.edit_issue(issue, siege.github.outsider, body=PLANTED)
+    siege.scene.record_run(event, 7, 2)
+    work = siege.start(event, run_id=7, attempt=2).plan().work
+    return {"the edited text was read": work is not None and "planted.py" in work.brief.model_dump_json()}
 
 
 @redteam("S7", "a comment written after the trigger is not read")

@@ -80,6 +80,12 @@ def _refused(scene):
     return issue, scene.label(issue), {"runtime": _append(".github/coven.yml", "# mine\n")}
 
 
+def _refused_for_a_pull_request(scene):
+    issue = scene.open_issue()
+    scene.start(scene.label(issue), run_id=5).finish()
+    return issue, scene.label(issue), {"runtime": _append(".github/coven.yml", "# mine\n")}
+
+
 def _crashed(scene):
     issue = scene.open_issue()
     return (
@@ -186,6 +192,7 @@ COURSES = {
     "a command on the pull request": _command_on_the_pull_request,
     "a dispatch": _dispatch,
     "a refused result": _refused,
+    "a refused result for a pull request": _refused_for_a_pull_request,
     "a crashed runtime": _crashed,
     "a decline": _declined,
     "coven-code": _coven_code,

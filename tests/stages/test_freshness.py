@@ -136,7 +136,7 @@ def test_a_pull_requests_base_that_moved_in_a_conflicting_way_makes_the_result_s
     assert run.evidence.ending == "stale"
     assert _freshness(run).finding.endswith("and the result conflicts with it: README.md")
     assert scene.branches() == before
-    assert len(scene.check_runs) == 1
+    assert [check.name for check in scene.check_runs] == ["Coven", "Coven (not published)"]
 
 
 def test_a_conflict_that_a_pull_request_had_before_does_not_stop_the_work_on_it(scene):

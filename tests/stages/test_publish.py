@@ -162,7 +162,9 @@ def test_every_step_of_a_published_result_has_its_verdict(scene):
     ]
 
 
-def test_what_comes_after_the_first_refusal_is_not_reached(scene):
+def test_what_comes_after_the_first_refusal_is_not_reached(scene, monkeypatch):
+    # Where `run` looks for secrets it keeps the change back, and the steps before are not reached either.
+    monkeypatch.setattr("coven_action.stages.run.find_kinds", lambda *_: frozenset())
     run = _worked(scene, runtime=_writes(**{".github__workflows__ci.yml": f"on: {TOKEN_SHAPE}\n"}))
 
     assert run.publish() == 0
@@ -313,10 +315,11 @@ def test_what_may_not_be_published_is_refused_and_kept_redacted(scene, runtime, 
         assert TOKEN_SHAPE not in text
 
 
-@pytest.mark.parametrize("limits", ["{files: 2}", "{patch: 1KiB}"])
+@pytest.mark.parametrize("limits", ["{files: 2}", "{patch: 1KiB}", "{lines: 2}", "{binary_files: 0}"])
 def test_a_change_beyond_the_limits_is_refused(github, tmp_path, limits):
     scene = Scene(github, tmp_path, configuration=CONFIGURATION + f"limits: {limits}\n")
-    run = _worked(scene, runtime=_writes(**{f"file-{number}": "x" * 1000 for number in range(3)}))
+    files = {f"file-{number}": "x" * 1000 for number in range(3)}
+    run = _worked(scene, runtime=_writes(**files, image="\0"))
 
     assert run.publish() == 0
     assert "limits" in [verdict.step for verdict in run.evidence.verdicts if verdict.refused]
@@ -447,7 +450,7 @@ def test_a_long_explanation_is_cut_in_the_comment(scene):
 
 
 def test_a_check_over_many_files_stays_within_githubs_limits(github, tmp_path):
-    scene = Scene(github, tmp_path, configuration=CONFIGURATION + "limits: {files: 1000}\n")
+    scene = Scene(github, tmp_path, configuration=CONFIGURATION + "limits: {files: 1000, binary_files: 90}\n")
 
     def work(workspace: Path) -> None:
         (workspace / "texts").mkdir()

@@ -49,8 +49,8 @@ class DocumentFolder:
     def write(self, name: str, data: bytes) -> Path:
         """Write a document, whole or not at all, and return its path."""
         path = self._folder / name
-        temporary = path.with_name(f".{name}.new")
-        self.remove(temporary.name)
+        temporary = path.with_name(f".{path.name}.new")
+        self.remove(str(temporary.relative_to(self._folder)))
         try:
             with temporary.open("xb") as stream:
                 stream.write(data)
@@ -62,6 +62,12 @@ class DocumentFolder:
         except OSError as error:
             raise DocumentError("io-failed", f"{name} cannot be written: {error.strerror}.", place=name) from error
         return path
+
+    def leave(self, name: Redacted, text: Redacted) -> None:
+        """Write a text for people, whole or not at all. Folders that its name leads through are made."""
+        with _explained(name):
+            (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
+        self.write(name, text.encode())
 
     def remove(self, name: str) -> None:
         """Remove what an earlier attempt left under this name, whatever it is. What a link names stays."""

@@ -26,8 +26,8 @@ from coven_action.core.publication.status_marker import ThreadComment, parse_mar
 from coven_action.core.publication.targets import Head, PullRequest, find_task_key
 from coven_action.core.redaction.redactor import Redacted
 from coven_action.core.trust.edits import Edits
-from coven_action.core.trust.events import Actor, Thread
-from coven_action.core.trust.trust import OWN_IDS, PermissionAnswer
+from coven_action.core.trust.events import Thread, WorkflowRun
+from coven_action.core.trust.trust import PermissionAnswer, list_own_ids
 from coven_action.errors import GitHubError
 
 # What is safe to send twice. POST is not, nor is a PATCH that adds: see the module's promise.
@@ -62,6 +62,7 @@ class GitHubAPI:
         repository: `owner/name`.
         token: The job's token.
         api_url: `GITHUB_API_URL`.
+        app_bot_id: Of the App's bot account, where the token is an App's.
         timeout: Seconds for each request.
         backoff: Seconds before the first retry, doubled each time.
         maximum_wait: Seconds that a rate limit is waited for; a longer one ends the stage with `rate-limited`.
@@ -74,6 +75,7 @@ class GitHubAPI:
         *,
         token: str,
         api_url: str,
+        app_bot_id: int | None = None,
         timeout: int = 20,
         backoff: float = 0.5,
         maximum_wait: int = 60,
@@ -81,6 +83,8 @@ class GitHubAPI:
     ) -> None:
         self._path = f"/repos/{repository}"
         self._owner, self._name = repository.split("/")
+        self._own_ids = list_own_ids(app_bot_id)
+        self._app_id: int | None = None
         self._backoff = backoff
         self._maximum_wait = maximum_wait
         self._sleep = sleep
@@ -138,10 +142,9 @@ class GitHubAPI:
             answer = self._query(_EDITS_OF_THREAD, variables)
         return _read(_parse_edits, answer)
 
-    def get_triggering_actor(self, run_id: int) -> Actor:
-        """Return who started the newest attempt of a run; the payload of a re-run still names the first one."""
-        run = self._call("GET", f"{self._path}/actions/runs/{run_id}")
-        return _read(lambda data: Actor.model_validate(data["triggering_actor"]), run)
+    def get_run(self, run_id: int) -> WorkflowRun:
+        """Return when a run was created, and who started its newest attempt."""
+        return _read(WorkflowRun.model_validate, self._call("GET", f"{self._path}/actions/runs/{run_id}"))
 
     def fetch_comments(self, number: int) -> Iterator[ThreadComment]:
         """Yield all comments of a thread, oldest first, over all pages."""
@@ -182,9 +185,17 @@ class GitHubAPI:
                 found = _read(_parse_actor, event)
         return found
 
-    def find_check_runs(self, head_sha: str, name: str) -> tuple[int, ...]:
-        """Return the ids of our Check Runs on a commit."""
-        return tuple(check["id"] for check in self._check_runs(head_sha, name))
+    def find_check_runs(self, head_sha: str, name: str, *, external_id: str | None = None) -> tuple[int, ...]:
+        """Return the ids of our Check Runs on a commit; with an `external_id` of those alone that carry it.
+
+        Once one was created here they are those of the same App: no other may change them, so a repository that has given us
+        the token of an App of its own keeps what was written with the job's token.
+        """
+        return tuple(
+            check["id"]
+            for check in self._check_runs(head_sha, name)
+            if external_id in {None, check.get("external_id")} and self._app_id in {None, _find_app_id(check)}
+        )
 
     def _check_runs(self, head_sha: str, name: str) -> list[dict[str, Any]]:
         query = urlencode({"check_name": name, "filter": "all", "per_page": 100})
@@ -201,7 +212,7 @@ class GitHubAPI:
         def find() -> dict[str, Any] | None:
             for comment in self._pages(path):
                 found = _read(ThreadComment.model_validate, comment)
-                if found.user and found.user.id in OWN_IDS and parse_marker(found.body or "") == wanted:
+                if found.user and found.user.id in self._own_ids and parse_marker(found.body or "") == wanted:
                     return comment
             return None
 
@@ -270,7 +281,8 @@ class GitHubAPI:
             runs = self._check_runs(head_sha, name)
             return next((run for run in runs if run.get("external_id") == external_id), None)
 
-        check_run_id = _read(_parse_id, self._create(f"{self._path}/check-runs", values, find))
+        created = self._create(f"{self._path}/check-runs", values, find)
+        check_run_id, self._app_id = _read(_parse_id, created), _read(_find_app_id, created)
         total = len(first)
         for batch in rest:
             total += len(batch)
@@ -291,7 +303,7 @@ class GitHubAPI:
         self._check_changed(path, check_run_id, self._do_once(lambda: self._call("PATCH", path, values), find))
 
     def supersede_check_run(self, check_run_id: int, *, title: Redacted, summary: Redacted) -> None:
-        """Conclude a Check Run of an older head as neutral."""
+        """Conclude a Check Run as neutral, and replace its title and summary."""
         values = {
             "status": "completed",
             "conclusion": "neutral",
@@ -460,6 +472,12 @@ def _read(parse: Callable[[Any], T], answer: Any) -> T:
 
 def _parse_id(created: Mapping[str, Any]) -> int:
     return int(created["id"])
+
+
+def _find_app_id(check_run: Mapping[str, Any]) -> int | None:
+    """Return the App that a Check Run belongs to; GitHub may give none."""
+    app = check_run.get("app")
+    return None if app is None else int(app["id"])
 
 
 def _parse_ref(ref: Mapping[str, Any]) -> tuple[str, str]:

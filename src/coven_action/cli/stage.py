@@ -22,6 +22,7 @@ from coven_action.core.isolation import LEVELS, IsolationLevel
 from coven_action.core.publication.publication import find_personal_prefix
 from coven_action.core.records import sha256_hex
 from coven_action.core.stage_environment import (
+    APP_BOT_ID,
     CHECKS_SHA256,
     FOLDER,
     ID_TOKEN,
@@ -123,6 +124,7 @@ def plan() -> None:
         isolation=_demanded_isolation(os.environ),
         one_job=os.environ.get(STAGE) == "all",
         installation_id=_read_installation_id(os.environ),
+        app_bot_id=_read_app_bot_id(os.environ),
     )
     decided = plan_stage(context, _load_event(os.environ), demands=demands, ports=ports)
     refusal = decided.refusal
@@ -233,6 +235,7 @@ def publish() -> None:
         connect=connect_for_publish(environment, redactor, folder=documents.folder, task=context.task),
         witness=repositories.open_witness(documents.folder),
         open_outboxes=find_outboxes(context, get_token(environment)),
+        app_bot_id=_read_app_bot_id(environment),
     )
     digests = Digests(
         plan=environment.get(PLAN_SHA256) or None,
@@ -378,11 +381,23 @@ def _build_repositories(
 
 
 def _read_installation_id(environment: Mapping[str, str]) -> int | None:
-    given = environment.get(INSTALLATION_ID, "")
+    fault = EnvironmentFault("installation-id", "The input installation-id is no number of an App's installation.")
+    return _read_id(environment.get(INSTALLATION_ID, ""), fault)
+
+
+def _read_app_bot_id(environment: Mapping[str, str]) -> int | None:
+    fault = EnvironmentFault("app-bot-id", "The input app-bot-id is no number of an account.")
+    return _read_id(environment.get(APP_BOT_ID, ""), fault)
+
+
+def _read_id(given: str, fault: EnvironmentFault) -> int | None:
+    """Return the number that an input gives, None where it gives none. Raises `fault` for anything else."""
     if not given:
         return None
-    if not (given.isascii() and given.isdigit() and 0 < int(given) <= LARGEST_ID):
-        raise EnvironmentFault("installation-id", "The input installation-id is no number of an App's installation.")
+    if not (
+        given.isascii() and given.isdigit() and len(given) <= len(str(LARGEST_ID)) and 0 < int(given) <= LARGEST_ID
+    ):
+        raise fault
     return int(given)
 
 
@@ -430,6 +445,7 @@ class _LazyGitHub:
     def __init__(self, context: JobContext, environment: Mapping[str, str]) -> None:
         self._context = context
         self._token = get_token(environment)
+        self._app_bot_id = _read_app_bot_id(environment)
         self._api: Any = None
 
     def __getattr__(self, name: str) -> Any:
@@ -437,5 +453,10 @@ class _LazyGitHub:
             from coven_action.adapters.github_api import GitHubAPI  # noqa: PLC0415
 
             context = self._context
-            self._api = GitHubAPI(context.repository, token=self._token, api_url=context.server.api_url)
+            self._api = GitHubAPI(
+                context.repository,
+                token=self._token,
+                api_url=context.server.api_url,
+                app_bot_id=self._app_bot_id,
+            )
         return getattr(self._api, name)

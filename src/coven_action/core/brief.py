@@ -15,10 +15,10 @@ from coven_action.core.documents import FrozenText, Target
 from coven_action.core.memory.policy import MemoryFacts
 from coven_action.core.memory.policy_block import BranchScope, MemoryPolicy, RepositoryScope, TenantScope
 from coven_action.core.patches.extraction import extract_diffs
-from coven_action.core.records import sha256_hex
+from coven_action.core.records import Record, sha256_hex
 from coven_action.core.refusals import Refusal
 from coven_action.core.sanitising.sanitiser import sanitise_input
-from coven_action.core.trust.events import Repository, Thread, TriggerEvent
+from coven_action.core.trust.events import Actor, Repository, Thread, TriggerEvent
 from coven_action.core.trust.trust import TrustScope
 
 # A label, an assignment and a dispatch give an issue to a familiar; a comment speaks to it.
@@ -32,6 +32,13 @@ MAXIMUM_TEXT: Final = 256 * 1024
 MAXIMUM_TITLE: Final = 1024
 
 
+class _Words(Record):
+    """A text before it is cleaned, and everybody who is heard where it is read."""
+
+    text: str
+    authors: tuple[Actor, ...]
+
+
 def freeze_text(event: TriggerEvent, thread: Thread, familiar: Familiar, *, read_at: str) -> FrozenText | Refusal:
     """Return the text the familiar will work on, as it stood at the trigger and without what people could not see.
 
@@ -41,42 +48,48 @@ def freeze_text(event: TriggerEvent, thread: Thread, familiar: Familiar, *, read
         familiar: Who will read it. The built-in `patch` runtime gets the one text that holds a patch.
         read_at: When, in ISO 8601.
     """
-    asked = _text_after_command(event)
-    if thread.is_pull_request and not asked:
+    asked = _find_asked(event)
+    if thread.is_pull_request and asked is None:
         return Refusal(
             code="nothing-asked",
             reason="The command says nothing about what to change.",
             remedy="Write it after the command, for example `/coven fix rename the parameter to rate`.",
         )
-    raw = thread.body if not asked else _combine(asked, thread, familiar, event.repository.full_name)
-    body = sanitise_input(raw[:MAXIMUM_TEXT])
+    words = _choose_words(asked, thread, familiar, event.repository.full_name)
+    body = sanitise_input(words.text[:MAXIMUM_TEXT])
     title = sanitise_input(thread.title[:MAXIMUM_TITLE])
-    author = event.comment.user if event.comment and asked else thread.user
     return FrozenText(
         title=" ".join(title.text.split()),
         body=body.text,
-        author=author,
+        authors=words.authors,
         sha256=sha256_hex(f"{title.text}\n{body.text}".encode()),
         read_at=read_at,
         removed=body.describe_removed(),
     )
 
 
-def _text_after_command(event: TriggerEvent) -> str:
+def _find_asked(event: TriggerEvent) -> _Words | None:
     if event.comment is None:
-        return ""
+        return None
     # The command is the first two words; what follows is what was asked. `parse_command` has found both.
     rest = event.comment.body.split(maxsplit=2)[2:]
-    return rest[0].strip() if rest else ""
+    return _Words(text=rest[0].strip(), authors=(event.comment.user,)) if rest else None
 
 
-def _combine(asked: str, thread: Thread, familiar: Familiar, repository: str) -> str:
+def _choose_words(asked: _Words | None, thread: Thread, familiar: Familiar, repository: str) -> _Words:
+    issue = _Words(text=thread.body, authors=(thread.user,))
+    if asked is None:
+        return issue
     if thread.is_pull_request:
+        # Neither the title nor the description of a pull request is part of its task.
         return asked
+    # The title of an issue is read beside whatever is asked, so whoever opened it is heard in any case.
+    both = tuple(dict.fromkeys((*asked.authors, thread.user)))
     if familiar.runtime == "patch":
-        return asked if extract_diffs(asked, repository=repository).blocks else thread.body
+        has_patch = bool(extract_diffs(asked.text, repository=repository).blocks)
+        return _Words(text=asked.text, authors=both) if has_patch else issue
     quoted = "\n".join(f"> {line}".rstrip() for line in thread.body.splitlines())
-    return f"{asked}\n\nThe issue reads:\n\n{quoted}\n"
+    return _Words(text=f"{asked.text}\n\nThe issue reads:\n\n{quoted}\n", authors=both)
 
 
 def build_brief(

@@ -59,11 +59,21 @@ class Server(Record):
 
 
 class FrozenText(Record):
-    """The text the familiar works on, as it stood at the trigger."""
+    """The text the familiar works on, as it stood at the trigger.
+
+    Attributes:
+        title: Of the issue or pull request.
+        body: What was asked, what the issue says, or both.
+        authors: Everybody whose words the familiar reads; the run is trusted with what all of them are trusted with.
+        sha256: Of title and body.
+        read_at: When, in ISO 8601.
+        removed: What people could not see and was left out, for people.
+        note: What was edited since, for people.
+    """
 
     title: str
     body: str
-    author: Actor
+    authors: tuple[Actor, ...] = Field(min_length=1)
     sha256: Sha256
     read_at: str
     removed: str = ""
@@ -89,6 +99,8 @@ class PlannedLimits(Record):
         time_seconds: Of all attempts together, and of the checks between them.
         turns: Of one attempt.
         files: Changed by the result.
+        lines: Added and deleted by the result together.
+        binary_files: Among the changed files.
         patch_bytes: Of the result's patch.
         attempts: How often the familiar may start while the repository's checks fail.
         cost_cents: What all attempts together may spend at the model, in US cents; None where the configuration says nothing.
@@ -97,6 +109,8 @@ class PlannedLimits(Record):
     time_seconds: int
     turns: int
     files: int
+    lines: int
+    binary_files: int
     patch_bytes: int
     attempts: int = 1
     cost_cents: int | None = None
@@ -242,10 +256,10 @@ class HandOff(Record):
 class Outcome(Record):
     """`outcome.json`: what happened while the runtime worked. All of it is untrusted: it may have been written by the agent.
 
-    `secrets` are the kinds of secrets that `run` alone knows and has found in the change or in a text of the agent's. A change
-    that holds one goes no further: there is no bundle then. `tries` are the checks as the familiar saw them between its
-    attempts. `gateway` is the account of the model gateway, which the agent did not write. `workspace_destroyed` says that
-    nothing of the run's folder was left.
+    `secrets` are the kinds of secrets that `run` has found and covered: in the change, in the words for its pull request and,
+    of those that `run` alone knows, in any text. A change that holds one goes no further: there is no bundle then. `tries`
+    are the checks as the familiar saw them between its attempts. `gateway` is the account of the model gateway, which the
+    agent did not write. `workspace_destroyed` says that nothing of the run's folder was left.
     """
 
     kind: Literal["coven-action/outcome"] = "coven-action/outcome"

@@ -20,6 +20,7 @@ CHECKS_SHA256: Final = "COVEN_INPUT_CHECKS_SHA256"
 STAGE: Final = "COVEN_INPUT_STAGE"
 RECEIVED: Final = "COVEN_INPUT_RECEIVED"
 INSTALLATION_ID: Final = "COVEN_INPUT_INSTALLATION_ID"
+APP_BOT_ID: Final = "COVEN_INPUT_APP_BOT_ID"
 ID_TOKEN: Final = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 """With these whoever has them can ask for an ID token in the job's name: a credential, and so never in `run` or `verify`."""
 SECRETS: Final = (TOKEN, MODEL_KEY, "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
@@ -62,10 +63,20 @@ _NETWORK: Final = (
 # By these the tools that earlier steps have set up are found, see `toolchains`. They name folders, and hold no secret.
 _TOOLS: Final = tuple(sorted((TOOL_VARIABLES | LIST_VARIABLES | PLAIN_VARIABLES) - set(_COMMON)))
 STAGE_VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "plan": (*_COMMON, *_NETWORK, *ID_TOKEN, "GITHUB_EVENT_PATH", TOKEN, ISOLATION, STAGE, INSTALLATION_ID),
+    "plan": (*_COMMON, *_NETWORK, *ID_TOKEN, "GITHUB_EVENT_PATH", TOKEN, ISOLATION, STAGE, INSTALLATION_ID, APP_BOT_ID),
     "run": (*_COMMON, *_NETWORK, *_TOOLS, MODEL_KEY, RUNTIME_PATH, RECEIVED, PLAN_SHA256),
     "verify": (*_COMMON, *_TOOLS, "RUNNER_ENVIRONMENT", STAGE, RECEIVED, PLAN_SHA256, OUTCOME_SHA256),
-    "publish": (*_COMMON, *_NETWORK, *ID_TOKEN, TOKEN, RECEIVED, PLAN_SHA256, OUTCOME_SHA256, CHECKS_SHA256),
+    "publish": (
+        *_COMMON,
+        *_NETWORK,
+        *ID_TOKEN,
+        TOKEN,
+        APP_BOT_ID,
+        RECEIVED,
+        PLAN_SHA256,
+        OUTCOME_SHA256,
+        CHECKS_SHA256,
+    ),
 }
 
 

@@ -156,7 +156,7 @@ class CheckRun:
 
 @dataclass(slots=True)
 class WorkflowRun:
-    """A run of a workflow; only the runs API names who re-ran it."""
+    """A run of a workflow; only the runs API names who re-ran it. It was created once; each attempt starts anew."""
 
     id: int
     name: str
@@ -169,6 +169,7 @@ class WorkflowRun:
     run_number: int
     run_attempt: int
     created_at: datetime
+    started_at: datetime
     status: str = "in_progress"
     conclusion: str | None = None
     workflow_id: int = 1

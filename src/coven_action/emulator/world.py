@@ -289,6 +289,8 @@ class World:
         run_attempt: int = 1,
     ) -> WorkflowRun:
         """Record a run on the default branch; a second attempt replaces the first under the same id."""
+        now = self.clock()
+        earlier = repository.workflow_runs.get(run_id) if run_id else None
         head = git_store.resolve_commit(repository.path, f"heads/{repository.default_branch}") or "0" * 40
         run = WorkflowRun(
             id=run_id or self.next_id(),
@@ -301,7 +303,8 @@ class World:
             triggering_actor=triggering_actor or actor,
             run_number=len(repository.workflow_runs) + 1,
             run_attempt=run_attempt,
-            created_at=self.clock(),
+            created_at=earlier.created_at if earlier else now,
+            started_at=now,
         )
         repository.workflow_runs[run.id] = run
         return run

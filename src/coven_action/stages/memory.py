@@ -115,9 +115,9 @@ def materialise(work: Work, configuration_home: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def take_hand_off(workspace: Workspace, knows: Callable[[str], bool]) -> MemoryHandOff:
-    """Return what the agent proposes and says it used, without lines that hold a secret this stage alone knows."""
-    return drop_secrets(parse_memory_hand_off(workspace.read_hand_off(MEMORY_HAND_OFF_FILE, MAX_HAND_OFF_BYTES)), knows)
+def take_hand_off(workspace: Workspace, finds: Callable[[str], bool]) -> MemoryHandOff:
+    """Return what the agent proposes and says it used, without the lines that hold a secret."""
+    return drop_secrets(parse_memory_hand_off(workspace.read_hand_off(MEMORY_HAND_OFF_FILE, MAX_HAND_OFF_BYTES)), finds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +155,10 @@ def write_proposed_files(
     pending = [proposal for proposal in judged.proposals if proposal.verdict == "pending"]
     if not pending:
         return
-    folder = documents.make_folder(PROPOSED_FOLDER)
+    documents.make_folder(PROPOSED_FOLDER)
     for proposal in pending:
         path, text = render_proposed_file(
             proposal, policy=work.brief.memory_policy, run_id=run_id, pull_request=pull_request, today=today
         )
-        target = folder / Path(path).relative_to(MEMORY_FOLDER)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(redactor.redact(text), encoding="utf-8")
+        name = f"{PROPOSED_FOLDER}/{path.removeprefix(f'{MEMORY_FOLDER}/')}"
+        documents.leave(redactor.redact(name), redactor.redact(text))

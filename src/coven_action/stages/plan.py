@@ -23,7 +23,7 @@ from coven_action.core.documents import (
     Work,
     write_document,
 )
-from coven_action.core.endpoint.bundle_selection import add_bundle
+from coven_action.core.endpoint.bundle_selection import add_bundle, list_stale
 from coven_action.core.endpoint.reports import build_bundle_request, build_run_report
 from coven_action.core.isolation import IsolationLevel
 from coven_action.core.memory.grants import EndpointGrant
@@ -46,7 +46,8 @@ from coven_action.stages.faults import explain_exception
 from coven_action.stages.history import History, PlanConversation, check_jobs, open_conversation
 from coven_action.stages.memory import PlannedPolicy, plan_memory
 from coven_action.stages.ports import Clock, Documents, GitHubReader, GitHubWriter, Job, Renderer, TreeSource, Witness
-from coven_action.stages.status_comment import ThreadStatus, build_failed_status
+from coven_action.stages.refusing import tell_refusal
+from coven_action.stages.status_comment import ThreadStatus, build_unstarted_status
 from coven_action.stages.targeting import find_target
 
 CONFIG_PATH: Final = ".github/coven.yml"
@@ -77,11 +78,13 @@ class Demands:
         isolation: The level it demands.
         one_job: Whether all stages run in this job.
         installation_id: Of the customer's own App, where its workflow uses one.
+        app_bot_id: Of that App's bot account: what it writes is ours.
     """
 
     isolation: IsolationLevel
     one_job: bool = False
     installation_id: int | None = None
+    app_bot_id: int | None = None
 
 
 def plan(context: JobContext, payload: Any, *, demands: Demands, ports: PlanPorts) -> Plan:
@@ -96,7 +99,7 @@ def plan(context: JobContext, payload: Any, *, demands: Demands, ports: PlanPort
     Raises:
         Error: Nothing was started; where the one who asked may be told, the status comment says why.
     """
-    session = _Session(context, ports, ports.clock.now())
+    session = _Session(context, ports, ports.clock.now(), demands.app_bot_id)
     event = parse_event(context.event_name, payload)
     try:
         decided = session.decide(accept(event), demands)
@@ -125,30 +128,31 @@ class _Decided:
 class _Session:
     """One call of `plan`: what it has learned so far."""
 
-    def __init__(self, context: JobContext, ports: PlanPorts, started: datetime) -> None:
+    def __init__(self, context: JobContext, ports: PlanPorts, started: datetime, app_bot_id: int | None) -> None:
         self.context = context
         self.ports = ports
         self.started = started
-        self.status = ThreadStatus(ports.reader, ports.writer, ports.renderer, ports.redactor)
+        self.app_bot_id = app_bot_id
+        self.status = ThreadStatus(ports.reader, ports.writer, ports.renderer, ports.redactor, app_bot_id=app_bot_id)
 
     def decide(self, event: TriggerEvent, demands: Demands) -> Plan:
         reader, task = self.ports.reader, self.context.task
         self._check_repository(event)
         config, sha, digest = self._load_config(event)
         check_jobs(config, one_job=demands.one_job)
-        decline_for(decide_sender(event.sender, allow_bots=config.allow_bots))
+        decline_for(decide_sender(event.sender, allow_bots=config.allow_bots, app_bot_id=self.app_bot_id))
         route = accept(decide_route(event, config))
         trust = accept(find_trust(event, reader))
         self.status.read(event.thread_number)
         published = self.status.find_published(task)
         if published is not None:
             return self._write(self._build("published", published=published))
-        late = check_edits(event, run_attempt=task.run_attempt, reader=reader)
+        late = check_edits(event, task=task, reader=reader)
         thread = event.thread or reader.get_thread(event.thread_number)
         text = accept(freeze_text(event, thread, route.familiar, read_at=format_time(self.started)))
         text = text.model_copy(update={"note": describe_late_edits(late)})
         run_trust = accept(
-            find_run_trust(event, trust, text.author, context=self.context, config=config, reader=reader)
+            find_run_trust(event, trust, text.authors, context=self.context, config=config, reader=reader)
         )
         target = accept(find_target(event, thread, task, default_sha=sha, reader=reader))
         with open_conversation(config, task, ports=self.ports) as conversation:
@@ -156,7 +160,7 @@ class _Session:
             memory = self._plan_memory(facts, run_trust, config, target, sha, conversation.ask_grant())
             chosen = _Decided(config, digest, route, run_trust, text, target, memory)
             work = self._build_work(event, thread, chosen, demands.isolation)
-            work = self._ask_admission(work, memory, conversation)
+            work = self._ask_admission(work, memory, conversation, default_sha=sha)
         work = work.model_copy(
             update={"history": conversation.describe(public=event.repository.visibility == "public")}
         )
@@ -175,7 +179,7 @@ class _Session:
                     quiet=True,
                 )
             )
-        decline_for(decide_sender(event.sender, allow_bots=(event.sender.id,)))
+        decline_for(decide_sender(event.sender, allow_bots=(event.sender.id,), app_bot_id=self.app_bot_id))
 
     def _load_config(self, event: TriggerEvent) -> tuple[Config, str, str]:
         """Return the configuration of the default branch, its commit, and the SHA-256 of its text."""
@@ -187,17 +191,22 @@ class _Session:
             )
         return parse_config(_decode(data), path=CONFIG_PATH), sha, sha256_hex(data)
 
-    def _ask_admission(self, work: Work, memory: PlannedPolicy, conversation: PlanConversation) -> Work:
+    def _ask_admission(
+        self, work: Work, memory: PlannedPolicy, conversation: PlanConversation, *, default_sha: str
+    ) -> Work:
         """Ask the endpoint whether the run may work, and for the entries that suit it."""
         report = build_run_report(
             self._build("proceed", work=work), work, per_day=conversation.per_day, now=self.started
         )
         decline_for(conversation.ask_admission(report))
-        request = build_bundle_request(work)
+        request = build_bundle_request(work, self.ports.redactor)
         entries = conversation.ask_bundle(request) if memory.policy.enabled else ()
         known = add_bundle(
             work.memory, entries, memory.policy, read_file=memory.read_file, redactor=self.ports.redactor
         )
+        # Of a branch that is worked on nothing is told: there the lines may have changed for good reason.
+        if work.target.base_sha == default_sha:
+            conversation.report_stale(list_stale(entries, work.memory, known, default_sha))
         return work.model_copy(update={"memory": known})
 
     def _plan_memory(
@@ -259,6 +268,8 @@ class _Session:
                 time_seconds=config.limits.time,
                 turns=config.limits.turns,
                 files=config.limits.files,
+                lines=config.limits.lines,
+                binary_files=config.limits.binary_files,
                 patch_bytes=config.limits.patch,
                 # What reads a patch out of an issue reads the same one each time.
                 attempts=1 if familiar.runtime == "patch" else config.limits.attempts,
@@ -293,17 +304,12 @@ class _Session:
         )
 
     def decline(self, event: TriggerEvent | Refusal, refusal: Refusal) -> Plan:
-        """Say why nothing is started, and write it down. Never over a comment that stands for other work."""
+        """Say why nothing is started, and write it down."""
         decided = self._build("decline", refusal=refusal)
         if isinstance(event, TriggerEvent) and not refusal.quiet:
-            self.status.read(event.thread_number)
-            if self.status.may_be_replaced:
-                self.status.write(
-                    event.thread_number,
-                    "comment_declined.md.j2",
-                    {"plan": decided, "refusal": refusal},
-                    Status(task=self.context.task, state="declined", earlier=self.status.published_tasks),
-                )
+            tell_refusal(
+                event, refusal, decided, status=self.status, reader=self.ports.reader, writer=self.ports.writer
+            )
         return self._write(decided)
 
     def report_failure(self, event: TriggerEvent, error: Error) -> None:
@@ -316,7 +322,7 @@ class _Session:
                     event.thread_number,
                     "comment_failed.md.j2",
                     {"error": error, "run_url": self._run_url(), "pull_request": before and before.pull_request},
-                    build_failed_status(self.context.task, before),
+                    build_unstarted_status(self.context.task, before, "failed"),
                 )
         except Exception as second:  # noqa: BLE001 - it must not hide the first one, which goes on
             told = explain_exception(second)

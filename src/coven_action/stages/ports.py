@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from coven_action.core.contract.process_output import ProcessLimits
 from coven_action.core.contract.process_report import ConfinedReport
@@ -24,9 +24,12 @@ from coven_action.core.sandbox.probes import Attempt
 from coven_action.core.sandbox.request import SandboxRequest
 from coven_action.core.sandbox.toolchains import Tools
 from coven_action.core.trust.edits import Edits
-from coven_action.core.trust.events import Actor, Thread
+from coven_action.core.trust.events import Thread, WorkflowRun
 from coven_action.core.trust.trust import PermissionAnswer
 from coven_action.core.verification.changes import ChangedFile
+
+HandedOver = Literal["plan.json", "outcome.json", "checks.json"]
+"""What one stage writes for another to judge: it is read by us, within a size, and never shown as it is."""
 
 
 class Clock(Protocol):
@@ -60,8 +63,8 @@ class GitHubReader(Protocol):
         """Return when title, body and, where its id is not empty, a comment were last edited."""
         ...
 
-    def get_triggering_actor(self, run_id: int) -> Actor:
-        """Return who started the newest attempt of a run."""
+    def get_run(self, run_id: int) -> WorkflowRun:
+        """Return when a run was created, and who started its newest attempt."""
         ...
 
     def fetch_comments(self, number: int) -> Iterator[ThreadComment]:
@@ -159,12 +162,12 @@ class GitHubWriter(Protocol):
         """Create a concluded Check Run, its annotations in the batches given, and return its id."""
         ...
 
-    def find_check_runs(self, head_sha: str, name: str) -> tuple[int, ...]:
-        """Return the ids of our Check Runs on a commit."""
+    def find_check_runs(self, head_sha: str, name: str, *, external_id: str | None = None) -> tuple[int, ...]:
+        """Return the ids of our Check Runs on a commit; with an `external_id` of those alone that carry it."""
         ...
 
     def supersede_check_run(self, check_run_id: int, *, title: Redacted, summary: Redacted) -> None:
-        """Conclude a Check Run of an older head as neutral."""
+        """Conclude a Check Run as neutral, and replace its title and summary."""
         ...
 
 
@@ -434,8 +437,12 @@ class Documents(Protocol):
         """Return a document. Raises `DocumentError` where it is missing, no plain file, or larger than `limit`."""
         ...
 
-    def write(self, name: str, data: bytes) -> Path:
-        """Write a document, whole or not at all, and return its path."""
+    def write(self, name: HandedOver, data: bytes) -> Path:
+        """Write a document for a later stage, whole or not at all, and return its path."""
+        ...
+
+    def leave(self, name: Redacted, text: Redacted) -> None:
+        """Write a text for people, whole or not at all. Folders that its name leads through are made."""
         ...
 
     def remove(self, name: str) -> None:

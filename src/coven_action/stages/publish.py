@@ -24,7 +24,14 @@ from coven_action.core.documents import (
 )
 from coven_action.core.memory.entries import MAX_CITED_FILE_BYTES
 from coven_action.core.memory.evidence import settle_proposals
-from coven_action.core.publication.endings import ENDINGS, PUBLISHED_ENDINGS, Ending, EndingRule, decide_ending
+from coven_action.core.publication.endings import (
+    ENDINGS,
+    PUBLISHED_ENDINGS,
+    REFUSED_ENDINGS,
+    Ending,
+    EndingRule,
+    decide_ending,
+)
 from coven_action.core.publication.publication import build_rows
 from coven_action.core.records import format_time, sha256_hex
 from coven_action.core.redaction.patch import redact_patch
@@ -163,6 +170,9 @@ class _Session:
             self._propose_memory()
         if ending not in PUBLISHED_ENDINGS and self.observed.patch:
             self._keep_patch(self.observed.patch)
+        if ending in REFUSED_ENDINGS:
+            self.evidence = self._build_evidence(ending, None)
+            self.publishing.write_refusal_check(self.evidence)
         return ending, build_check_fault(self.observed.checks) if ending is Ending.FAULT else None
 
     def _decide(self, outcome: Outcome, said: Outcome) -> Ending:
@@ -248,6 +258,10 @@ class _Session:
     def _judge_memory(self, said: Outcome) -> None:
         """Judge the memory part. Whatever is rejected there changes nothing of how the task ends."""
         repository, tip = self.observed.repository, self.observed.tip
+        if tip is None and said.secrets and said.memory_hand_off.proposals:
+            # Of a change that was kept back there is no tree in which a citation could be looked up.
+            said = said.model_copy(update={"memory_hand_off": said.memory_hand_off.without_proposals()})
+            self._note_memory_beside_secret()
 
         def read_file(path: str) -> bytes | None:
             return repository.read_file(tip, path, MAX_CITED_FILE_BYTES) if repository and tip else None
@@ -259,8 +273,7 @@ class _Session:
         if self.memory is None or not self.memory.evidence.proposed:
             return
         if self.observed.secrets:
-            kept = "proposed to the endpoint" if self.reporting.is_on else "kept as files"
-            self.notes.append(f"The proposed memory is not {kept}, since the run's result holds a secret.")
+            self._note_memory_beside_secret()
             return
         if self.reporting.is_on:
             number = self.progress.pull_request.number if self.progress.pull_request else None
@@ -281,6 +294,10 @@ class _Session:
         if self.progress.pull_request is None:
             self.notes.append(f"The proposed memory is kept as files in {PROPOSED_FOLDER}/ among the run's artifacts.")
 
+    def _note_memory_beside_secret(self) -> None:
+        kept = "proposed to the endpoint" if self.reporting.is_on else "kept as files"
+        self.notes.append(f"The proposed memory is not {kept}, since the run's result holds a secret.")
+
     def _has_changes(self, said: Outcome) -> bool:
         return self.observed.tip is not None or bool(said.secrets)
 
@@ -296,6 +313,8 @@ class _Session:
     def _keep_unfinished(self, said: Outcome) -> None:
         """Leave what was done until a run broke off. That it cannot be had is said, and changes nothing of the end."""
         if said.tip_sha is None:
+            if self.kept_patch:
+                self._keep_patch(self.kept_patch)
             return
         try:
             check_bundle(self.ports.documents, said.bundle_sha256)
@@ -307,7 +326,8 @@ class _Session:
 
     def _keep_patch(self, patch: bytes) -> None:
         """Leave the work for a maintainer, redacted, where it is not published."""
-        self.ports.documents.write(PATCH_FILE, redact_patch(patch, self.ports.redactor).encode())
+        redactor = self.ports.redactor
+        self.ports.documents.leave(redactor.redact(PATCH_FILE), redact_patch(patch, redactor))
         self.notes.append(f"The patch was not published; it is kept, redacted, as {PATCH_FILE} in the run's artifacts.")
 
     def _build_evidence(self, ending: Ending, fault: Fault | None) -> Evidence:

@@ -7,6 +7,7 @@ from coven_action.core.documents import Evidence, Plan, Work
 from coven_action.core.publication.publication import (
     CHECK_RUN_NAME,
     DRAFT_LABEL,
+    REFUSAL_CHECK_RUN_NAME,
     REVIEW_LABEL,
     batch_annotations,
     build_annotations,
@@ -17,7 +18,7 @@ from coven_action.core.publication.publication import (
 )
 from coven_action.core.publication.targets import PullRequest
 from coven_action.core.redaction.redactor import Redacted
-from coven_action.core.trust.trust import OWN_IDS
+from coven_action.core.trust.trust import list_own_ids
 from coven_action.core.verification.changes import ChangedFile
 from coven_action.core.verification.protected_paths import find_needing_review
 from coven_action.errors import GitError
@@ -83,7 +84,9 @@ class Publishing:
     def _take_review_label(self, pull_request: PullRequest) -> None:
         """Take our label off a pull request that no longer changes what it was put there for. A person's label stays."""
         writer, number = self.ports.writer, pull_request.number
-        if not pull_request.has_label(REVIEW_LABEL) or writer.find_labeller(number, REVIEW_LABEL) not in OWN_IDS:
+        if not pull_request.has_label(REVIEW_LABEL):
+            return
+        if writer.find_labeller(number, REVIEW_LABEL) not in list_own_ids(self.ports.app_bot_id):
             return
         if may_lose_review_label(writer.find_changed_paths(number)):
             writer.remove_label(number, REVIEW_LABEL)
@@ -110,6 +113,34 @@ class Publishing:
         )
         self.progress.check_run_id = check_run_id
         self._supersede(head_sha)
+
+    def write_refusal_check(self, evidence: Evidence) -> None:
+        """Say on the head of the open pull request, beside what its own Check Run says, that a result is not published.
+
+        That is the head as it is now: a result is stale mostly because somebody has pushed. A re-run of the same task says it
+        again in the same place.
+        """
+        writer, number = self.ports.writer, self.work.target.pull_request
+        pull_request = None if number is None else writer.get_pull_request(number)
+        if pull_request is None or pull_request.state != "open":
+            return
+        title = self.telling.redact(check_title(self.work.familiar.display_name, evidence.title))
+        summary = self.telling.render_refusal_check(evidence)
+        head_sha, task = pull_request.head.sha, self.plan.task.key
+        earlier = writer.find_check_runs(head_sha, REFUSAL_CHECK_RUN_NAME, external_id=task)
+        if earlier:
+            writer.supersede_check_run(earlier[0], title=title, summary=summary)
+            return
+        writer.create_check_run(
+            head_sha=head_sha,
+            name=REFUSAL_CHECK_RUN_NAME,
+            external_id=task,
+            conclusion=evidence.conclusion,
+            title=title,
+            summary=summary,
+            text=self.telling.redact(""),
+            annotations=((),),
+        )
 
     def _supersede(self, head_sha: str) -> None:
         """Conclude the checks of the heads that were replaced: they speak of commits that are no longer the newest.

@@ -120,10 +120,18 @@ def run(
 
 
 def _cover(outcome: Outcome, redactor: Redactor) -> Outcome:
-    """Cover the values that this stage alone knows. What else looks like a secret stays, for `publish` to refuse."""
-    if REGISTERED not in find_kinds(outcome.model_dump(mode="json"), redactor):
+    """Cover every secret: what is handed over can be read by whoever may read the run's artifacts, before it is judged.
+
+    In covered words `publish` finds nothing any more, so it is told of what it refuses: a value that this stage alone
+    knows, wherever that stands, and what looks like a secret in the words for the pull request of a change.
+    """
+    found = find_kinds(outcome.model_dump(mode="json"), redactor)
+    if not found:
         return outcome
-    return redact_record(outcome, redactor).model_copy(update={"secrets": (REGISTERED,)})
+    has_change = outcome.tip_sha is not None or bool(outcome.secrets)
+    words = find_kinds([outcome.hand_off.title, outcome.hand_off.body], redactor) if has_change else frozenset[str]()
+    secrets = {*outcome.secrets, *words, *(found & {REGISTERED})}
+    return redact_record(outcome, redactor).model_copy(update={"secrets": tuple(sorted(secrets))})
 
 
 class _Session:
@@ -268,7 +276,7 @@ class _Session:
             "verdict": verdict.kind,
             "hand_off": hand_off,
             "hand_off_notes": notes,
-            "memory_hand_off": take_hand_off(workspace, self._knows),
+            "memory_hand_off": take_hand_off(workspace, lambda text: bool(self._find_secrets(text))),
             "summary": _summarise(verdict, result),
         }
         if isinstance(result, RuntimeResult):
@@ -281,19 +289,21 @@ class _Session:
         if ended.tip is not None:
             self._record_changes(ended.tip, workspace)
 
-    def _knows(self, value: Any) -> bool:
-        """Whether any text of a value holds a secret that this stage alone was given."""
-        return REGISTERED in find_kinds(value, self.ports.redactor)
+    def _find_secrets(self, value: Any) -> tuple[str, ...]:
+        """Return the kinds of secrets in the texts of a value."""
+        return tuple(sorted(find_kinds(value, self.ports.redactor)))
 
     def _record_changes(self, tip: str, workspace: Workspace) -> None:
         """Keep the work done, even after a fault: a maintainer may want it, and `publish` decides."""
         files = tuple(file.path for file in workspace.list_changes(tip))
         patch = workspace.read_patch(tip, self.work.limits.patch_bytes)
-        # `publish` is never given the model's key, so what holds that goes no further than this.
-        texts = (find_added_text(patch.decode("utf-8", "replace")), *files)
-        if self._knows(texts):
-            self.ports.documents.write(PATCH_FILE, redact_patch(patch, self.ports.redactor).encode())
-            self.parts |= {"secrets": (REGISTERED,)}
+        # `publish` is never given the model's key, so what holds that goes no further than this. What else looks like a
+        # secret it would refuse as well, but as an artifact the change could be read until then, and afterwards.
+        secrets = self._find_secrets((find_added_text(patch.decode("utf-8", "replace")), *files))
+        if secrets:
+            redactor = self.ports.redactor
+            self.ports.documents.leave(redactor.redact(PATCH_FILE), redact_patch(patch, redactor))
+            self.parts |= {"secrets": secrets}
             return
         path = self.ports.documents.folder / BUNDLE_FILE
         workspace.write_bundle(tip, path)

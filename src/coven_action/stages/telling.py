@@ -54,6 +54,8 @@ class PublishPorts:
     connect: Callable[[PlannedHistory], History]
     witness: Witness
     open_outboxes: Callable[[], KeptOutboxes]
+    app_bot_id: int | None = None
+    """Of the App's bot account, where the workflow uses the token of an App of its own."""
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class Telling:
         self.work = work
         self.progress = progress
         self.ports = ports
-        self.rendered: tuple[Evidence, bytes] | None = None
+        self.rendered: tuple[Evidence, Redacted] | None = None
 
     def ways(self, evidence: Evidence, rule: EndingRule) -> tuple[Callable[[], None], ...]:
         """Return everything that is to be said, in order.
@@ -111,23 +113,27 @@ class Telling:
             self._render("check_text.md.j2", values, CHECK_SUMMARY),
         )
 
+    def render_refusal_check(self, evidence: Evidence) -> Redacted:
+        """Return what the Check Run of a result says that is not published. One text: all of it can be replaced."""
+        return self._render("check_refused.md.j2", self._values(evidence), CHECK_SUMMARY)
+
     def _tell_thread(self, evidence: Evidence, rule: EndingRule) -> None:
         if self.work.status_comment_id is not None:
             status = self._build_status(rule.state, evidence)
             self._write_comment(self.work.status_comment_id, self._render_with_marker(self._values(evidence), status))
 
     def _leave_evidence(self, evidence: Evidence) -> None:
-        self.ports.documents.write(EVIDENCE_DOCUMENT, self._render_evidence(evidence))
+        self.ports.documents.leave(self.redact(EVIDENCE_DOCUMENT), self._render_evidence(evidence))
 
-    def _render_evidence(self, evidence: Evidence) -> bytes:
-        """Return the bytes of `evidence.json`: kept, because every rendering names their digest."""
+    def _render_evidence(self, evidence: Evidence) -> Redacted:
+        """Return the text of `evidence.json`: kept, because every rendering names its digest."""
         if self.rendered is None or self.rendered[0] is not evidence:
-            self.rendered = evidence, render_redacted(evidence, self.ports.redactor).encode()
+            self.rendered = evidence, render_redacted(evidence, self.ports.redactor)
         return self.rendered[1]
 
     def find_digest(self, evidence: Evidence) -> str:
         """Return the SHA-256 of `evidence.json`."""
-        return sha256_hex(self._render_evidence(evidence))
+        return sha256_hex(self._render_evidence(evidence).encode())
 
     def _annotate(self, evidence: Evidence) -> None:
         job, rule = self.ports.job, ENDINGS[Ending(evidence.ending)]
@@ -187,7 +193,7 @@ class Telling:
             "work": self.work,
             "outcome": self.progress.outcome,
             "evidence": evidence,
-            "evidence_sha256": sha256_hex(self._render_evidence(evidence)),
+            "evidence_sha256": self.find_digest(evidence),
             "refusal": find_refusal(evidence.verdicts),
             "is_published": Ending(evidence.ending) in PUBLISHED_ENDINGS,
             "failing": [row for row in checks.rows if row.standing != "passed"] if checks else [],

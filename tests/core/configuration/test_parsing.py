@@ -164,7 +164,7 @@ def test_a_routing_that_only_declines_leaves_the_commands():
 
 
 def test_the_defaults_are_those_of_the_documents():
-    assert Limits() == Limits(time=1800, turns=40, files=100, patch=4_194_304)
+    assert Limits() == Limits(time=1800, turns=40, files=100, lines=20_000, binary_files=20, patch=4_194_304)
     assert Config(familiars={}, rules=()).publish == Publish(labels=())
 
 
@@ -490,6 +490,37 @@ def test_what_follows_from_an_alias_is_not_told_again():
         (
             "files: 3001",
             "6:17 out-of-range limits.files is 3001; write 1 to 3000: GitHub lists no more files of a pull request",
+        ),
+        (
+            "lines: 0",
+            "6:17 out-of-range limits.lines is 0; write 1 to 1000000: nobody reviews more lines than that",
+        ),
+        (
+            "lines: 1000001",
+            "6:17 out-of-range limits.lines is 1000001; write 1 to 1000000: nobody reviews more lines than that",
+        ),
+        ("lines: 20_000", '6:17 wrong-type limits.lines is "20_000"; write a whole number'),
+        (
+            "binary_files: -1",
+            (
+                "6:24 out-of-range limits.binary_files is -1; write 0 to 3000: "
+                "GitHub lists no more files of a pull request"
+            ),
+        ),
+        (
+            "binary_files: 3001",
+            (
+                "6:24 out-of-range limits.binary_files is 3001; write 0 to 3000: "
+                "GitHub lists no more files of a pull request"
+            ),
+        ),
+        ("binary_files: none", '6:24 wrong-type limits.binary_files is "none"; write a whole number'),
+        (
+            "binary-files: 3",
+            (
+                "6:10 unknown-key limits.binary-files is not a key here / did you mean `binary_files`? "
+                "allowed: time, turns, files, lines, binary_files, patch, attempts, cost, per_day"
+            ),
         ),
     ],
 )

@@ -233,6 +233,13 @@ def test_a_hand_off_without_secrets_stays_as_it_is():
     assert drop_secrets(read, lambda _: False) == read
 
 
+def test_without_its_proposals_a_hand_off_says_the_rest():
+    read = parse_memory_hand_off(_lines(USE, PROPOSAL, b"?"))
+
+    assert read.without_proposals() == read.model_copy(update={"proposals": ()})
+    assert read.proposals
+
+
 def test_a_file_of_exactly_the_allowed_size_and_number_of_lines_is_read():
     line = _lines(USE)
     padded = b"\n".join([line] * MAX_LINES).ljust(MAX_HAND_OFF_BYTES)

@@ -11,7 +11,13 @@ from coven_action.core.checks.conclusion import Judged, judge_checks
 from coven_action.core.checks.document import Checks
 from coven_action.core.checks.results import CheckCommand, CheckResult, CheckRun
 from coven_action.core.documents import Fault, Isolation, Outcome, TaskIdentity, Verdict
-from coven_action.core.publication.endings import ENDINGS, PUBLISHED_ENDINGS, Ending, decide_ending
+from coven_action.core.publication.endings import (
+    ENDINGS,
+    PUBLISHED_ENDINGS,
+    REFUSED_ENDINGS,
+    Ending,
+    decide_ending,
+)
 from coven_action.core.verification.changes import DiffStatistics
 from coven_action.core.verification.findings import refuse_for
 from coven_action.core.verification.verification import CONTRACT, STEPS, Facts, find_refusal, verify
@@ -208,3 +214,9 @@ def test_from_the_document_to_the_conclusion_only_exit_codes_of_ours_make_a_succ
     assert (ending in PUBLISHED_ENDINGS) == (refusal is None)
     if ending is Ending.VERIFIED:
         assert {verdict.result for verdict in verdicts} == {"passed"}
+
+
+def test_a_result_that_is_refused_is_neutral_and_carries_no_pull_request_of_its_own():
+    assert {decide(refusal=STALE), decide(refusal=REFUSED)} == REFUSED_ENDINGS
+    assert {ENDINGS[ending].conclusion for ending in REFUSED_ENDINGS} == {"neutral"}
+    assert REFUSED_ENDINGS.isdisjoint(PUBLISHED_ENDINGS)

@@ -161,6 +161,17 @@ def test_a_refusal_takes_the_place_of_the_all_clear():
     assert "none touched" not in done
 
 
+def test_a_change_that_was_kept_back_is_not_said_to_be_none():
+    refused = Verdict(step="secrets", result="refused", finding="what looks like a secret was found: GitHub token")
+    work = WORK.model_copy(update={"checks": (CheckCommand(name="tests", run="make test", timeout_seconds=600),)})
+    table = rows(build_outcome(), statistics=DiffStatistics(), verdicts=(PASSED, refused), work=work)
+
+    assert table["what was done"] == (
+        "what was changed was not looked at; secrets: what looks like a secret was found: GitHub token"
+    )
+    assert table["what we observed"] == "none of our checks was seen on the result; the familiar claims none"
+
+
 def test_without_a_change_nothing_is_said_to_be_done():
     assert rows(statistics=DiffStatistics())["what was done"] == "nothing was changed"
 

@@ -9,6 +9,7 @@ from coven_action.core.publication.status_marker import (
     REMEMBERED_TASKS,
     Status,
     ThreadComment,
+    add_beside,
     find_status_comment,
     parse_marker,
     render_marker,
@@ -152,3 +153,46 @@ def test_the_tasks_that_published_are_remembered_the_newest_last(state, earlier,
 
     assert status.published_tasks == published
     assert parse_marker(render_marker(status.model_copy(update={"earlier": status.published_tasks}))) is not None
+
+
+SAID = "**Coven** was asked again and did not start: so it is."
+
+
+def test_what_is_said_beside_a_comment_leaves_it_and_what_it_remembers():
+    body = f"{MARKER}\n**Cody** · PR #7 is ready\n"
+
+    beside = add_beside(body, SAID, 65_536)
+
+    assert beside.startswith(body.rstrip())
+    assert beside.endswith(f"\n\n{SAID}")
+    assert parse_marker(beside) == STATUS
+
+
+@pytest.mark.parametrize("sayings", [2, 3])
+def test_the_newest_saying_takes_the_place_of_the_one_before(sayings):
+    body = f"{MARKER}\n**Cody** · PR #7 is ready"
+    once = add_beside(body, SAID, 65_536)
+    often = body
+    for number in range(sayings):
+        often = add_beside(often, f"{number}" if number < sayings - 1 else SAID, 65_536)
+
+    assert often == once
+
+
+@pytest.mark.parametrize("length", [65_000, 65_536, 70_000])
+def test_a_long_comment_is_cut_for_what_is_said_beside_it_and_remembers_the_same(length):
+    body = (f"{MARKER}\n**Cody** · " + "word " * 20_000)[:length]
+
+    beside = add_beside(body, SAID, 65_000)
+
+    assert len(beside) <= 65_000
+    assert beside.endswith(SAID)
+    assert "Cut here" in beside
+    assert parse_marker(beside) == STATUS
+
+
+def test_our_comment_is_found_with_all_that_it_says():
+    found = find_status_comment([comment(3, f"{MARKER}\nCody")], OWN_IDS)
+
+    assert found is not None
+    assert found.body == f"{MARKER}\nCody"

@@ -29,6 +29,7 @@ def test_a_job_is_described_by_githubs_variables():
     ("name", "value", "shown"),
     [
         ("GITHUB_SERVER_URL", "http://127.0.0.1:8765/", "http://127.0.0.1:8765"),
+        ("GITHUB_SERVER_URL", "https://github.example.com/X", "https://github.example.com/X"),
         ("GITHUB_SERVER_URL", "https://github.example.com", "https://github.example.com"),
         ("GITHUB_API_URL", "https://github.example.com/api/v3", "https://github.example.com/api/v3"),
     ],
@@ -37,6 +38,11 @@ def test_other_servers_are_taken_as_they_are(name, value, shown):
     server = parse_job_context({**JOB, name: value}).server
 
     assert shown in {server.server_url, server.api_url}
+
+
+@pytest.mark.parametrize("name", ["x", "x" * 50, "workflow_dispatch"])
+def test_an_events_name_has_one_to_fifty_letters(name):
+    assert parse_job_context({**JOB, "GITHUB_EVENT_NAME": name}).event_name == name
 
 
 @pytest.mark.parametrize("name", JOB)

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import operator
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from coven_action.core.trust.events import (
     READERS,
     Actor,
     Command,
+    Thread,
     TriggerEvent,
     parse_command,
     parse_event,
@@ -95,6 +98,8 @@ def test_an_assignment_names_who_was_assigned():
 
     assert event.described == "issues.assigned"
     assert event.assignee_login == "cody-bot"
+    assert event.thread is not None
+    assert event.thread.number == event.thread_number == 42
     assert event.assignee is not None
     assert event.assignee.id == 601
 
@@ -103,10 +108,15 @@ def test_a_command_on_a_pull_request_is_known_to_be_on_one():
     event = commented("/cody fix rename it", pull_request=True)
 
     assert event.command == Command(addressee="cody", verb="fix")
+    assert event.described == "issue_comment.created"
     assert event.thread is not None
     assert event.thread.is_pull_request
     assert event.comment is not None
     assert event.comment.body == "/cody fix rename it"
+
+
+def test_a_thread_is_an_issue_unless_it_is_said_to_be_a_pull_request():
+    assert not Thread.model_validate(payloads.build_issues_labeled()["issue"]).is_pull_request
 
 
 def test_an_issue_cannot_claim_to_be_a_pull_request_by_a_field_of_our_own_name():
@@ -188,6 +198,10 @@ def test_the_answered_events_are_exactly_these():
         ("issue_comment", "created"),
         ("workflow_dispatch", ""),
     }
+    refusal = parse_event("schedule", {})
+    assert isinstance(refusal, Refusal)
+    answered = "issue_comment.created, issues.assigned, issues.labeled, workflow_dispatch"
+    assert refusal.remedy == f"This version answers {answered}."
 
 
 def test_an_ordinary_comment_starts_nothing_even_if_the_rest_is_odd():
@@ -213,6 +227,9 @@ def test_the_senders_permission_is_never_lent_to_somebody_elses_comment():
         ("\n\n  /cody\tfix\r\nplease", ("cody", "fix")),
         ("/cody take-over", ("cody", "take-over")),
         ("/a-1 b", ("a-1", "b")),
+        (f"/{'a' * 32} {'f' * 20}", ("a" * 32, "f" * 20)),
+        ("/a b", ("a", "b")),
+        ("/coven \t fix", ("coven", "fix")),
     ],
 )
 def test_a_command_is_the_first_thing_in_a_comment(body, command):
@@ -239,6 +256,7 @@ def test_what_only_looks_like_a_command_is_none(body):
 
 
 def test_cutting_a_long_comment_never_finishes_a_word():
+    assert MAXIMUM_COMMAND_LENGTH == 200
     padding = " " * (MAXIMUM_COMMAND_LENGTH - len("/coven fix"))
 
     assert parse_command(f"{padding}/coven fix") is not None
@@ -300,6 +318,17 @@ def test_a_payload_that_lacks_any_part_is_read_refused_or_an_error_of_ours(name)
         (("label", "name"), ""),
         (("label", "name"), "\ud800"),
         (("label", "name"), "x" * 201),
+        (("sender", "type"), "x" * 101),
+        (("repository", "id"), 0),
+        (("repository", "id"), 2**63),
+        (("repository", "name"), ""),
+        (("repository", "name"), "x" * 101),
+        (("repository", "owner", "login"), ""),
+        (("repository", "owner", "login"), "x" * 101),
+        (("repository", "default_branch"), "x" * 245),
+        (("issue", "number"), 2**31),
+        (("issue", "updated_at"), "yesterday"),
+        (("issue", "updated_at"), 0),
     ],
 )
 def test_a_part_of_the_wrong_kind_is_named(path, value):
@@ -307,6 +336,127 @@ def test_a_part_of_the_wrong_kind_is_named(path, value):
         parse_event("issues", replace(payloads.build_issues_labeled(), path, value))
     assert caught.value.code == "malformed-event"
     assert caught.value.message.startswith("issues: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("sender", "id"), 1),
+        (("sender", "id"), 2**63 - 1),
+        (("sender", "login"), "x"),
+        (("sender", "login"), "x" * 100),
+        (("sender", "type"), "x" * 100),
+        (("repository", "id"), 1),
+        (("repository", "id"), 2**63 - 1),
+        (("repository", "name"), "x"),
+        (("repository", "name"), "x" * 100),
+        (("repository", "owner", "login"), "x"),
+        (("repository", "owner", "login"), "x" * 100),
+        (("repository", "visibility"), "private"),
+        (("repository", "visibility"), "internal"),
+        (("repository", "default_branch"), "x"),
+        (("repository", "default_branch"), "x" * 244),
+        (("issue", "number"), 1),
+        (("issue", "number"), 2**31 - 1),
+        (("label", "name"), "x"),
+        (("label", "name"), "x" * 200),
+    ],
+)
+def test_the_least_and_the_most_that_github_sends_are_read_as_they_are(path, value):
+    event = parse_event("issues", replace(payloads.build_issues_labeled(), path, value))
+
+    assert isinstance(event, TriggerEvent)
+    found = {"sender": event.sender, "repository": event.repository, "issue": event.thread}
+    if path[0] == "label":
+        assert event.label == value
+    else:
+        assert operator.attrgetter(".".join(path[1:]))(found[path[0]]) == value
+
+
+@pytest.mark.parametrize(("identifier", "read"), [(0, False), (1, True), (2**63 - 1, True), (2**63, False)])
+def test_a_comment_has_an_id_of_githubs(identifier, read):
+    payload = replace(payloads.build_issue_comment_created("/coven fix"), ("comment", "id"), identifier)
+
+    if read:
+        event = read_event("issue_comment", payload)
+        assert event.comment is not None
+        assert event.comment.id == identifier
+    else:
+        with pytest.raises(EventError):
+            parse_event("issue_comment", payload)
+
+
+def test_what_a_payload_leaves_out_is_the_least():
+    payload = payloads.build_issue_comment_created("/coven fix")
+    for path in (("sender", "type"), ("repository", "visibility"), ("issue", "title"), ("issue", "body")):
+        payload = remove(payload, path)
+    event = read_event("issue_comment", remove(payload, ("comment", "node_id")))
+
+    assert event.thread is not None
+    assert event.comment is not None
+    assert (event.sender.type, event.repository.visibility) == ("", "private")
+    assert (event.thread.title, event.thread.body, event.comment.node_id) == ("", "", "")
+
+
+def test_a_text_is_frozen_when_its_comment_was_written_or_its_issue_last_changed():
+    payload = payloads.build_issue_comment_created("/coven fix")
+    payload = replace(payload, ("issue", "updated_at"), "2026-01-05T10:00:00Z")
+    payload = replace(payload, ("comment", "created_at"), "2026-01-05T09:30:00Z")
+    issue = replace(payloads.build_issues_labeled(), ("issue", "updated_at"), "2026-01-05T10:00:00Z")
+
+    assert read_event("issue_comment", payload).triggered_at == datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
+    assert read_event("issues", issue).triggered_at == datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
+    assert dispatched().triggered_at is None
+
+
+@pytest.mark.parametrize("number", ["1", "9" * 9, 42])
+def test_a_dispatch_names_a_number_of_up_to_nine_digits(number):
+    payload = {**payloads.build_workflow_dispatch(), "inputs": {"issue": number}}
+
+    assert read_event("workflow_dispatch", payload).thread_number == int(number)
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/feature", "refs/tags/main", "main", "refs/heads/main ", None])
+def test_a_dispatch_on_another_ref_than_the_default_branch_is_refused(ref):
+    answer = parse_event("workflow_dispatch", payloads.build_workflow_dispatch() | {"ref": ref})
+
+    assert isinstance(answer, Refusal)
+    assert (answer.code, answer.quiet) == ("not-default-branch", False)
+    assert "another branch" in answer.reason
+    assert answer.remedy == "Run it again on main."
+
+
+@pytest.mark.parametrize(
+    ("event_name", "payload", "reason", "remedy"),
+    [
+        ("push", {}, "'push' starts nothing.", "This version answers"),
+        ("issues", {"action": "opened"}, "'issues.opened' starts nothing.", "This version answers"),
+        ("x" * 81, {}, f"'{'x' * 80}' starts nothing.", "This version answers"),
+        ("issue_comment", payloads.build_issue_comment_created("Hello."), "does not begin with a command", ""),
+        ("workflow_dispatch", {"inputs": {}}, "without the number of an issue", "fill in the input `issue`"),
+    ],
+)
+def test_whoever_is_refused_learns_why_and_what_would_be_answered(event_name, payload, reason, remedy):
+    answer = parse_event(event_name, payload)
+
+    assert isinstance(answer, Refusal)
+    assert reason in answer.reason
+    assert remedy in answer.remedy
+
+
+def test_an_error_names_the_event_the_field_and_what_is_wrong():
+    with pytest.raises(EventError) as caught:
+        parse_event("issues", replace(payloads.build_issues_labeled(), ("sender", "id"), 0))
+    assert caught.value.message == "issues: id: Input should be greater than 0"
+    with pytest.raises(EventError) as nested:
+        parse_event("issues", replace(payloads.build_issues_labeled(), ("repository", "owner", "id"), 0))
+    assert nested.value.message == "issues: owner.id: Input should be greater than 0"
+    with pytest.raises(EventError, match="not a JSON object"):
+        parse_event("issues", [])
+    payload = replace(payloads.build_issue_comment_created("/coven fix"), ("comment", "user", "id"), 999)
+    with pytest.raises(EventError) as lent:
+        parse_event("issue_comment", payload)
+    assert lent.value.code == "malformed-event"
 
 
 @given(st.sampled_from([*sorted({name for name, _ in READERS}), "push"]), JSON)

@@ -22,6 +22,7 @@ TWO = Config(
         Rule(when=When(label="coven:fix"), familiar="nova"),
     ),
 )
+SHOUTED = ONE.model_copy(update={"rules": (Rule(when=When(label="COVEN:Fix"), familiar="cody"),)})
 COMMANDS_ONLY = TWO.model_copy(update={"rules": ()})
 
 
@@ -35,6 +36,7 @@ def assigned(login):
         (labeled(), ONE, "cody", "rule 1 of the routing: the label coven:fix", "coven:fix"),
         (labeled(), TWO, "cody", "rule 2 of the routing: the label coven:fix", "coven:fix"),
         (labeled(label="Coven:FIX"), ONE, "cody", "rule 1 of the routing: the label Coven:FIX", "Coven:FIX"),
+        (labeled(), SHOUTED, "cody", "rule 1 of the routing: the label coven:fix", "coven:fix"),
         (assigned("nova-bot"), TWO, "nova", "rule 1 of the routing: the assignment to nova-bot", "assignment"),
         (assigned("Nova-Bot"), TWO, "nova", "rule 1 of the routing: the assignment to Nova-Bot", "assignment"),
         (commented("/nova fix"), TWO, "nova", "named by /nova fix", "/nova fix"),
@@ -77,6 +79,25 @@ def test_what_nobody_answers_is_refused_and_told_only_to_whom_it_concerns(event,
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.quiet) == (code, quiet)
     assert CODES[code].refusal
+
+
+@pytest.mark.parametrize(
+    ("event", "config", "said", "remedy"),
+    [
+        (labeled(label="bug"), ONE, "answers issues.labeled with 'bug'", "Add a rule to `routing`"),
+        (assigned("ada"), ONE, "answers issues.assigned with 'ada'", "Add a rule to `routing`"),
+        (commented("/nova fix"), ONE, "addresses nobody here", ""),
+        (commented("/cody dance"), ONE, "`/cody dance` is not a command", "Commands:"),
+        (dispatched(), COMMANDS_ONLY, "several familiars", "Name one:"),
+    ],
+)
+def test_whoever_is_refused_learns_why_and_what_to_do(event, config, said, remedy):
+    refusal = decide_route(event, config)
+
+    assert isinstance(refusal, Refusal)
+    assert said in refusal.reason
+    assert refusal.remedy.startswith(remedy)
+    assert bool(refusal.remedy) == bool(remedy)
 
 
 def test_an_unknown_command_is_answered_with_the_known_ones():

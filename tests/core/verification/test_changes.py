@@ -132,25 +132,41 @@ def test_a_size_is_told_in_a_persons_words(statistics, said):
 
 
 @pytest.mark.parametrize(
-    ("files", "patch_bytes", "broken"),
+    ("size", "broken"),
     [
-        (100, 1000, ()),
-        (101, 1000, ("101 files are changed; limits.files allows 100",)),
-        (100, 1001, ("the patch has 1001 bytes; limits.patch allows 1000",)),
+        ({}, ()),
+        ({"files": 101}, ("101 files are changed; limits.files allows 100",)),
+        ({"added_lines": 301}, ("501 lines are added or deleted; limits.lines allows 500",)),
+        ({"deleted_lines": 201}, ("501 lines are added or deleted; limits.lines allows 500",)),
+        ({"added_lines": 500, "deleted_lines": 0}, ()),
+        ({"added_lines": 0, "deleted_lines": 500}, ()),
+        ({"added_lines": 0, "deleted_lines": 501}, ("501 lines are added or deleted; limits.lines allows 500",)),
+        ({"binary_files": 8}, ("8 binary files are changed; limits.binary_files allows 7",)),
+        ({"patch_bytes": 1001}, ("the patch has 1001 bytes; limits.patch allows 1000",)),
         (
-            101,
-            1001,
+            {"files": 101, "added_lines": 301, "binary_files": 8, "patch_bytes": 1001},
             (
                 "101 files are changed; limits.files allows 100",
+                "501 lines are added or deleted; limits.lines allows 500",
+                "8 binary files are changed; limits.binary_files allows 7",
                 "the patch has 1001 bytes; limits.patch allows 1000",
             ),
         ),
     ],
 )
-def test_a_limit_holds_up_to_and_including_its_number(files, patch_bytes, broken):
-    statistics = DiffStatistics(files=files, patch_bytes=patch_bytes)
+def test_a_limit_holds_up_to_and_including_its_number(size, broken):
+    at_the_limits = {"files": 100, "added_lines": 300, "deleted_lines": 200, "binary_files": 7, "patch_bytes": 1000}
+    statistics = DiffStatistics(**{**at_the_limits, **size})
 
-    assert find_broken_limits(statistics, files=100, patch_bytes=1000) == broken
+    assert find_broken_limits(statistics, files=100, lines=500, binary_files=7, patch_bytes=1000) == broken
+
+
+def test_a_limit_of_no_binary_files_allows_none():
+    bounds = {"files": 9, "lines": 9, "patch_bytes": 9}
+
+    assert find_broken_limits(DiffStatistics(files=9), binary_files=0, **bounds) == ()
+    (sentence,) = find_broken_limits(DiffStatistics(files=1, binary_files=1), binary_files=0, **bounds)
+    assert sentence == "1 binary files are changed; limits.binary_files allows 0"
 
 
 def test_both_sides_of_a_change_are_listed_where_they_have_content():

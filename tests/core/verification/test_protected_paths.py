@@ -1,6 +1,8 @@
 """Which paths a familiar may not touch under any spelling, what a configuration changes about that, and what needs review."""
 
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -113,7 +115,14 @@ def test_no_mixture_of_case_and_format_characters_opens_a_protected_path(path, i
         ".openhands/microagents/x", ".qwen/x", "QWEN.md", ".trae/rules/x", "WARP.md", "CRUSH.md", ".rules", ".claude.json",
         ".claude-plugin/plugin.json", ".agent/rules.md", ".agent.md", "docs/.agents.md", ".ruler/instructions.md",
         ".amp/settings.json", ".copilot/x", ".crush.json", ".devin/wiki.json", ".factory/droids/x.md", "GEMINI.local.md",
-        ".rooignore", "home/.gitconfig",
+        ".rooignore", "home/.gitconfig", ".idx/airules.md", ".idx/dev.nix", ".aiassistant/rules/x.md", ".aiignore",
+        ".aiexclude", ".tabnine/guidelines/x.md", ".tabnine_commands", ".zencoder/rules/x.md", ".firebender/rules/x.mdc",
+        "firebender.json", ".codebuddy/rules/x.md", "CODEBUDDY.md", ".codeiumignore", ".cody/commands.json",
+        "a/.vscode/cody.json", ".gitlab/duo/chat-rules.md", "a/.GitLab/Duo/mr-review-instructions.yaml", ".iflow/x",
+        "IFLOW.md", ".lingma/rules/x.md", "replit.md", ".rovodev/config.yml", ".rovodevignore", ".goosehints.local",
+        # reviewers
+        ".coderabbit.yaml", ".coderabbit.yml", "a/.CodeRabbit.YAML", ".pr_agent.toml", ".qodo/best.toml", ".qodo.toml",
+        ".sourcery.yaml", ".sourcery.yml", "ellipsis.yaml", "greptile.json", ".greptile/rules.md", "sweep.yaml",
         # 8.3 names, also the hashed ones
         "GITHUB~1/workflows/ci.yml", "git~1/config", "CODEOW~1", "a/CLAUDE~2/settings.json", "GI7EBA~1", "gitmod~3",
         "AIDERC~1.YML", "CURSOR~1", "CURSOR~10", "MCP~1.JSO",
@@ -127,11 +136,24 @@ def test_every_agent_and_every_hook_is_covered(path):
     assert find_protected((changed(path),)) == (path,)
 
 
+PAGE = (Path(__file__).parents[3] / "docs/configuration.md").read_text(encoding="utf-8")
+DOCUMENTED = re.findall(r"`([^`]+)`", PAGE.partition("Protected from the start")[2].partition("Links that lead")[0])
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_whatever_the_documents_call_protected_is(name):
+    path = f"a/{name.replace('*', 'x').rstrip('/')}"
+
+    assert find_protected((changed(path),)) == (path,)
+
+
 @pytest.mark.parametrize(
     "path",
     [
         ".traefik.yml", ".rootdir", ".clangd", ".ampersand", "src/agents.py", "src/claude.py", "agents.md.j2", "gemini.ts",
         "progra~1/x", "backup~", "x~1", ".vscode/settings.json", "github~/x", "docs/rules", "setup.instructions.txt",
+        ".idxs/x", "idx/airules.md", "src/tabnine.py", ".gitlab/merge_request_templates/x.md", "duo/chat-rules.md",
+        "replit.md.txt", "coderabbit.yaml", "pr_agent.toml", "src/sweep.py", "ellipsis.yamlx", "greptile.jsonl", ".coderabbit",
     ],
 )  # fmt: skip
 def test_names_that_only_begin_alike_are_ordinary(path):

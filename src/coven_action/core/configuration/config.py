@@ -56,6 +56,8 @@ class Limits(Record):
         time: Seconds a familiar may work.
         turns: Turns the model may take.
         files: Files that may change.
+        lines: Lines that may be added and deleted together.
+        binary_files: Binary files that may change.
         patch: Bytes of the whole change.
         attempts: How often it may try while checks fail.
         cost: Cents that a run may spend at its model; None where nothing is written.
@@ -65,6 +67,8 @@ class Limits(Record):
     time: int = _LIMITS.time
     turns: int = _LIMITS.turns
     files: int = _LIMITS.files
+    lines: int = _LIMITS.lines
+    binary_files: int = _LIMITS.binary_files
     patch: int = _LIMITS.patch
     attempts: int = _LIMITS.attempts
     cost: int | None = None

@@ -184,6 +184,15 @@ class WrittenLimits(Record):
     files: Annotated[int, WholeNumber(1, 3000, "GitHub lists no more files of a pull request")] = Field(
         default=100, description="How many files may change."
     )
+    # As many as GitHub shows of a pull request.
+    # https://docs.github.com/en/repositories/creating-and-managing-repositories/repository-limits#diff-limits
+    lines: Annotated[int, WholeNumber(1, 1_000_000, "nobody reviews more lines than that")] = Field(
+        default=20_000,
+        description="How many lines may be added and deleted together. GitHub shows 20000 of a pull request.",
+    )
+    binary_files: Annotated[int, WholeNumber(0, 3000, "GitHub lists no more files of a pull request")] = Field(
+        default=20, description="How many of the files may be binary: a person sees that they change, not what changes."
+    )
     patch: Annotated[int, build_size("1KiB", "100MiB", "GitHub refuses files above 100 MiB")] = _written(
         "4MiB",
         parse_size,

@@ -70,6 +70,10 @@ class MemoryHandOff(Record):
     uses: Annotated[tuple[Use, ...], Field(max_length=MAX_LINES)] = ()
     faults: Annotated[tuple[HandOffFault, ...], Field(max_length=MAX_LINES + 1)] = ()
 
+    def without_proposals(self) -> "MemoryHandOff":
+        """Return the same uses and faults, for where nobody could look at what is proposed."""
+        return MemoryHandOff(uses=self.uses, faults=self.faults)
+
 
 def parse_memory_hand_off(data: bytes | None) -> MemoryHandOff:
     """Return the file's proposals, uses and faults. Never raises.
@@ -100,7 +104,7 @@ def drop_secrets(hand_off: MemoryHandOff, finds: Callable[[str], bool]) -> Memor
 
     Args:
         hand_off: As read.
-        finds: Whether a text holds a secret that only the stage which reads the file can know.
+        finds: Whether a text holds a secret, as far as the stage which reads the file can know.
     """
     items: tuple[Proposal | Use, ...] = (*hand_off.proposals, *hand_off.uses)
     spoiled = frozenset(item.line for item in items if any(finds(text) for text in _iterate_texts(item)))

@@ -2,7 +2,7 @@
 
 Nothing is applied here or anywhere else in the runner: a proposal that passes waits for a person. The checks of a
 proposal run in the order of `_CHECKS`, cheap ones first: form, right, size, visibility (what is hidden could hide the
-rest from the screens), secrets, personal data, instructions, revocation, citations, number.
+rest from the screens), secrets, personal data, instructions, secrets in names, revocation, citations, number.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from coven_action.core.memory.entries import (
 from coven_action.core.memory.hand_off import Proposal, Use
 from coven_action.core.memory.keys import build_canonical_key, is_denied, is_entry_id, is_key
 from coven_action.core.memory.policy_block import MemoryPolicy
-from coven_action.core.memory.screens import screen_proposal
+from coven_action.core.memory.screens import screen_name, screen_proposal
 from coven_action.core.memory.selection import Withheld, WithheldCode
 from coven_action.core.records import Record
 from coven_action.core.redaction.redactor import Redactor
@@ -61,7 +61,7 @@ class JudgedProposal(Record):
 
     Args:
         line: In the hand-off file.
-        key: Where it has the form of one, else "".
+        key: Where it has the form of one and holds no secret, else "".
         verdict: `pending` waits for a person.
         reason: Why it is rejected.
         sentence: The same for people; no full stop.
@@ -139,7 +139,7 @@ def judge_proposals(
             waiting.add(proposal.key)
             judged.append(_accept(proposal, situation, versions.get(proposal.key)))
         else:
-            judged.append(_reject(proposal, *rejection))
+            judged.append(_reject(proposal, situation, *rejection))
     return tuple(judged)
 
 
@@ -156,8 +156,10 @@ def _accept(proposal: Proposal, situation: _Situation, replaces: str | None) -> 
     )
 
 
-def _reject(proposal: Proposal, reason: RejectionCode, sentence: str) -> JudgedProposal:
-    key = proposal.key if is_key(proposal.key) else ""
+def _reject(proposal: Proposal, situation: _Situation, reason: RejectionCode, sentence: str) -> JudgedProposal:
+    # Whatever it is rejected for: a key that holds a secret is told to nobody.
+    is_fit = is_key(proposal.key) and screen_name(proposal.key, situation.redactor) is None
+    key = proposal.key if is_fit else ""
     return JudgedProposal(line=proposal.line, key=key, verdict="rejected", reason=reason, sentence=sentence)
 
 
@@ -194,6 +196,16 @@ def _check_text(proposal: Proposal, situation: _Situation) -> _Rejection | None:
     return None
 
 
+def _check_names(proposal: Proposal, situation: _Situation) -> _Rejection | None:
+    """Screen key and cited paths: the key becomes the name of a file, and both are shown to whoever approves."""
+    names = (("its key", proposal.key), *(("a path it cites", cited.path) for cited in proposal.citations))
+    for name, text in names:
+        objection = screen_name(text, situation.redactor)
+        if objection is not None:
+            return objection.reason, f"{name} {objection.sentence}"
+    return None
+
+
 def _check_revocation(proposal: Proposal, situation: _Situation) -> _Rejection | None:
     repository_id = situation.policy.repo_scope.repository_id
     # Without the id nobody could say which of the revoked keys are this repository's.
@@ -213,6 +225,7 @@ _CHECKS: Final[tuple[Callable[[Proposal, _Situation], _Rejection | None], ...]] 
     _check_right,
     _check_size,
     _check_text,
+    _check_names,
     _check_revocation,
     _check_citations,
 )

@@ -2,7 +2,7 @@
 
 A screen refuses with one word and one sentence; none ever approves. Which screens apply is a table: a person's merge
 approves an instruction, or the contact address of a team, so entries in files are screened for the first two alone, and
-proposals of a run for all of them.
+proposals of a run for all of them. Keys and cited paths have a form of their own and are screened for secrets.
 """
 
 from collections import Counter
@@ -42,6 +42,11 @@ def screen_entry(text: str, redactor: Redactor) -> Objection | None:
 def screen_proposal(text: str, redactor: Redactor) -> Objection | None:
     """Return the first objection to a text that a run proposes."""
     return _screen(text, redactor, PROPOSAL_SCREENS)
+
+
+def screen_name(text: str, redactor: Redactor) -> Objection | None:
+    """Return the objection to a key or a path, which others read in file names and links: the secret that it holds."""
+    return _screen(text, redactor, NAME_SCREENS)
 
 
 def _screen(text: str, redactor: Redactor, names: tuple[Screened, ...]) -> Objection | None:
@@ -88,3 +93,4 @@ SCREENS: Final[Mapping[Screened, Callable[[str, Redactor], Objection | None]]] =
 
 ENTRY_SCREENS: Final[tuple[Screened, ...]] = ("invisible_text", "secret")
 PROPOSAL_SCREENS: Final[tuple[Screened, ...]] = tuple(SCREENS)
+NAME_SCREENS: Final[tuple[Screened, ...]] = ("secret",)

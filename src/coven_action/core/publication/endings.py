@@ -59,6 +59,9 @@ ENDINGS: Final[Mapping[Ending, EndingRule]] = {
 PUBLISHED_ENDINGS: Final = frozenset(ending for ending, rule in ENDINGS.items() if rule.state == "published")
 """The endings with a pull request of this task."""
 
+REFUSED_ENDINGS: Final = frozenset({Ending.REFUSED, Ending.STALE})
+"""The endings of a result that there was and that may not be published."""
+
 # What `run` found -> the ending where nothing is published; `worked` comes here only where our own clone shows no change.
 _UNPUBLISHED: Final[Mapping[str, Ending]] = {
     "worked": Ending.NOTHING_CHANGED,

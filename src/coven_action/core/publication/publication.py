@@ -33,6 +33,10 @@ from coven_action.core.verification.findings import MAXIMUM_NAMED, name_some
 from coven_action.core.verification.protected_paths import find_needing_review
 
 CHECK_RUN_NAME: Final = "Coven"
+# Of a name of its own: of several checks of one name GitHub shows and requires the newest alone, and that a later result was
+# refused says nothing of the commit that stands, neither that its checks pass nor that they fail.
+# https://docs.github.com/en/rest/checks/runs#list-check-runs-for-a-git-reference
+REFUSAL_CHECK_RUN_NAME: Final = "Coven (not published)"
 DRAFT_LABEL: Final = "coven:draft"
 REVIEW_LABEL: Final = "coven:needs-review"
 # A person's own credential, or one that acts in a person's name. https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github#githubs-token-formats
@@ -132,9 +136,9 @@ def _asked(work: Work) -> str:
 
 
 def _done(work: Work, statistics: DiffStatistics, verdicts: tuple[Verdict, ...]) -> str:
-    if not statistics.files:
-        return "nothing was changed"
     refused = [f"{verdict.step}: {verdict.finding}" for verdict in verdicts if verdict.refused]
+    if not statistics.files:
+        return f"what was changed was not looked at; {'; '.join(refused)}" if refused else "nothing was changed"
     verified = "; ".join(refused) if refused else "protected paths: none touched"
     return f"1 commit, {statistics.described}; {verified}; limits: {statistics.files}/{work.limits.files} files"
 
@@ -154,7 +158,7 @@ def _observed(
     claimed = f"the familiar claims (not verified): {', '.join(claims)}" if claims else "the familiar claims none"
     if not work.checks:
         return f"{NO_CHECKS}; {claimed}"
-    if not statistics.files:
+    if not statistics.files and not any(verdict.refused for verdict in verdicts):
         return "there was no change to check"
     unseen = [verdict.finding for verdict in verdicts if verdict.step == "evidence" and verdict.finding]
     return f"none of our checks was seen on the result{''.join(f': {finding}' for finding in unseen)}; {claimed}"

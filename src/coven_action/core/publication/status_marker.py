@@ -11,11 +11,14 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, ValidationError
 
 from coven_action.core.documents import TaskIdentity
+from coven_action.core.publication.cutting import cut_text
 from coven_action.core.records import Payload, Record
 from coven_action.core.trust.events import Actor
 
 _PREFIX: Final = "<!-- coven-action:status "
 _MARKER: Final = re.compile(re.escape(_PREFIX) + r"(\{[^<>\n]{1,4000}\}) -->")
+_BESIDE: Final = "<!-- coven-action:beside -->"
+_CUT_NOTE: Final = "\n\n*Cut here: GitHub shows no more.*"
 # A re-run of a task older than these is new work; the hidden line has to stay short.
 REMEMBERED_TASKS: Final = 20
 
@@ -51,10 +54,11 @@ class Status(Record):
 
 
 class StatusComment(Record):
-    """Our comment on a thread. `status` is None when its hidden line cannot be read any more."""
+    """Our comment on a thread. `status` is None when its hidden line cannot be read any more; `body` is all it says."""
 
     comment_id: int
     status: Status | None
+    body: str = ""
 
 
 def render_marker(status: Status) -> str:
@@ -78,5 +82,21 @@ def find_status_comment(comments: Iterable[ThreadComment], own_ids: frozenset[in
     for comment in comments:
         body = comment.body or ""
         if comment.user is not None and comment.user.id in own_ids and _PREFIX in body:
-            return StatusComment(comment_id=comment.id, status=parse_marker(body))
+            return StatusComment(comment_id=comment.id, status=parse_marker(body), body=body)
     return None
+
+
+def add_beside(body: str, said: str, limit: int) -> str:
+    """Return a comment with something said below what it says, in place of what was said there before.
+
+    Everything above stays as it is, the hidden line with it: whoever finds the comment again remembers the same.
+
+    Args:
+        body: What the comment says now.
+        said: What is to be said below it.
+        limit: Largest length of the result, in characters; what stands above is cut for it, at its end.
+    """
+    before, found, _ = body.rpartition(_BESIDE)
+    below = f"\n\n{_BESIDE}\n\n{said}"
+    stands = (before if found else body).rstrip()
+    return cut_text(stands, limit - len(below), _CUT_NOTE) + below

@@ -8,10 +8,16 @@ first, and whatever is composed of them is covered again as a whole.
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from coven_action.core.records import Record, canonical_json
 from coven_action.core.redaction.redactor import Redacted, Redactor
 
 R = TypeVar("R", bound=Record)
+
+
+class CoverDoesNotFit(ValueError):
+    """Raised when the mark that covers a secret does not fit where the secret stood, by its length or its form."""
 
 
 def redact_values(value: Any, redactor: Redactor) -> Any:
@@ -26,8 +32,19 @@ def redact_values(value: Any, redactor: Redactor) -> Any:
 
 
 def redact_record(record: R, redactor: Redactor) -> R:
-    """Return a copy of a document with every text in it covered."""
-    return type(record).model_validate_json(canonical_json(redact_values(record.model_dump(mode="json"), redactor)))
+    """Return a copy of a document with every text in it covered.
+
+    Raises:
+        CoverDoesNotFit: A text that was covered is none of its kind any more.
+    """
+    covered = canonical_json(redact_values(record.model_dump(mode="json"), redactor))
+    try:
+        return type(record).model_validate_json(covered)
+    except ValidationError as error:
+        # The library's own words repeat what was refused.
+        places = sorted({".".join(map(str, each["loc"])) for each in error.errors(include_input=False)})
+        message = f"there is no room for what covers a secret: {', '.join(places)}"
+        raise CoverDoesNotFit(message) from None
 
 
 def render_redacted(record: Record, redactor: Redactor) -> Redacted:

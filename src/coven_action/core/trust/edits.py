@@ -1,8 +1,9 @@
 """Whether a text was edited after it was frozen. Pure: GitHub's own edit times in, an answer out.
 
 `updated_at` of an issue moves with every label and comment, so it decides nothing about edits: `lastEditedAt` of the texts
-and the newest rename do. The frozen text is used either way; a re-run after an edit asks for a new trigger, because
-people would take its result for an answer to the text they see.
+and the newest rename do. On a first attempt the frozen text is used either way; a re-run after an edit asks for a new
+trigger, because people would take its result for an answer to the text they see. A dispatch freezes no text: its first
+attempt reads what stands there, and its re-run would read what nobody had seen when the workflow was dispatched.
 """
 
 from datetime import datetime
@@ -20,15 +21,17 @@ class Edits(Record):
     comment_edited_at: datetime | None = None
 
 
-def find_late_edits(edits: Edits, event: TriggerEvent) -> tuple[str, ...]:
+def find_late_edits(edits: Edits, event: TriggerEvent, *, since: datetime) -> tuple[str, ...]:
     """Return what was changed after the trigger: "title", "body", "comment".
 
-    A dispatch carries no text: it is read when the run begins, so nothing can be later. The body of a pull request is what
-    this action itself writes: counted, an attempt that failed after that would keep its own re-run from going on.
+    The body of a pull request is what this action itself writes: counted, an attempt that failed after that would keep
+    its own re-run from going on.
+
+    Args:
+        edits: GitHub's times.
+        event: What happened.
+        since: When it happened; for the re-run of a dispatch, whose payload does not say, when the run was created.
     """
-    since = event.triggered_at
-    if since is None:
-        return ()
     on_pull_request = event.thread is not None and event.thread.is_pull_request
     body_edited_at = None if on_pull_request else edits.body_edited_at
     times = (("title", edits.renamed_at), ("body", body_edited_at), ("comment", edits.comment_edited_at))
@@ -41,8 +44,8 @@ def decide_late_edits(late: tuple[str, ...], *, run_attempt: int) -> Refusal | N
         return None
     return Refusal(
         code="edited-since-trigger",
-        reason=f"The {' and '.join(late)} changed since this run was triggered, and a re-run would work on the old text.",
-        remedy="Trigger again: apply the label or give the command anew.",
+        reason=f"The {' and '.join(late)} changed since this run was triggered: people see another text now than then.",
+        remedy="Trigger again: apply the label, give the command or dispatch the workflow anew.",
     )
 
 

@@ -89,6 +89,18 @@ class Comment(Payload):
     node_id: str = ""
 
 
+class WorkflowRun(Payload):
+    """A run as GitHub keeps it. The payload of a re-run still names whoever caused the first attempt.
+
+    Attributes:
+        triggering_actor: Who started the newest attempt.
+        created_at: When the first attempt was created; a re-run does not move it.
+    """
+
+    triggering_actor: Actor
+    created_at: Moment
+
+
 class Command(Record):
     """What the first line of a comment asks for: `/coven fix` or `/<familiar> fix`."""
 
@@ -154,13 +166,13 @@ def parse_event(event_name: str, payload: Any) -> TriggerEvent | Refusal:
     if not isinstance(payload, Mapping):
         raise EventError("malformed-event", "the event payload is not a JSON object")
     action = payload.get("action") or ""
-    reader = READERS.get((event_name, action if isinstance(action, str) else "?"))
+    reader = READERS.get((event_name, action)) if isinstance(action, str) else None
     if reader is None:
         return _unsupported(event_name, str(action))
     try:
         return reader(payload)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise EventError("malformed-event", f"{event_name}: {field}: {first['msg']}") from error
 

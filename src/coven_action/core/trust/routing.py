@@ -9,7 +9,7 @@ from typing import Final
 from coven_action.core.configuration.config import Config, Familiar, Rule
 from coven_action.core.records import Record
 from coven_action.core.refusals import Refusal
-from coven_action.core.trust.events import TriggerEvent
+from coven_action.core.trust.events import Command, TriggerEvent
 
 PRODUCT_COMMAND: Final = "coven"
 VERBS: Final = ("fix",)
@@ -26,7 +26,7 @@ class Route(Record):
 def decide_route(event: TriggerEvent, config: Config) -> Route | Refusal:
     """Return who answers the event."""
     if event.command is not None:
-        return _route_command(event, config)
+        return _route_command(event.command, config)
     if event.event_name == "workflow_dispatch":
         return _route_unaddressed(config, "workflow dispatch")
     return _route_rules(event, config)
@@ -56,9 +56,8 @@ def _holds(rule: Rule, event: TriggerEvent) -> bool:
     return bool(wanted) and all(got is not None and want.casefold() == got.casefold() for want, got in wanted)
 
 
-def _route_command(event: TriggerEvent, config: Config) -> Route | Refusal:
-    command = event.command
-    if command is None or (command.addressee != PRODUCT_COMMAND and command.addressee not in config.familiars):
+def _route_command(command: Command, config: Config) -> Route | Refusal:
+    if command.addressee != PRODUCT_COMMAND and command.addressee not in config.familiars:
         return Refusal(code="not-a-command", reason="The comment addresses nobody here.", quiet=True)
     said = f"/{command.addressee} {command.verb}"
     if command.verb not in VERBS:

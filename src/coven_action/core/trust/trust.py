@@ -20,6 +20,16 @@ GITHUB_ACTIONS_BOT_ID: Final = 41898282
 OWN_IDS: Final = frozenset({GITHUB_ACTIONS_BOT_ID})
 
 
+def list_own_ids(app_bot_id: int | None) -> frozenset[int]:
+    """Return the accounts this action writes as.
+
+    Args:
+        app_bot_id: Of the bot account of the customer's own App, where its workflow uses that App's token. An installation's
+            token cannot be asked whose it is, so the workflow says it: https://docs.github.com/en/rest/users/users#get-the-authenticated-user
+    """
+    return OWN_IDS if app_bot_id is None else OWN_IDS | {app_bot_id}
+
+
 class TrustScope(StrEnum):
     """Who is behind a run, the widest first."""
 
@@ -71,9 +81,9 @@ _SCOPE_OF_PERMISSION: Final = (
 _MAY_START: Final = frozenset({TrustScope.MAINTAINER, TrustScope.SCHEDULED})
 
 
-def decide_sender(sender: Actor, *, allow_bots: tuple[int, ...]) -> Refusal | None:
+def decide_sender(sender: Actor, *, allow_bots: tuple[int, ...], app_bot_id: int | None = None) -> Refusal | None:
     """Return why an account's events start nothing, or None. Needs no request: ids alone decide."""
-    if sender.id in OWN_IDS:
+    if sender.id in list_own_ids(app_bot_id):
         # Otherwise our own label, comment or push could start the next run, and so on without end.
         return Refusal(code="own-event", reason="The event was caused by this action itself.", quiet=True)
     if sender.is_bot and sender.id not in allow_bots:
@@ -90,7 +100,7 @@ def trust_listed_bot() -> Trust:
     """Return what a bot is worth whose numeric id the configuration lists.
 
     GitHub's permission API knows people alone ("… is not a user"), so the list is the whole decision; somebody with
-    write access has made it on the default branch. Nothing the bot feeds counts for more than a collaborator's words.
+    write access has made it on the default branch. That is what its asking is worth; what it wrote is a stranger's.
     """
     return Trust(scope=TrustScope.COLLABORATOR, may_start=True, reason="asked by a bot that the configuration lists")
 

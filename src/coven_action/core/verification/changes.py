@@ -48,6 +48,11 @@ class DiffStatistics(Record):
     patch_bytes: int = 0
 
     @property
+    def lines(self) -> int:
+        """How many lines are added and deleted together."""
+        return self.added_lines + self.deleted_lines
+
+    @property
     def described(self) -> str:
         """The size in a person's words: `2 files, +14 −3`."""  # noqa: RUF002 - a minus sign, as diff statistics are typeset
         files = "1 file" if self.files == 1 else f"{self.files} files"
@@ -170,11 +175,25 @@ def find_unreadable(files: Iterable[ChangedFile]) -> tuple[str, ...]:
     return tuple(file.path for file in files if file.after != "absent" and _ESCAPED_BYTE.search(file.path))
 
 
-def find_broken_limits(statistics: DiffStatistics, *, files: int, patch_bytes: int) -> tuple[str, ...]:
-    """Return one sentence for each limit that the change exceeds."""
+def find_broken_limits(
+    statistics: DiffStatistics, *, files: int, lines: int, binary_files: int, patch_bytes: int
+) -> tuple[str, ...]:
+    """Return one sentence for each limit that the change exceeds.
+
+    Args:
+        statistics: The size of the change.
+        files: How many may change.
+        lines: How many may be added and deleted together.
+        binary_files: How many of the files may have no lines.
+        patch_bytes: How large the patch may be.
+    """
     broken = []
     if statistics.files > files:
         broken.append(f"{statistics.files} files are changed; limits.files allows {files}")
+    if statistics.lines > lines:
+        broken.append(f"{statistics.lines} lines are added or deleted; limits.lines allows {lines}")
+    if statistics.binary_files > binary_files:
+        broken.append(f"{statistics.binary_files} binary files are changed; limits.binary_files allows {binary_files}")
     if statistics.patch_bytes > patch_bytes:
         broken.append(f"the patch has {statistics.patch_bytes} bytes; limits.patch allows {patch_bytes}")
     return tuple(broken)

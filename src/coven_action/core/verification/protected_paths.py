@@ -31,11 +31,17 @@ PROTECTED: Final[Mapping[str, tuple[str, ...]]] = {
         "**/.vscode/mcp.json", ".ruler", ".rules",
     ),
     "instructions for one agent": (
-        ".aider*", ".amazonq", ".amp", ".augment*", ".claude", ".claude.json", ".claude-plugin", "claude.md", "claude.*.md",
-        ".cline*", ".codex", ".continue*", ".copilot", "copilot-instructions.md", ".crush*", "crush.md", ".cursor",
-        ".cursorrules", ".cursorignore", ".devin", ".factory", ".gemini*", "gemini.md", "gemini.*.md", ".goose*", ".junie",
-        ".kilocode*", ".kiro", ".opencode", "opencode.json*", ".openhands*", ".qwen*", "qwen.md", ".roo", ".rooignore",
-        ".roomodes", ".roorules*", ".trae", "warp.md", ".windsurf*",
+        ".aiassistant", ".aider*", ".aiexclude", ".aiignore", ".amazonq", ".amp", ".augment*", ".claude", ".claude.json",
+        ".claude-plugin", "claude.md", "claude.*.md", ".cline*", ".codebuddy", "codebuddy.md", ".codeium*", ".codex",
+        ".cody", "**/.vscode/cody.json", ".continue*", ".copilot", "copilot-instructions.md", ".crush*", "crush.md",
+        ".cursor", ".cursorrules", ".cursorignore", ".devin", ".factory", ".firebender", "firebender.json", ".gemini*",
+        "gemini.md", "gemini.*.md", "**/.gitlab/duo", ".goose*", ".idx", ".iflow", "iflow.md", ".junie", ".kilocode*",
+        ".kiro", ".lingma", ".opencode", "opencode.json*", ".openhands*", ".qwen*", "qwen.md", "replit.md", ".roo",
+        ".rooignore", ".roomodes", ".roorules*", ".rovodev*", ".tabnine*", ".trae", "warp.md", ".windsurf*", ".zencoder*",
+    ),
+    "instructions for one reviewer": (
+        ".coderabbit.*", "ellipsis.y*ml", ".greptile*", "greptile.json", ".pr_agent.toml", ".qodo*", ".sourcery.y*ml",
+        "sweep.y*ml",
     ),
 }  # fmt: skip
 """What is refused, by why: whoever changes it alters who reviews, what runs, or what the next agent is told.

@@ -87,7 +87,7 @@ def record_contract(refusal: str = "", *, why: str = "") -> tuple[Verdict, ...]:
 
 
 def record_kept_back(secrets: tuple[str, ...]) -> tuple[Verdict, ...]:
-    """Return the verdicts on a change that `run` kept back, since it holds a secret that `run` alone knows."""
+    """Return the verdicts on a change that `run` kept back, since it holds a secret."""
     return record_only(
         Verdict(step=CONTRACT, result="passed", finding=CONTRACT_KEPT),
         Verdict(step="secrets", result="refused", finding=describe_secrets(secrets)),
@@ -116,7 +116,14 @@ def _check_tree(facts: Facts) -> Finding:
 
 
 def _check_limits(facts: Facts) -> Finding:
-    broken = find_broken_limits(facts.statistics, files=facts.limits.files, patch_bytes=facts.limits.patch_bytes)
+    limits = facts.limits
+    broken = find_broken_limits(
+        facts.statistics,
+        files=limits.files,
+        lines=limits.lines,
+        binary_files=limits.binary_files,
+        patch_bytes=limits.patch_bytes,
+    )
     return refuse_for("; ".join(broken))
 
 

@@ -35,6 +35,7 @@ from coven_action.error_codes import CODES
 INPUTS: Final = (
     "stage",
     "installation-id",
+    "app-bot-id",
     "isolation",
     "github-token",
     "model-api-key",

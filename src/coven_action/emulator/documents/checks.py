@@ -6,23 +6,26 @@ from urllib.parse import quote
 from coven_action.emulator.documents.people import build_user, format_optional_time, format_time
 from coven_action.emulator.documents.repository import build_repository, get_api_url, get_html_url
 from coven_action.emulator.git_store import read_commit, resolve_commit
-from coven_action.emulator.state import CheckRun, PullRequest, Repository, WorkflowRun
+from coven_action.emulator.state import CheckRun, PullRequest, Repository, User, WorkflowRun
 from coven_action.emulator.world import World
 
 ACTIONS_APP_ID = 15368
 """The id of the GitHub Actions App, which owns the Check Runs that GITHUB_TOKEN makes."""
 
 
-def _build_app(world: World) -> dict[str, Any]:
+def _build_app(world: World, bot: User) -> dict[str, Any]:
+    """Build the document of the App whose bot account is given; only GitHub's own is known by more than its name."""
+    is_actions = bot is world.actions_bot
+    number, slug = (ACTIONS_APP_ID if is_actions else bot.id), bot.login.removesuffix("[bot]")
     return {
-        "id": ACTIONS_APP_ID,
-        "slug": "github-actions",
-        "node_id": "A_15368",
-        "owner": build_user(world, world.actions_bot),
-        "name": "GitHub Actions",
-        "description": "Automate your workflow from idea to production",
+        "id": number,
+        "slug": slug,
+        "node_id": f"A_{number}",
+        "owner": build_user(world, bot),
+        "name": "GitHub Actions" if is_actions else slug,
+        "description": "Automate your workflow from idea to production" if is_actions else None,
         "external_url": "https://help.github.com/en/actions",
-        "html_url": f"{world.html_url}/apps/github-actions",
+        "html_url": f"{world.html_url}/apps/{slug}",
         "created_at": "2018-07-30T09:30:17Z",
         "updated_at": "2019-12-10T19:04:12Z",
         "permissions": {"actions": "write", "checks": "write", "contents": "write", "metadata": "read"},
@@ -72,7 +75,7 @@ def build_check_run(world: World, repository: Repository, run: CheckRun) -> dict
             "annotations_url": f"{url}/annotations",
         },
         "check_suite": {"id": run.suite_id},
-        "app": _build_app(world),
+        "app": _build_app(world, run.user),
         "pull_requests": pulls,
     }
 
@@ -91,7 +94,7 @@ def build_workflow_run(world: World, repository: Repository, run: WorkflowRun) -
     """Build the document of a workflow run."""
     api = get_api_url(world, repository)
     url = f"{api}/actions/runs/{run.id}"
-    moment = format_time(run.created_at)
+    started = format_time(run.started_at)
     links = {f"{name}_url": f"{url}/{name}" for name in ("jobs", "logs", "cancel", "rerun", "artifacts")}
     return links | {
         "id": run.id,
@@ -104,7 +107,8 @@ def build_workflow_run(world: World, repository: Repository, run: WorkflowRun) -
         "path": run.path,
         "run_number": run.run_number,
         "run_attempt": run.run_attempt,
-        "run_started_at": moment,
+        # The first moves with every attempt, `created_at` with none.
+        "run_started_at": started,
         "display_title": run.name,
         "event": run.event,
         "status": run.status,
@@ -112,8 +116,8 @@ def build_workflow_run(world: World, repository: Repository, run: WorkflowRun) -
         "workflow_id": run.workflow_id,
         "url": url,
         "html_url": f"{get_html_url(world, repository)}/actions/runs/{run.id}",
-        "created_at": moment,
-        "updated_at": moment,
+        "created_at": format_time(run.created_at),
+        "updated_at": started,
         "actor": build_user(world, run.actor),
         "triggering_actor": build_user(world, run.triggering_actor),
         "previous_attempt_url": f"{url}/attempts/{run.run_attempt - 1}" if run.run_attempt > 1 else None,
