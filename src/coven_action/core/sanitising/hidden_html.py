@@ -181,12 +181,28 @@ class _Scanner:
             # Lines stay apart: what ended with its line, such as a link definition, must not reach into the next.
             self.kept.append("\n")
         is_block = kind == "comment" and _INDENTATION.fullmatch(self.text, self.find_line(start), start)
+        if not is_block:
+            self.follow_inside(self.text.index("\n", start), end)
         if not is_block and _BLOCK_START.search(self.text, start, end):
             # Blocks bind stronger than what stands within a line, but only in some contexts: from here on it is open
             # which fence opens and which closes, so nothing counts as code any more, and all may be an HTML block.
             self.extend_block(len(self.text))
             line_end = self.text.find("\n", end)
             self.position = len(self.text) if line_end < 0 else line_end
+
+    def follow_inside(self, start: int, end: int) -> None:
+        """Let what begins to hide in a dropped stretch hide what follows: a block may have begun there, and ended the stretch.
+
+        What ends there ends nothing, since it may as well have been dropped.
+        """
+        for tag in _TAG.finditer(self.text, start, end):
+            name = _NAME.match(tag[0])
+            if name is None or _SHOWING.match(tag[0]) or tag[0].startswith("</"):
+                continue
+            if self.is_visible():
+                self.enter(name[1].lower(), tag[0])
+            else:
+                self.follow_section(self.sections[-1], name[1].lower(), tag[0], is_closing=False)
 
     def read_markup(self, start: int) -> None:
         """Read the one construct that begins with the `<` at `start`, if one does."""
@@ -200,6 +216,9 @@ class _Scanner:
         end = self.find_declaration_end(start)
         if end is None:
             return
+        if start < self.block_until < end:
+            # The HTML block ends before: what would end the comment is text, and to the HTML parser the comment goes on.
+            end = len(self.text)
         self.drop(start, end, "comment")
         self.leave_definition(start, end)
         if self.begins_line(start):
@@ -303,7 +322,12 @@ class _Scanner:
             self.kept.append(SEAM)
         if is_closing:
             self.leave_summary(name)
-        elif name not in VOID_ELEMENTS and check_hides(name, tag):
+        else:
+            self.enter(name, tag)
+
+    def enter(self, name: str, tag: str) -> None:
+        """Begin to leave out what follows, where this tag hides it."""
+        if name not in VOID_ELEMENTS and check_hides(name, tag):
             self.sections.append(_Section(name))
             self.counts["hidden"] += 1
 
