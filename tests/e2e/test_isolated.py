@@ -99,6 +99,7 @@ with zipfile.ZipFile(store / "coven-verify-1.zip", "w") as packed:
 """
 
 
+@pytest.mark.slow
 def test_a_familiar_s_job_that_forges_the_checks_is_refused(scene, runner):
     scene.commit({".github/coven.yml": CHECKED})
     issue = scene.open_issue(body=PATCH)

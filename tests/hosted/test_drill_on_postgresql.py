@@ -17,7 +17,7 @@ from tests.hosted import postgresql
 from tests.hosted.databases import POSTGRESQL
 from tests.hosted.memory_world import put_entry
 
-pytestmark = pytest.mark.parametrize("database", [POSTGRESQL], indirect=True)
+pytestmark = [pytest.mark.parametrize("database", [POSTGRESQL], indirect=True), pytest.mark.slow]
 BACKUP = "coven_backup"
 
 

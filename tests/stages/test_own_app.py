@@ -9,6 +9,7 @@ from coven_action.emulator.world import ALL_PERMISSIONS
 from coven_action.stages.plan import Demands
 from tests.scenario import CONFIGURATION, ScriptedRuntime
 
+pytestmark = pytest.mark.slow
 REVIEW = "coven:needs-review"
 
 

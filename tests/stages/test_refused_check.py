@@ -64,6 +64,7 @@ def test_a_refused_result_is_told_on_the_pull_requests_head_beside_its_own_check
     assert "Pull request #2 stays as it is." in comment.body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seen", "conclusion"), [("Bills", "failure"), ("Billing", "success")])
 def test_a_refused_result_changes_nothing_of_how_the_head_concluded(github, tmp_path, seen, conclusion):
     scene = Scene(github, tmp_path, configuration=CHECKED % seen)
@@ -128,6 +129,7 @@ def test_a_rerun_of_a_refused_task_says_it_again_in_the_same_place(scene, publis
     assert not check.text
 
 
+@pytest.mark.slow
 def test_another_task_that_is_refused_has_a_check_of_its_own(scene, published):
     for run_id in (7, 8):
         scene.start(scene.label(published), run_id=run_id, runtime=FORBIDDEN).finish()
@@ -135,6 +137,7 @@ def test_another_task_that_is_refused_has_a_check_of_its_own(scene, published):
     assert [check.external_id.rpartition("/")[2] for check in _refused(scene)] == ["7", "8"]
 
 
+@pytest.mark.slow
 def test_a_lost_answer_does_not_double_it(scene, published):
     run = _worked(scene, published, runtime=FORBIDDEN)
     scene.github.faults.add(method="POST", path_regex="/check-runs$", drop_after=True, times=1)

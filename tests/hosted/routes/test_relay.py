@@ -9,7 +9,7 @@ from nacl.public import PublicKey, SealedBox
 from coven_action.core.endpoint.relaying import REFUSAL_STATUSES
 from coven_action.hosted.app import ROUTERS
 from coven_action.hosted.services.relay import ROUTES
-from tests.hosted.databases import ON_BOTH
+from tests.hosted.databases import ON_BOTH_SLOWLY
 from tests.hosted.deployment import make_report, open_session
 from tests.hosted.routes.test_runs import FINISH
 
@@ -49,7 +49,7 @@ def test_every_kind_of_envelope_goes_where_its_route_does():
     assert {(route.name, route.path, route.status) for route in ROUTES.values()} <= routes
 
 
-@ON_BOTH
+@ON_BOTH_SLOWLY
 def test_a_run_that_could_not_be_reported_is_shown_when_it_is_over(client, clock, admin):
     session = open_session(client, clock(), run_id="9")
 
@@ -65,7 +65,7 @@ def test_a_run_that_could_not_be_reported_is_shown_when_it_is_over(client, clock
     ]
 
 
-@ON_BOTH
+@ON_BOTH_SLOWLY
 def test_what_did_arrive_the_first_time_is_not_done_again(client, clock, admin):
     earlier = open_session(client, clock(), run_id="5")
     earlier.report()
@@ -78,7 +78,7 @@ def test_what_did_arrive_the_first_time_is_not_done_again(client, clock, admin):
     assert len(notes) == 1
 
 
-@ON_BOTH
+@ON_BOTH_SLOWLY
 def test_a_key_that_has_carried_something_else_is_told(client, clock):
     earlier = open_session(client, clock(), run_id="5")
     earlier.report()
@@ -89,14 +89,14 @@ def test_a_key_that_has_carried_something_else_is_told(client, clock):
     assert verdicts == [(False, "its key has carried another request")]
 
 
-@ON_BOTH
+@ON_BOTH_SLOWLY
 def test_the_words_of_another_repositorys_run_are_not_taken(client, clock):
     verdicts = relay(open_session(client, clock()), envelope("finish", FINISH, repository_id=2001))
 
     assert verdicts == [(False, "it is another repository's")]
 
 
-@ON_BOTH
+@ON_BOTH_SLOWLY
 @pytest.mark.parametrize("body", [{}, {"state": "queued"}, []])
 def test_a_body_that_is_none_is_told_and_stops_no_other(client, clock, body):
     session = open_session(client, clock(), run_id="9")
@@ -106,7 +106,7 @@ def test_a_body_that_is_none_is_told_and_stops_no_other(client, clock, body):
     assert [accepted for accepted, _ in verdicts] == [True, False, True]
 
 
-@ON_BOTH
+@ON_BOTH_SLOWLY
 def test_a_run_that_never_had_a_session_proposes_nothing(client, clock):
     session = open_session(client, clock(), run_id="9")
     proposal = {
@@ -121,7 +121,7 @@ def test_a_run_that_never_had_a_session_proposes_nothing(client, clock):
     assert [accepted for accepted, _ in verdicts] == [True, False]
 
 
-@ON_BOTH
+@ON_BOTH_SLOWLY
 @pytest.mark.parametrize(
     "spoil",
     [{"kind": "gossip"}, {"key": "two words"}, {"run_attempt": 0}, {"body": "x" * 2_000_000}, {"new_field": 1}],
@@ -143,7 +143,7 @@ def seal(document, seal_key):
     return base64.b64encode(box.encrypt(json.dumps(document).encode())).decode()
 
 
-@ON_BOTH
+@ON_BOTH_SLOWLY
 def test_a_sealed_envelope_is_opened_here_alone(client, clock):
     session = open_session(client, clock(), run_id="9")
     key = session.document["seal_key"]
@@ -156,7 +156,7 @@ def test_a_sealed_envelope_is_opened_here_alone(client, clock):
     assert [accepted for accepted, _ in verdicts] == [True, False, False, False]
 
 
-@ON_BOTH
+@ON_BOTH_SLOWLY
 def test_relaying_asks_for_a_key_like_every_write(client, clock):
     session = open_session(client, clock())
 

@@ -3,10 +3,10 @@
 import pytest
 
 from coven_action.hosted.routes.runs import FEW_EVENTS
-from tests.hosted.databases import ON_BOTH
+from tests.hosted.databases import ON_BOTH_SLOWLY
 from tests.hosted.deployment import open_session
 
-pytestmark = ON_BOTH
+pytestmark = ON_BOTH_SLOWLY
 FINISH = {"state": "review", "conclusion": "neutral", "usage": {"input_tokens": 5, "output_tokens": 7}}
 
 
