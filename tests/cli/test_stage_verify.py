@@ -112,7 +112,13 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize(("after", "expected"), CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param(*CHANGES["mended"], id="mended"),
+        pytest.param(*CHANGES["not mended"], id="not mended", marks=pytest.mark.slow),
+    ],
+)
 def test_what_the_checks_say_is_what_the_task_concludes(github, tmp_path, level, after, expected):
     checks = "verify:\n  - {name: rounds, run: grep -q round src/tax.py}\n"
     scene = Scene(github, tmp_path, configuration=CONFIGURATION + checks)

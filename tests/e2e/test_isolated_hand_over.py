@@ -13,6 +13,14 @@ from tests.e2e.separate_jobs import Jobs
 from tests.scenario import CONFIGURATION, Scene, ScriptedRuntime
 
 
+def mark_slow_but(attacks, *quick):
+    """Return the attacks as parameters, of which the ordinary suite makes a few."""
+    return [
+        pytest.param(attack, id=attack.__name__, marks=() if attack in quick else pytest.mark.slow)
+        for attack in attacks
+    ]
+
+
 @pytest.fixture
 def jobs(github, tmp_path):
     """A run whose familiar has done its work; what it left is about to be downloaded by `publish`."""
@@ -83,7 +91,7 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("attack", TOLD, ids=lambda attack: attack.__name__)
+@pytest.mark.parametrize("attack", mark_slow_but(TOLD, replace_outcome, replace_bundle, link_outcome))
 def test_what_is_not_as_it_was_left_is_refused_and_told(jobs, attack):
     attack(jobs)
 
@@ -161,7 +169,7 @@ def grow_checks(jobs):
 FORGERIES = (pass_checks, vouch_for_no_checks, leave_no_checks, bring_checks_along, link_checks, grow_checks)
 
 
-@pytest.mark.parametrize("attack", FORGERIES, ids=lambda attack: attack.__name__)
+@pytest.mark.parametrize("attack", mark_slow_but(FORGERIES, pass_checks, bring_checks_along))
 def test_checks_that_nobody_vouches_for_are_never_a_success(checked_jobs, attack):
     attack(checked_jobs)
 

@@ -53,7 +53,7 @@ def live(replicas, story):
     assert replicas.hasty == 0, "a 503 did not say when to come again"
 
 
-@pytest.mark.slow
+@slow
 def test_two_replicas_share_the_work(replicas):
     async def work():
         await replicas.acknowledge(SOME)

@@ -373,8 +373,17 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("kind", QUICK)
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    ("stage", "kind"),
+    [
+        # These two break the most calls.
+        pytest.param(
+            stage, kind, marks=pytest.mark.slow if (stage, kind) in {("publish", "error"), ("verify", "error")} else ()
+        )
+        for stage in STAGES
+        for kind in QUICK
+    ],
+)
 def test_whatever_call_fails_nothing_is_called_done_and_a_rerun_mends_it(benches, stage, kind):
     bench = benches(CHECKED if stage == "verify" else ORDINARY)
     calls = [call for call in _calls_of(bench, stage) if QUICK[kind](call)]
