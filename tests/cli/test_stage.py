@@ -244,6 +244,7 @@ def test_a_plan_that_fails_starts_nothing_else(monkeypatch, tmp_path):
     assert started == ["plan"]
 
 
+@pytest.mark.slow
 def test_a_run_that_leaves_nothing_is_still_told_by_publish(scene, monkeypatch):
     run = scene.start(scene.label(scene.open_issue()))
     start = stage.start_stage
@@ -254,6 +255,7 @@ def test_a_run_that_leaves_nothing_is_still_told_by_publish(scene, monkeypatch):
     assert "failed in `run`" in scene.comments(scene.repository.issues[1])[0].body
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_after_its_outcome_vouches_for_nothing(scene, monkeypatch):
     """What lies there may have been written by anybody since: no digest is handed over, and nothing is published."""
     run = scene.start(scene.label(scene.open_issue()))

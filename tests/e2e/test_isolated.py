@@ -113,6 +113,7 @@ def test_a_familiar_s_job_that_forges_the_checks_is_refused(scene, runner):
     assert "failed in `verify`" in comment.body
 
 
+@pytest.mark.slow
 def test_a_stranger_starts_no_second_job(scene, runner):
     issue = scene.open_issue(body=PATCH)
 

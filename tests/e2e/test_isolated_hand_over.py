@@ -91,6 +91,7 @@ TOLD = {
 }
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("attack", mark_slow_but(TOLD, replace_outcome, replace_bundle, link_outcome))
 def test_what_is_not_as_it_was_left_is_refused_and_told(jobs, attack):
     attack(jobs)
@@ -169,6 +170,7 @@ def grow_checks(jobs):
 FORGERIES = (pass_checks, vouch_for_no_checks, leave_no_checks, bring_checks_along, link_checks, grow_checks)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("attack", mark_slow_but(FORGERIES, pass_checks, bring_checks_along))
 def test_checks_that_nobody_vouches_for_are_never_a_success(checked_jobs, attack):
     attack(checked_jobs)
@@ -180,6 +182,7 @@ def test_checks_that_nobody_vouches_for_are_never_a_success(checked_jobs, attack
     assert "failed in `verify`" in comment.body
 
 
+@pytest.mark.slow
 def test_another_plan_is_refused_before_anybody_is_told_anything(jobs, capfd):
     replace_plan(jobs)
     before = len(jobs.scene.github.requests)
@@ -189,6 +192,7 @@ def test_another_plan_is_refused_before_anybody_is_told_anything(jobs, capfd):
     assert "plan.json is not the document that the earlier stage wrote" in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_what_no_stage_reads_is_not_taken_along(jobs):
     """Planted where the stages of another job would look: git's home, another evidence, an outbox, a repository."""
     planted = {
@@ -211,6 +215,7 @@ def test_what_no_stage_reads_is_not_taken_along(jobs):
     assert json.loads((jobs.documents("publish") / "evidence.json").read_bytes())["conclusion"] == "neutral"
 
 
+@pytest.mark.slow
 def test_a_plan_that_was_not_handed_over_ends_the_familiar_s_job_too(github, tmp_path, capfd):
     scene = Scene(github, tmp_path)
     jobs = Jobs(scene, scene.label(scene.open_issue()), run_id=7)

@@ -160,6 +160,7 @@ class CutOff(Exception):
     """What ends a move in the test."""
 
 
+@pytest.mark.slow
 def test_a_move_that_is_cut_off_goes_on_with_what_is_not_there(source, url):
     def cut(_):
         raise CutOff
@@ -196,6 +197,7 @@ def change_login(transaction):
     return transaction.execute(update(schema.tenants).where(of_tenant).values(account_login="changed"))
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("changed", ["source", "target"])
 def test_what_changed_in_between_is_found(source, url, changed):
     move(source, url)
@@ -287,6 +289,7 @@ SERVING = {
 }
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(("role", "statement"), SERVING.values(), ids=SERVING)
 def test_who_must_be_alone_does_not_begin_beside_others(url, role, statement):
     with postgresql.get_server().connect(str(url.database), role) as connection:

@@ -161,6 +161,7 @@ def test_what_a_run_proposes_is_approved_read_cited_and_taken_back(hosted):
     assert read_evidence(third)["memory"]["read"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("protected", "state"), [("true", "stale"), ("false", "approved")])
 def test_a_run_on_the_protected_default_branch_marks_what_no_longer_holds(hosted, deployment, protected, state):
     hosted.start(hosted.label(), hand_off=PROPOSAL).finish()
@@ -185,6 +186,7 @@ def test_a_run_on_the_protected_default_branch_marks_what_no_longer_holds(hosted
     assert hosted.world.read(hosted.remembered())["state"] == state
 
 
+@pytest.mark.slow
 def test_a_pull_request_says_who_decides_about_what_was_proposed(hosted):
     hosted.start(hosted.label(), hand_off=PROPOSAL).finish()
 
@@ -193,6 +195,7 @@ def test_a_pull_request_says_who_decides_about_what_was_proposed(hosted):
     assert not (hosted.scene.folder / "job-101-1/documents/proposed-memory").exists()
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("since", ["plan", "publish"])
 def test_without_an_answer_the_job_goes_on_without_memory_and_history(hosted, since):
     run = hosted.start(hosted.label(), hand_off=PROPOSAL)
@@ -286,6 +289,7 @@ def test_a_rewritten_history_is_said_loudly_and_stops_nothing(hosted, deployment
     assert "rewritten" in hosted.comment()
 
 
+@pytest.mark.slow
 def test_each_run_witnesses_the_log_for_the_next(hosted):
     first = hosted.start(hosted.label())
     first.finish()
@@ -321,6 +325,7 @@ def test_a_run_that_failed_is_in_the_history_with_its_reason(hosted):
     assert known["failure_reason"] is not None
 
 
+@pytest.mark.slow
 def test_a_re_run_of_a_failed_task_is_another_attempt_of_it(hosted):
     event = hosted.label()
     first = hosted.start(event, run_id=500)
@@ -363,6 +368,7 @@ class BrokenWitness:
         self._real.write(document)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["read", "write"])
 def test_a_head_that_cannot_be_read_or_kept_costs_nothing_but_the_comparison(hosted, broken):
     hosted.start(hosted.label()).finish()

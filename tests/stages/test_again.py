@@ -34,6 +34,7 @@ def test_a_published_task_that_is_run_again_adds_nothing(scene):
     assert {name: again.outputs[name] for name in kept} == {name: first.outputs[name] for name in kept}
 
 
+@pytest.mark.slow
 def test_an_older_task_that_is_run_again_adds_nothing_either(scene):
     issue = scene.open_issue()
     event = scene.label(issue)
@@ -64,6 +65,7 @@ def test_a_new_label_adds_a_commit_to_the_open_pull_request(scene):
     assert "is updated" in scene.comments(issue)[0].body
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("end", ["merged", "closed"])
 def test_after_the_pull_request_is_closed_a_new_label_opens_another(scene, end):
     issue = scene.open_issue()
@@ -142,6 +144,7 @@ def test_our_commit_that_a_person_has_amended_is_theirs(scene):
     assert scene.pull_requests[0].head_ref == "coven/issue-1-7"
 
 
+@pytest.mark.slow
 def test_on_an_open_pull_request_an_amended_commit_is_worked_on_top_of(scene):
     issue = scene.open_issue()
     event = scene.label(issue)
@@ -165,6 +168,7 @@ def test_a_persons_branch_of_our_name_is_left_alone(scene):
     assert scene.pull_requests[0].head_ref == "coven/issue-1-31"
 
 
+@pytest.mark.slow
 def test_both_names_taken_by_people_give_a_third(scene):
     issue = scene.open_issue()
     theirs = [scene.commit({"notes.md": "mine\n"}, name) for name in ("coven/issue-1", "coven/issue-1-31")]
@@ -175,6 +179,7 @@ def test_both_names_taken_by_people_give_a_third(scene):
     assert scene.pull_requests[0].head_ref == "coven/issue-1-31001"
 
 
+@pytest.mark.slow
 def test_the_branch_of_issue_11_is_not_that_of_issue_1(scene):
     issue = scene.open_issue()
     scene.commit({"notes.md": "mine\n"}, "coven/issue-11")
@@ -196,6 +201,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(("fault", "left"), BREAKS.values(), ids=BREAKS)
 def test_a_failed_task_goes_on_where_it_broke(scene, monkeypatch, fault, left):
     monkeypatch.setattr("coven_action.adapters.git.publication.RETRY_SECONDS", 0.0)
@@ -256,6 +262,7 @@ def test_a_status_comment_that_was_removed_is_written_again(scene):
     assert scene.start(scene.label(issue), run_id=7, attempt=2).plan().decision == "published"
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("author", ["maintainer", "outsider"])
 def test_a_copied_marker_is_not_our_comment(scene: Scene, author):
     issue = scene.open_issue()
@@ -270,6 +277,7 @@ def test_a_copied_marker_is_not_our_comment(scene: Scene, author):
     assert len(scene.comments(other)) == 1
 
 
+@pytest.mark.slow
 def test_our_comment_is_found_on_the_third_page(scene):
     issue = scene.open_issue()
     for number in range(201):

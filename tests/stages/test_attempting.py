@@ -80,6 +80,7 @@ def test_a_change_that_passes_needs_no_other_attempt(start):
     assert [[row.standing for row in tried.rows] for tried in outcome.tries] == [["passed"]]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("more", "attempts"), [("", 2), ("limits: {attempts: 1}\n", 1), ("limits: {attempts: 3}\n", 3)], ids=str
 )
@@ -93,6 +94,7 @@ def test_there_are_as_many_attempts_as_the_configuration_allows(start, more, att
     assert run.evidence.conclusion == "failure"
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("seconds", [59.0, 61.0])
 def test_no_attempt_begins_without_time_for_it(start, seconds):
     agent = Agent(mends_in=9, report={"duration_seconds": seconds})
@@ -137,6 +139,7 @@ def test_an_attempt_that_writes_no_result_does_not_pass_with_the_one_before(star
     assert len(outcome.attempts) == 2
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("code", [code for code in BOUNDS if code.startswith("budget-")])
 def test_a_budget_that_is_used_up_ends_the_run_and_keeps_the_work(start, code):
     run = start(Agent(), key=KEY)
@@ -151,6 +154,7 @@ def test_a_budget_that_is_used_up_ends_the_run_and_keeps_the_work(start, code):
     assert b"# later" in run.read("changes.patch")
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("exceeded", ["memory", "processes", "workspace"])
 def test_a_bound_of_the_tree_has_a_reason_of_its_own(start, exceeded):
     run = start(Agent())

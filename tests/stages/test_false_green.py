@@ -376,9 +376,14 @@ QUICK = {
 @pytest.mark.parametrize(
     ("stage", "kind"),
     [
-        # These two break the most calls.
+        # The others break more calls, or again what one of these breaks.
         pytest.param(
-            stage, kind, marks=pytest.mark.slow if (stage, kind) in {("publish", "error"), ("verify", "error")} else ()
+            stage,
+            kind,
+            marks=()
+            if (stage, kind)
+            in {("plan", "killed"), ("run", "error"), ("publish", "killed"), ("publish", "answer lost")}
+            else pytest.mark.slow,
         )
         for stage in STAGES
         for kind in QUICK
@@ -470,6 +475,7 @@ def _break_requests(bench: Workbench, fault: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", QUICK_HTTP)
 def test_whatever_github_answers_nothing_is_called_done_and_a_rerun_mends_it(benches, fault):
     assert _break_requests(benches(ORDINARY), fault) == {}
@@ -652,6 +658,7 @@ def _bench_for_limits(benches, stage):
     return benches(IDLE if stage == "run" else ORDINARY)
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("stage", "limit"), [(stage, limit) for stage, limits in QUICK_LIMITS.items() for limit in limits]
 )

@@ -51,6 +51,7 @@ def test_a_base_that_moved_without_a_conflict_is_noted_and_the_result_published_
     assert len(run.requests["publish"]) <= 20
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "files",
     [{"src/tax.py": THEIRS}, {"src/tax.py": None}, {"src/tax.py": None, "src/tax.py/inner.py": "x = 1\n"}],
@@ -103,6 +104,7 @@ def test_a_base_that_moved_on_too_far_makes_the_result_stale(scene, monkeypatch)
     assert scene.branches() == {}
 
 
+@pytest.mark.slow
 def test_a_merge_of_an_older_branch_into_the_base_is_a_move_like_any_other(scene):
     scene.commit({"feature.md": "theirs\n"}, "feature")
     scene.commit({"notes.md": "theirs\n"})
@@ -117,6 +119,7 @@ def test_a_merge_of_an_older_branch_into_the_base_is_a_move_like_any_other(scene
     assert "still merges" in _freshness(run).finding
 
 
+@pytest.mark.slow
 def test_a_pull_requests_base_that_moved_without_a_conflict_is_noted(scene):
     run = _on_pull_request(scene)
     scene.commit({"notes.md": "theirs\n"})
@@ -139,6 +142,7 @@ def test_a_pull_requests_base_that_moved_in_a_conflicting_way_makes_the_result_s
     assert [check.name for check in scene.check_runs] == ["Coven", "Coven (not published)"]
 
 
+@pytest.mark.slow
 def test_a_conflict_that_a_pull_request_had_before_does_not_stop_the_work_on_it(scene):
     issue = scene.open_issue()
     scene.start(scene.label(issue)).finish()
@@ -151,6 +155,7 @@ def test_a_conflict_that_a_pull_request_had_before_does_not_stop_the_work_on_it(
     assert _freshness(run).finding.endswith("conflicts with it, as it did before: src/tax.py")
 
 
+@pytest.mark.slow
 def test_branches_that_parted_long_ago_are_said_to_be_beyond_our_sight(scene, monkeypatch):
     monkeypatch.setattr("coven_action.adapters.git.publication.HISTORY_DEPTH", 3)
     issue = scene.open_issue()
@@ -176,6 +181,7 @@ def test_a_pull_request_that_was_closed_during_the_run_is_not_pushed_to(scene):
     assert scene.branches() == before
 
 
+@pytest.mark.slow
 def test_a_pull_request_that_was_given_another_base_during_the_run_is_not_pushed_to(scene):
     scene.commit({"notes.md": "x\n"}, "release")
     run = _on_pull_request(scene)
@@ -189,6 +195,7 @@ def test_a_pull_request_that_was_given_another_base_during_the_run_is_not_pushed
     assert "Trigger again" in scene.comments(scene.repository.issues[1])[0].body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked_on", ["the issue", "the pull request"])
 def test_a_pull_request_keeps_the_base_that_a_person_gave_it(scene, asked_on):
     issue = scene.open_issue()
@@ -215,6 +222,7 @@ def test_a_pull_request_keeps_the_base_that_a_person_gave_it(scene, asked_on):
     assert not any(b'"base"' in body for body in bodies)
 
 
+@pytest.mark.slow
 def test_where_git_is_too_old_to_merge_what_both_changed_counts_as_a_conflict(scene, monkeypatch):
     monkeypatch.setattr("coven_action.adapters.git.merging.MERGE_TREE_VERSION", (99,))
     one = _worked(scene, scene.label(scene.open_issue()))

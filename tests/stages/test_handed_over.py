@@ -47,6 +47,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(("files", "kind"), CHANGES.values(), ids=CHANGES)
 def test_a_change_that_holds_a_secret_is_not_handed_over_and_refused_with_its_patch(scene, files, kind):
     run = _start(scene, _writes(**files))
@@ -125,6 +126,7 @@ def test_what_was_done_before_a_fault_is_kept_although_it_holds_a_secret(scene, 
     assert secret not in kept
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "work", [_writes(**{"key.txt": f"{TOKEN}\n"}), _writes(f"Mend {TOKEN}\n\nDone.")], ids=["the change", "the title"]
 )

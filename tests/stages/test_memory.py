@@ -141,6 +141,7 @@ def test_a_proposal_is_kept_as_a_file_although_nothing_was_published(scene):
     assert "proposed-memory/" in scene.comments(scene.repository.issues[1])[0].body
 
 
+@pytest.mark.slow
 def test_a_proposal_of_an_overtaken_result_is_kept_as_a_file(scene):
     run = scene.start(scene.label(scene.open_issue(body=PATCH)), runtime=Agent(proposal()))
     run.plan()
@@ -152,6 +153,7 @@ def test_a_proposal_of_an_overtaken_result_is_kept_as_a_file(scene):
     assert (run.documents / "proposed-memory/conventions/taxes.md").is_file()
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("path", ["notes.txt", "AGENTS.md"], ids=["refused for it", "refused for something else first"])
 def test_beside_a_secret_no_proposal_is_kept_as_a_file(scene, path):
     finished = _refused(scene, path, f"{SECRET}\n")
@@ -162,6 +164,7 @@ def test_beside_a_secret_no_proposal_is_kept_as_a_file(scene, path):
     assert finished.evidence.memory.rejected == ()
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

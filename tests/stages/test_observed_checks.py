@@ -159,6 +159,7 @@ def test_failing_checks_publish_nothing_where_the_configuration_says_so(github, 
     assert "failed on the result: lint" in next(line for line in run.log.splitlines() if line.startswith("::error"))
 
 
+@pytest.mark.slow
 def test_what_failed_before_too_is_said_to_have(scene):
     run = observed(scene, TESTS, CheckResult(name="lint", base=ended(1), result=ended(1)))
 
@@ -167,6 +168,7 @@ def test_what_failed_before_too_is_said_to_have(scene):
     assert "it failed before the change too" in scene.check_runs[0].text
 
 
+@pytest.mark.slow
 def test_work_that_is_not_whole_is_no_success_whatever_the_checks_say(scene):
     run = observed(scene, TESTS, LINT, runtime=ScriptedRuntime(result={"status": "partial"}))
 
@@ -193,6 +195,7 @@ UNBELIEVED = {
 }
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(("tamper", "said"), UNBELIEVED.values(), ids=UNBELIEVED)
 def test_checks_that_nobody_saw_publish_nothing(scene, tamper, said):
     run = observed(scene, TESTS, LINT)
@@ -245,6 +248,7 @@ def test_without_a_configured_check_planted_ones_count_for_nothing(github, tmp_p
     assert "checks.json" not in scene.check_runs[0].text
 
 
+@pytest.mark.slow
 def test_a_run_that_gave_up_needs_no_checks_to_say_so(scene):
     run = worked(scene, runtime=ScriptedRuntime(result={"status": "failure", "pr_body": "I cannot."}))
 
@@ -284,6 +288,7 @@ def test_a_wrong_claim_stands_beside_what_we_saw_and_decides_nothing(scene):
         assert "he familiar claimed otherwise: make lint passed" in text
 
 
+@pytest.mark.slow
 def test_what_the_gateway_counted_is_said_and_reported(scene):
     run = observed(scene, TESTS, LINT)
     path = run.documents / "outcome.json"
@@ -300,6 +305,7 @@ def test_what_the_gateway_counted_is_said_and_reported(scene):
     assert "| cost | 118 tokens in, 9 out · 0.41 USD, as the gateway counted |" in scene.check_runs[0].summary
 
 
+@pytest.mark.slow
 def test_the_familiars_own_tries_are_shown_as_claims(scene):
     run = observed(scene, TESTS, LINT)
     row = {"name": "tests", "standing": "failed", "before": "not run", "after": "3 failed",
@@ -349,6 +355,7 @@ def test_markup_in_what_a_check_printed_acts_nowhere(scene):
         assert "what was asked" in "".join(token.content for token in parser.parse(text)) or "What changed" in text
 
 
+@pytest.mark.slow
 def test_markup_in_the_name_of_a_check_acts_nowhere(github, tmp_path):
     name = "a|b <b> @x #1 `c` [x](//e)"
     verify = f"verify: [{{name: '{name}', run: make}}]\n"
@@ -382,6 +389,7 @@ def test_no_secret_that_a_check_printed_is_shown(scene):
         assert token not in text
 
 
+@pytest.mark.slow
 def test_the_largest_checks_stay_within_githubs_limits(github, tmp_path):
     names = [f"{'check ' * 6}{number:02}" for number in range(MAX_CHECKS)]
     listed = ", ".join(f"{{name: '{name}', run: make {number}}}" for number, name in enumerate(names))
@@ -398,6 +406,7 @@ def test_the_largest_checks_stay_within_githubs_limits(github, tmp_path):
     assert "worked in the repository's own runner" in pull_request.issue.body
 
 
+@pytest.mark.slow
 def test_where_and_under_what_the_checks_ran_is_said(scene):
     weak = Isolation(demanded="partial", reached="partial", note="TCP only", backend="landlock", limited_by="rlimits")
     run = observed(scene, TESTS, LINT, observed_on="same_runner", isolation=weak)
@@ -408,6 +417,7 @@ def test_where_and_under_what_the_checks_ran_is_said(scene):
     assert said in scene.check_runs[0].text
 
 
+@pytest.mark.slow
 def test_a_later_task_supersedes_a_success_with_its_own_verdict(scene):
     assert observed(scene, TESTS, LINT).publish() == 0
     run = scene.start(

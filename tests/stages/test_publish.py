@@ -93,6 +93,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize(("tamper", "code"), TAMPERED.values(), ids=TAMPERED)
 def test_an_outcome_that_is_not_the_runs_own_fails_the_job(scene, tamper, code):
     run = _worked(scene)
@@ -119,6 +120,7 @@ FORGED = {
 }
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize(("changes", "code"), FORGED.values(), ids=FORGED)
 def test_an_outcome_that_breaks_the_contract_fails_the_job_whatever_vouches_for_it(scene, changes, code):
     run = _worked(scene)
@@ -184,6 +186,7 @@ def test_without_a_change_only_the_contract_is_verified(scene):
     assert {verdict.finding for verdict in run.evidence.verdicts[1:]} == {"there is no change to verify"}
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -266,6 +269,7 @@ def test_further_names_in_a_bundle_are_not_pushed(scene):
     assert scene.git("tag") == ""
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("how", ["nothing", "pipe", "link", "altered", "noise"])
 def test_a_bundle_that_is_not_the_runs_own_fails_the_job(scene, how):
     run = _worked(scene)
@@ -299,6 +303,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow_after(4)
 @pytest.mark.parametrize(("runtime", "step"), REFUSED.values(), ids=REFUSED)
 def test_what_may_not_be_published_is_refused_and_kept_redacted(scene, runtime, step):
     run = _worked(scene, runtime=runtime)
@@ -405,6 +410,7 @@ LACKING = {
 }
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(("name", "granted", "line"), [(name, *rest) for name, rest in LACKING.items()])
 def test_a_missing_permission_is_named_with_the_lines_to_add(scene, name, granted, line):
     from coven_action.emulator.world import ALL_PERMISSIONS
@@ -425,6 +431,7 @@ def test_labels_of_the_configuration_are_put_on_the_pull_request(github, tmp_pat
     assert scene.labels(scene.pull_requests[0].issue) == ["automated", "cody"]
 
 
+@pytest.mark.slow
 def test_long_texts_are_cut_with_a_note_and_keep_what_matters(scene):
     run = _worked(scene, runtime=_hand_off("T" * 900 + "\n\n" + "word " * 12_500))
 
@@ -449,6 +456,7 @@ def test_a_long_explanation_is_cut_in_the_comment(scene):
     assert "[run](" in body
 
 
+@pytest.mark.slow
 def test_a_check_over_many_files_stays_within_githubs_limits(github, tmp_path):
     scene = Scene(github, tmp_path, configuration=CONFIGURATION + "limits: {files: 1000, binary_files: 90}\n")
 
@@ -480,6 +488,7 @@ HOSTILE_TITLES = [
 ]
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("title", HOSTILE_TITLES)
 def test_a_hostile_title_sets_no_output_and_acts_nowhere(scene, title):
     issue = scene.open_issue(title, PATCH)
@@ -610,6 +619,7 @@ def _removes(name: str) -> ScriptedRuntime:
 MANIFEST = {"package.json": "{}\n"}
 
 
+@pytest.mark.slow
 def test_our_label_goes_when_the_pull_request_no_longer_changes_a_manifest(scene):
     _worked(scene, runtime=_writes(**MANIFEST, **{"src__tax.py": MENDED})).publish()
     [pull_request] = scene.pull_requests
@@ -624,6 +634,7 @@ def test_our_label_goes_when_the_pull_request_no_longer_changes_a_manifest(scene
     assert len(last.requests["publish"]) <= 20
 
 
+@pytest.mark.slow
 def test_a_persons_label_stays(scene):
     _worked(scene).publish()
     [pull_request] = scene.pull_requests
@@ -635,6 +646,7 @@ def test_a_persons_label_stays(scene):
     assert not any(request.endswith("/files") for request in run.requests["publish"])
 
 
+@pytest.mark.slow
 def test_a_label_that_a_person_put_back_is_theirs(scene):
     _worked(scene, runtime=_writes(**MANIFEST, **{"src__tax.py": MENDED})).publish()
     [pull_request] = scene.pull_requests

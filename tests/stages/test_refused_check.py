@@ -78,6 +78,7 @@ def test_a_refused_result_changes_nothing_of_how_the_head_concluded(github, tmp_
     assert shown == {"Coven": conclusion, REFUSAL: "neutral"}
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("moves", ["the head", "the base"])
 def test_a_stale_result_is_told_on_the_head_that_the_pull_request_has_by_now(scene, published, moves):
     run = _worked(scene, published)
@@ -96,6 +97,7 @@ def test_a_stale_result_is_told_on_the_head_that_the_pull_request_has_by_now(sce
     assert "**freshness** ·" in check.summary
 
 
+@pytest.mark.slow
 def test_a_push_at_the_last_moment_is_told_on_the_pull_request_too(scene, published, monkeypatch):
     from coven_action.adapters.git.publication import GitPublicationRepository
 
@@ -113,6 +115,7 @@ def test_a_push_at_the_last_moment_is_told_on_the_pull_request_too(scene, publis
     assert [check.head_sha for check in _refused(scene)] == [scene.branches()["coven/issue-1"]]
 
 
+@pytest.mark.slow
 def test_a_rerun_of_a_refused_task_says_it_again_in_the_same_place(scene, published):
     event = scene.label(published)
     scene.start(event, run_id=7, runtime=FORBIDDEN).finish()
@@ -146,6 +149,7 @@ def test_a_lost_answer_does_not_double_it(scene, published):
     assert len(_refused(scene)) == 1
 
 
+@pytest.mark.slow
 def test_on_a_pull_request_that_was_closed_meanwhile_nothing_is_written(scene, published):
     run = _worked(scene, published, runtime=FORBIDDEN)
     scene.world.set_state(scene.pull_requests[0].issue, "closed")

@@ -77,6 +77,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("code", REFUSALS)
 def test_a_label_that_is_refused_is_told_beside_the_pull_request_and_taken_off(scene, code):
     issue = scene.open_issue()
@@ -95,6 +96,7 @@ def test_a_label_that_is_refused_is_told_beside_the_pull_request_and_taken_off(s
     assert "coven:fix" not in scene.labels(issue)
 
 
+@pytest.mark.slow_after(2)
 def test_a_refusal_leaves_what_stands_and_says_its_sentence_below(scene, standing):
     issue, reads = standing
     before = _read(scene, issue)
@@ -108,6 +110,7 @@ def test_a_refusal_leaves_what_stands_and_says_its_sentence_below(scene, standin
     assert "coven:fix" not in scene.labels(issue)
 
 
+@pytest.mark.slow_after(2)
 def test_a_refusal_leaves_what_the_thread_remembers(scene, standing):
     issue, _ = standing
     before = parse_marker(_read(scene, issue))
@@ -118,6 +121,7 @@ def test_a_refusal_leaves_what_the_thread_remembers(scene, standing):
     assert parse_marker(_read(scene, issue)) == before
 
 
+@pytest.mark.slow_after(1)
 def test_a_second_refusal_takes_the_place_of_the_first(scene, standing):
     issue, reads = standing
     scene.start(scene.comment(issue, "/cody review")).finish()
@@ -129,6 +133,7 @@ def test_a_second_refusal_takes_the_place_of_the_first(scene, standing):
     assert "`/cody dance` is not a command" in body
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize("who", ["outsider", "triager"])
 def test_nobody_from_outside_writes_over_or_below_what_stands(scene, standing, who):
     issue, _ = standing
@@ -168,6 +173,7 @@ def test_a_run_under_way_tells_its_end_after_another_was_refused(scene):
     assert scene.start(scene.label(issue), run_id=7, attempt=2).plan().decision == "published"
 
 
+@pytest.mark.slow
 def test_a_result_that_came_while_the_endpoint_was_asked_stays(scene):
     issue = scene.open_issue()
     working = scene.start(scene.label(issue), run_id=7)
@@ -204,6 +210,7 @@ def test_a_rerun_after_an_edit_is_told_below_the_failure_it_was_to_mend(scene):
     assert parse_marker(body).state == "failed"
 
 
+@pytest.mark.slow
 def test_a_rerun_of_work_that_died_does_not_say_any_more_that_it_works(scene):
     issue = scene.open_issue()
     _publish(scene, issue)
@@ -251,6 +258,7 @@ def test_another_maintainer_who_runs_it_again_is_told(scene):
     assert ASKED_AGAIN in _read(scene, issue)
 
 
+@pytest.mark.slow
 def test_a_secret_that_somebody_wrote_into_our_comment_is_not_written_again(scene):
     issue = scene.open_issue()
     _publish(scene, issue)

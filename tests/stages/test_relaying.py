@@ -201,6 +201,7 @@ def test_an_outbox_that_is_refused_as_a_whole_keeps_no_other_back(past):
     assert "finish k:1: The endpoint answered 422 request-invalid" in done.said
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize("count", [1, 2, 3, 200])
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
 def test_one_envelope_that_cannot_be_read_is_set_aside_and_the_others_of_its_run_are_delivered(past, count, place):

@@ -39,6 +39,7 @@ MISBEHAVIOUR = {
 }
 
 
+@pytest.mark.slow_after(5)
 @pytest.mark.parametrize(("behaviour", "code"), MISBEHAVIOUR.values(), ids=MISBEHAVIOUR)
 def test_a_runtime_that_misbehaves_is_a_fault_and_never_green(scene, behaviour, code):
     run = _worked(scene, runtime=ScriptedRuntime(**behaviour))
@@ -78,6 +79,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(("program", "code"), PROGRAMS.values(), ids=PROGRAMS)
 def test_a_real_program_that_misbehaves_is_ended(scene, program, code):
     run = _worked(_program(scene, program), runtime=_bounded(1.5), isolation="none")
@@ -120,6 +122,7 @@ def test_something_else_in_place_of_the_result_is_no_result(scene, place, how):
 
 
 # A hand-off that is no plain file of the workspace: the familiar's words are not used.
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("how", ["link", "linked folder", "pipe", "folder", "binary", "oversized"])
 def test_a_hand_off_that_is_no_plain_text_is_left_aside(scene, how):
     secret = scene.folder / "secret.md"

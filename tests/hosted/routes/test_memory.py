@@ -358,6 +358,7 @@ def test_memory_that_is_off_for_the_account_is_off_from_the_next_request(world):
     assert world.bundle(session, "rounding")["reason"] == "the account's memory is off, or the run's claims allow none"
 
 
+@pytest.mark.slow
 def test_an_entry_is_for_its_branches(world):
     both = world.remember("facts/both", "Amounts of the ledger are rounded.", branches=["main", "next"])
     default = world.remember("facts/default", "Deploys of the ledger happen on Monday.")
@@ -916,6 +917,7 @@ def test_the_audit_log_says_whose_entries_were_revoked_and_no_key(world, deploym
 # --- traces of entries that many runs had
 
 
+@pytest.mark.slow
 def test_a_revocation_of_what_many_runs_had_answers_with_the_newest_and_how_many(world, deployment, tenant):
     first, second = world.remember(), world.remember("conventions/logs", "Logs are JSON lines.")
     add_uses(deployment, tenant, first, 150, at=1_000)
@@ -1057,6 +1059,7 @@ def test_use_postpones_expiry(world):
 # --- lists
 
 
+@pytest.mark.slow
 def test_lists_go_page_by_page_and_lose_nothing(world):
     ids = []
     for number, text in enumerate(

@@ -95,6 +95,7 @@ FAILING = {
 }
 
 
+@pytest.mark.slow_after(8)
 @pytest.mark.parametrize("work", FAILING, ids=lambda work: work.__name__)
 def test_a_command_that_fails_leaves_nothing_and_fails_alone(deployment, tenant, work):
     before = len(read_audit(deployment, tenant))
