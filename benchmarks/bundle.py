@@ -6,6 +6,7 @@ durably, as a request does. The rival ranks the same tenant's texts by how many 
 Every tenth answer is compared with one worked out from the texts themselves; no figure is printed when one differs.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -318,8 +319,12 @@ def find_share(values: list[float], share: float) -> float:
 
 def main() -> None:
     """Print the table."""
-    given = [int(each) for each in sys.argv[1:]]
-    count, most, requests = (given + [10_000, 100, 1_000][len(given) :])[:3]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("entries", type=int, nargs="?", default=10_000, help="of each account")
+    parser.add_argument("tenants", type=int, nargs="?", default=100, help="measured after one account alone")
+    parser.add_argument("requests", type=int, nargs="?", default=1_000)
+    given = parser.parse_args()
+    count, most, requests = given.entries, given.tenants, given.requests
     words = Words(random.Random(5))  # noqa: S311 the same texts in every run
     entries = make_entries(words, count)
     # As the endpoint's process does; and the entries that the answers are compared with are not its own.

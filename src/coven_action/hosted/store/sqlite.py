@@ -29,6 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from coven_action.errors import Error
+from coven_action.hosted.store.checkpoints import Checkpoints
 from coven_action.hosted.store.commands import Command, Reading, StoreUnavailable
 from coven_action.hosted.store.grouping import (
     Clock,
@@ -58,7 +59,7 @@ READERS: Final = 4
 STREAMS: Final = 2
 """Exports that are read at once, at most."""
 BUSY_SECONDS: Final = 10
-# Pages of 4 KiB between two checkpoints: a checkpoint is the one slow commit among many.
+# Pages of 4 KiB after which the writer copies the log itself, in a commit: where `Checkpoints` did not keep up.
 _CHECKPOINT_PAGES: Final = 4000
 
 _TRIES: Final = 100
@@ -95,6 +96,7 @@ _EXPLAINED: Final = {
 }
 """Result code -> the code that is told, and the seconds after which a repetition may succeed."""
 
+_CHECKPOINT_SETTINGS: Final = ("synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}")
 _READER_SETTINGS: Final = ("query_only=ON", "temp_store=MEMORY", f"busy_timeout={BUSY_SECONDS * 1000}")
 
 
@@ -179,6 +181,7 @@ class SQLiteStore:
         self._clock = clock
         self._group_size = group_size
         self._writer = open_writer(path)
+        self._checkpoints = Checkpoints(path, _CHECKPOINT_SETTINGS)
         self._readers = open_engine(
             path, _READER_SETTINGS, "BEGIN", poolclass=QueuePool, pool_size=READERS, max_overflow=0
         )
@@ -234,6 +237,7 @@ class SQLiteStore:
         self._closed = True
         self._turns.close()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self._checkpoints.close()
         self._pool.shutdown()
         self._readers.dispose()
         self._streams.dispose()
@@ -248,6 +252,7 @@ class SQLiteStore:
     def _serve(self, wanted: Sequence[Waiting]) -> None:
         try:
             self._tell(self._commit(wanted))
+            self._checkpoints.tell_written()
         except Exception:
             # Without the writer nobody would ever be answered again, so it outlives what nobody foresaw.
             log.exception("The writer met a fault.")
@@ -272,8 +277,9 @@ class SQLiteStore:
         try:
             cursor = connection.cursor()
             cursor.execute("VACUUM")
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            (busy, *_), *_ = cursor.fetchall()
+            with self._checkpoints.alone:
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                (busy, *_), *_ = cursor.fetchall()
             cursor.close()
         except pysqlite3.Error:
             log.exception("The files could not be scrubbed.")
