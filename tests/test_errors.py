@@ -1,6 +1,7 @@
 """The public codes: every one that is raised is explained, and every one that is explained can happen."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ HELPERS = {
 ENDINGS = {"nothing-changed", "needs-input"}
 
 
+@functools.cache
 def read_trees() -> dict[str, ast.Module]:
     # The local GitHub answers with GitHub's codes, which are not ours; of its own it has only errors.
     return {
@@ -31,9 +33,10 @@ def read_trees() -> dict[str, ast.Module]:
     }
 
 
-def find_errors(trees: dict[str, ast.Module]) -> set[str]:
+@functools.cache
+def find_errors() -> set[str]:
     """The names of `Error` and of every class that derives from it, wherever it is defined."""
-    classes = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for tree in read_trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     names = {"Error"}
     while (
         more := {
@@ -43,10 +46,6 @@ def find_errors(trees: dict[str, ast.Module]) -> set[str]:
     ):
         names |= more
     return names
-
-
-TREES = read_trees()
-ERRORS = find_errors(TREES)
 
 
 def name_call(node: ast.Call) -> str:
@@ -68,21 +67,23 @@ def find_codes(path: str, tree: ast.Module) -> Iterator[tuple[str, str, int]]:
         if not isinstance(node, ast.Call):
             continue
         name = name_call(node)
-        takes_code = name in ERRORS or (path, name) in HELPERS
+        takes_code = name in find_errors() or (path, name) in HELPERS
         carriers = node.args[:1] if takes_code else []
-        if not path.startswith("emulator/") or name in ERRORS:
+        if not path.startswith("emulator/") or name in find_errors():
             carriers = [*carriers, *(keyword.value for keyword in node.keywords if keyword.arg == "code")]
         for code in (text for carrier in carriers for text in list_strings(carrier)):
             yield name, code, node.lineno
 
 
-CARRIED = [(path, *found) for path, tree in TREES.items() for found in find_codes(path, tree)]
+@functools.cache
+def list_carried() -> list[tuple[str, str, str, int]]:
+    return [(path, *found) for path, tree in read_trees().items() for found in find_codes(path, tree)]
 
 
 def test_every_code_that_is_raised_is_in_the_table():
-    unknown = [f"{path}:{line}: {code}" for path, _, code, line in CARRIED if code not in CODES]
+    unknown = [f"{path}:{line}: {code}" for path, _, code, line in list_carried() if code not in CODES]
 
-    assert CARRIED
+    assert list_carried()
     assert unknown == []
 
 
@@ -94,7 +95,7 @@ def find_words(tree: ast.Module) -> Iterator[str]:
 
 
 def test_every_code_in_the_table_can_happen():
-    used = {word for path, tree in TREES.items() if path != "errors.py" for word in find_words(tree)}
+    used = {word for path, tree in read_trees().items() if path != "errors.py" for word in find_words(tree)}
 
     assert sorted(set(CODES) - used) == []
 
@@ -102,7 +103,7 @@ def test_every_code_in_the_table_can_happen():
 def test_the_codes_marked_as_refusals_are_those_that_refusals_carry():
     refused = {
         code
-        for path, name, code, _ in CARRIED
+        for path, name, code, _ in list_carried()
         if name == "Refusal" or (path, name) == ("core/trust/trust.py", "_denied")
     }
     marked = {code for code, meaning in CODES.items() if meaning.refusal}
@@ -114,13 +115,13 @@ def test_the_codes_marked_as_refusals_are_those_that_refusals_carry():
 def test_no_refusal_is_raised_as_an_error():
     marked = {code for code, meaning in CODES.items() if meaning.refusal}
 
-    assert [(path, line) for path, name, code, line in CARRIED if name in ERRORS and code in marked] == []
+    assert [(path, line) for path, name, code, line in list_carried() if name in find_errors() and code in marked] == []
 
 
 def test_the_helpers_that_take_a_code_exist():
     defined = {
         (path, node.name)
-        for path, tree in TREES.items()
+        for path, tree in read_trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
     }

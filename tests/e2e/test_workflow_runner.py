@@ -58,6 +58,7 @@ def test_a_comment_and_a_dispatch_do_the_same(scene, runner):
     assert len(scene.check_runs) == 2
 
 
+@pytest.mark.slow
 def test_a_stranger_is_declined_and_nothing_is_started(scene, runner):
     issue = scene.open_issue(body=PATCH)
 

@@ -15,7 +15,6 @@ def siege(tmp_path):
     spawner.close()
 
 
-@pytest.mark.slow
 def test_a_server_that_is_killed_at_random_moments_loses_and_doubles_nothing(siege):
     siege.run(20)
 

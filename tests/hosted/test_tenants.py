@@ -46,7 +46,6 @@ def day(request, solitude):
         return recording
 
 
-@pytest.mark.slow
 def test_on_a_day_on_which_everything_happens_nobody_notices_the_others(day):
     assert {number for number, *_ in day.played} == set(NUMBERS)
 
