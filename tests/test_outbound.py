@@ -449,6 +449,7 @@ PRINTERS = {
     "hosted/ended_sessions.py": "writes one byte to a file of the server's",
     "hosted/logs.py": "covers every line of the endpoint's log, tracebacks included",
     "hosted/sweeper.py": "logs at the endpoint, by way of `hosted/logs.py`",
+    "hosted/store/checkpoints.py": "logs at the endpoint, by way of `hosted/logs.py`",
     "hosted/store/postgresql.py": "logs at the endpoint, by way of `hosted/logs.py`",
     "hosted/store/sqlite.py": "logs at the endpoint, by way of `hosted/logs.py`",
 }
