@@ -12,7 +12,7 @@ WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
 TEMPLATES := $(wildcard workflows-templates/*.yml)
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help dev demo lint format test fuzz redteam soak mutate docs lock clean
+.PHONY: help dev demo lint format test fuzz redteam bench soak mutate docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,8 +59,15 @@ fuzz: $(READY) ## the property tests with ten times as many examples, never the 
 redteam: $(READY) ## attack the action with an agent that obeys, guards on and disarmed, and print the table
 	@$(BIN)/python -P -c 'import sys; sys.path.insert(0, "."); from tests.redteam.report import main; sys.exit(main(sys.argv[1:]))' -n $(WORKERS) $(ARGS)
 
+bench: $(READY) ## measure (NAME=endpoint ARGS="--tenants 10"; ARGS=--help says more); without NAME, list what can be measured
+ifdef NAME
+	PYTHONPATH=. $(BIN)/python -P benchmarks/$(NAME).py $(ARGS)
+else
+	@grep -l __main__ benchmarks/*.py | xargs grep -m1 '^"""' | sed 's|^benchmarks/\(.*\)\.py:"""|\1: |'
+endif
+
 soak: $(READY) ## kill the serving endpoint two thousand times (about an hour), and time its restarts (ARGS="--cycles 100")
-	PYTHONPATH=. $(BIN)/python -P benchmarks/endpoint_soak.py $(ARGS)
+	@$(MAKE) --no-print-directory bench NAME=endpoint_soak ARGS="$(ARGS)"
 
 mutate: $(READY) ## plant small faults into the rules of trust, memory and paths; every one must fail a test (ARGS="trust/trust.py")
 	PYTHONPATH=scripts $(BIN)/python -P -m mutation $(ARGS)

@@ -1,6 +1,6 @@
 """Measures how long a bundle takes at 10,000 entries a tenant, with 1 and with 100 tenants, against a LIKE scan (B5).
 
-Usage: python -P benchmarks/bundle.py [ENTRIES] [TENANTS] [REQUESTS]
+Usage: make bench NAME=bundle [ARGS="ENTRIES TENANTS REQUESTS"]
 A real SQLite file, the endpoint's own store and services. "search" finds, ranks and fills; "bundle" also records the offer
 durably, as a request does. The rival ranks the same tenant's texts by how many words of the request LIKE finds in them.
 Every tenth answer is compared with one worked out from the texts themselves; no figure is printed when one differs.

@@ -7,7 +7,7 @@ all three alike. `holds` says whether the first failing assertion, as written do
 there. No figure is printed where an output was not read by its own reader. The bar is for the logs of 2,000 lines and more: a
 short output cannot be made twenty times shorter and still say what is wrong.
 
-Run: `PYTHONPATH=. python -P benchmarks/digest.py`
+Usage: make bench NAME=digest
 """
 
 import platform

@@ -1,7 +1,7 @@
 """How many durable writes a serving endpoint acknowledges in a second, with authentication, metering and audit on.
 
-    PYTHONPATH=. .venv/bin/python -P benchmarks/endpoint.py
-    PYTHONPATH=. .venv/bin/python -P benchmarks/endpoint.py --postgresql 1 2 4
+    make bench NAME=endpoint
+    make bench NAME=endpoint ARGS="--postgresql 1 2 4"
 
 The server is `coven-action serve`, as a process of its own; the load comes from another process over HTTP. Beside it stand
 a loop that commits one row at a time to the same disk, and the same endpoint with groups of one. Every answer is

@@ -1,7 +1,7 @@
 """What a request costs at an endpoint whose store has grown: with 100,000 events, with a million, with ten million.
 
-    PYTHONPATH=. .venv/bin/python -P benchmarks/endpoint_growth.py
-    PYTHONPATH=. .venv/bin/python -P benchmarks/endpoint_growth.py --sqlite --runs 1000 100000
+    make bench NAME=endpoint_growth
+    make bench NAME=endpoint_growth ARGS="--sqlite --runs 1000 100000"
 
 Every run has reported a hundred events, spread over the last year, so that on PostgreSQL they lie in the tables of twelve
 months; the runs are those of a hundred accounts. The rows are laid by the database itself, the first account's went the way

@@ -1,6 +1,6 @@
 """kill -9, two thousand times: what a test does twenty times, with servers started as programs, and how long a start takes.
 
-    PYTHONPATH=. .venv/bin/python -P benchmarks/endpoint_soak.py --cycles 2000
+    make bench NAME=endpoint_soak ARGS="--cycles 2000"
 
 A cycle is described in `tests/hosted/killing.py`. Every cycle compares what is new, each database at its end is compared
 whole; a new one is begun every `--per-database` cycles.

@@ -1,7 +1,7 @@
 """What one account's flood costs another one: the latency of a quiet account's writes, alone and beside it.
 
-    PYTHONPATH=. .venv/bin/python -P benchmarks/fair_share.py
-    PYTHONPATH=. .venv/bin/python -P benchmarks/fair_share.py --postgresql
+    make bench NAME=fair_share
+    make bench NAME=fair_share ARGS="--postgresql"
 
 Two accounts of the same tier at one server, as a process of its own. The quiet one writes one event after another, evenly,
 at half of what its tier allows; beside it, from another process, the other asks ten times what its tier allows, whatever it

@@ -1,12 +1,13 @@
 """Measures what the model gateway adds to a request, against the same request sent straight to the same TLS host.
 
-Usage: PYTHONPATH=. python -P benchmarks/gateway.py [REQUESTS]
+Usage: make bench NAME=gateway [ARGS=REQUESTS]
 Medians of REQUESTS (default 400) pairs, taken alternately, on connections that are kept on every side; a small body, one of
 256 KiB, and a streamed answer (until its first event). Bar: 2 ms for the small body. The host runs in a process of its own.
 CPU is that of the gateway's process for one request, which a busy machine changes less than the wall time.
 No figure is printed when an answer is not the host's, or when the gateway's account does not count every request.
 """
 
+import argparse
 import contextlib
 import http.client
 import json
@@ -130,7 +131,11 @@ def compare(straight: Callable[[], float], through: Callable[[], float], pairs: 
 
 def main() -> None:
     """Print the table."""
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "requests", type=int, nargs="?", default=400, help="pairs of requests of each kind (%(default)s)"
+    )
+    pairs = parser.parse_args().requests
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         authority = Authority(folder)

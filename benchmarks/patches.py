@@ -1,6 +1,6 @@
 """Measures how the time to read pasted diffs grows with hostile text: for each, the CPU seconds of a size and of twice it.
 
-Usage: PYTHONPATH=. python -P benchmarks/patches.py
+Usage: make bench NAME=patches
 The texts are those of tests/core/patches/test_extraction.py, at their long sizes. The last column is the growth: about 2 for
 linear work, about 4 for quadratic. It exits with 1 where a text that takes longer than a tenth of a second grows by more
 than 3.

@@ -1,6 +1,6 @@
 """Measures the redactor: throughput on 100 MB of log with a secret every megabyte, recall and precision beside rivals.
 
-`python benchmarks/redaction.py [--megabytes N] [--runs N]` prints one table; `--json FILE` writes the figures as well.
+`make bench NAME=redaction [ARGS="--megabytes N --runs N"]` prints one table; `--json FILE` writes the figures as well.
 The rivals, betterleaks and detect-secrets, are compared where their programs are found on PATH or named by
 `--rivals FOLDER`; both run without network. No figure is printed when the work was not done: every planted secret must
 be gone from the output of the throughput run, and nothing but markers may differ.

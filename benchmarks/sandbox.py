@@ -1,18 +1,18 @@
 """Measures what a sandbox adds to the start of a program, and what it costs to prove one.
 
-Usage: python -P benchmarks/sandbox.py [RUNS]
+Usage: make bench NAME=sandbox [ARGS=RUNS]
 Medians and minima of RUNS (default 30) after one warm-up; the kinds take turns, so that what else the machine does falls
 on all alike; CPU time tells what a quiet machine would show. `+` is what is added to the same program started plainly by
 the same runner. No figure is printed for a sandbox
 whose program did not end well, or that is not proved to be at least `partial`.
 """
 
+import argparse
 import os
 import platform
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -62,7 +62,9 @@ def _cpu() -> float:
 
 def main() -> None:
     """Print both tables."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=int, nargs="?", default=30, help="starts of each kind (%(default)s)")
+    runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
         base.chmod(0o755)

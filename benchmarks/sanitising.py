@@ -5,9 +5,10 @@ issue, about one in 300 characters. A second table shows floods, where a single 
 else is there: their figures are not held to the bar, but they must not fall with the size. Nothing is printed unless a
 second run over each result changes nothing.
 
-Run: `python benchmarks/sanitising.py [largest size in bytes]`
+Usage: make bench NAME=sanitising [ARGS=LARGEST]
 """
 
+import argparse
 import platform
 import statistics
 import sys
@@ -111,7 +112,11 @@ def measure(direction: Direction, text: str, runs: int) -> float:
 
 def main() -> int:
     """Print both tables; exit with 1 where the bar is missed."""
-    largest = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "largest", type=int, nargs="?", default=10_000_000, help="bytes of the largest text (%(default)s)"
+    )
+    largest = parser.parse_args().largest
     sizes = (largest // 10, largest // 3, largest)
     density = len(ISSUE) / len(ATTACKS)
     print(f"B9 sanitiser, MB/s, Python {platform.python_version()}, {platform.machine()}, median of {RUNS} runs")

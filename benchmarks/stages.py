@@ -1,10 +1,11 @@
 """Measures wall and CPU time of each stage, as processes, and the GitHub requests of the ordinary issue task.
 
-Usage: python -P benchmarks/stages.py [RUNS]
+Usage: make bench NAME=stages [ARGS=RUNS]
 Medians of RUNS (default 5) after one warm-up, against the local GitHub, with the patch runtime. CPU is user and system time
 of the stage's process and of everything it starts. No figure is printed when a task did not end with a pull request.
 """
 
+import argparse
 import os
 import platform
 import resource
@@ -59,7 +60,9 @@ def _cpu() -> float:
 
 def main() -> None:
     """Print the table."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=int, nargs="?", default=5, help="tasks, after one to warm up (%(default)s)")
+    runs = parser.parse_args().runs
     samples = [measure(100 + number) for number in range(runs + 1)][1:]
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, medians of {runs} runs")
     print(f"{'stage':10}{'wall s':>8}{'CPU s':>8}{'requests':>10}")
