@@ -230,6 +230,11 @@ class Scene:
             self.repository, sender, event.name, run_id=run_id, run_attempt=attempt, triggering_actor=rerun_by or sender
         )
 
+    def remove_comment(self, issue: Issue, comment: Comment) -> None:
+        """Let somebody delete a comment."""
+        issue.comments.remove(comment)
+        del self.repository.comments[comment.id]
+
     # What is to be seen afterwards.
 
     def comments(self, issue: Issue) -> list[Comment]:

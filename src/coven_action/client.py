@@ -10,9 +10,10 @@ Every write takes the Idempotency-Key under which it may be repeated. Requests a
 redirects are not followed, since a token goes to the one server it is for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -55,6 +56,16 @@ from coven_action.core.records import Record
 from coven_action.errors import Error
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class _Page(Protocol):
+    """Some of what was asked for, and where the next ones begin."""
+
+    @property
+    def next(self) -> str | None: ...
+
+
+P = TypeVar("P", bound=_Page)
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 DEFAULT_TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0)
@@ -205,6 +216,11 @@ class Client:
         """Return entries. Filters: state, repository_id, query, cursor, limit."""
         return self._send("GET", "/v1/memory", MemoryPage, parameters=filters)
 
+    def iterate_memory(self, **filters: str | int) -> Iterator[Memory]:
+        """Yield every entry. Filters: state, repository_id, query."""
+        for page in _iterate_pages(partial(self.list_memory, **filters)):
+            yield from page.entries
+
     def get_memory(self, entry_id: str) -> Memory:
         """Return one entry."""
         return self._send("GET", f"/v1/memory/{entry_id}", Memory)
@@ -215,13 +231,8 @@ class Client:
 
     def iterate_uses(self, entry_id: str) -> Iterator[MemoryUse]:
         """Yield every run that was offered, has read or has cited an entry, newest first, however many there are."""
-        filters: dict[str, str | int] = {"limit": MAX_PAGE}
-        while True:
-            page = self.list_uses(entry_id, **filters)
+        for page in _iterate_pages(partial(self.list_uses, entry_id)):
             yield from page.uses
-            if page.next is None:
-                return
-            filters["cursor"] = page.next
 
     def decide(self, entry_id: str, decision: str, request: DecisionRequest, *, revision: int, key: str) -> Memory:
         """Approve, reject, revoke, restore, edit, supersede or promote an entry as it was read."""
@@ -248,6 +259,11 @@ class Client:
     def list_erasures(self, **filters: str | int) -> ErasurePage:
         """Return the receipts of erasures, newest first. Filters: cursor, limit."""
         return self._send("GET", "/v1/erasures", ErasurePage, parameters=filters)
+
+    def iterate_erasures(self) -> Iterator[ErasureReceipt]:
+        """Yield the receipt of every erasure, newest first."""
+        for page in _iterate_pages(self.list_erasures):
+            yield from page.receipts
 
     def revoke_prefix(self, request: RevokeRequest, *, key: str) -> Revoked:
         """Revoke whatever lies under a prefix of canonical keys, or all that the account remembers.
@@ -351,3 +367,12 @@ def _explain(response: httpx.Response, body: bytes) -> EndpointRefused:
 
 def _parse_seconds(text: Any) -> int | None:
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 7 else None  # noqa: PLR2004 up to eleven days
+
+
+def _iterate_pages(ask: Callable[..., P]) -> Iterator[P]:
+    """Ask for one page after the other until the last."""
+    page = ask(limit=MAX_PAGE)
+    yield page
+    while page.next is not None:
+        page = ask(limit=MAX_PAGE, cursor=page.next)
+        yield page

@@ -5,18 +5,10 @@ import pytest
 from coven_action.cli import stage
 from coven_action.core.stage_environment import APP_BOT_ID, STAGE_VARIABLES, TOKEN
 from coven_action.errors import EnvironmentFault
+from tests.cli.jobs import JOB
 from tests.scenario import CONFIGURATION, Scene
 
-JOB = {
-    "GITHUB_API_URL": "https://api.github.example",
-    "GITHUB_EVENT_NAME": "issues",
-    "GITHUB_REPOSITORY": "acme/billing",
-    "GITHUB_REPOSITORY_ID": "1",
-    "GITHUB_RUN_ATTEMPT": "1",
-    "GITHUB_RUN_ID": "7",
-    "GITHUB_SERVER_URL": "https://github.example",
-    TOKEN: "ghs_" + "0" * 36,
-}
+WITH_TOKEN = {**JOB, TOKEN: "ghs_" + "0" * 36}
 
 
 @pytest.mark.parametrize(("given", "read"), [("", None), ("1", 1), (str(2**63 - 1), 2**63 - 1)])
@@ -58,7 +50,7 @@ def test_publish_takes_what_the_account_did_for_its_own(monkeypatch, tmp_path):
         return 0
 
     monkeypatch.setattr("coven_action.stages.publish.publish", publish)
-    for name, value in {**JOB, "RUNNER_TEMP": str(tmp_path), APP_BOT_ID: "4711"}.items():
+    for name, value in {**WITH_TOKEN, "RUNNER_TEMP": str(tmp_path), APP_BOT_ID: "4711"}.items():
         monkeypatch.setenv(name, value)
 
     with pytest.raises(SystemExit) as ended:

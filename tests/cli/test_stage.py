@@ -25,18 +25,10 @@ from coven_action.core.stage_environment import (
 from coven_action.core.trust.context import parse_job_context
 from coven_action.errors import EnvironmentFault, EventError
 from tests.checked_repository import check
+from tests.cli.jobs import JOB
 from tests.core.samples import build_plan, build_work
 from tests.scenario import CONFIGURATION, Scene
 
-JOB = {
-    "GITHUB_API_URL": "https://api.github.example",
-    "GITHUB_EVENT_NAME": "issues",
-    "GITHUB_REPOSITORY": "acme/billing",
-    "GITHUB_REPOSITORY_ID": "1",
-    "GITHUB_RUN_ATTEMPT": "1",
-    "GITHUB_RUN_ID": "7",
-    "GITHUB_SERVER_URL": "https://github.example",
-}
 WORK = build_work(checks=(check("true"),))
 
 

@@ -62,6 +62,7 @@ def test_a_run_and_a_person_say_everything_there_is_to_say(world):
         assert {each.kind for each in person.list_uses(entry.id).uses} == {"offered", "cited"}
         assert len(person.list_uses(entry.id, limit=1).uses) == 1
         assert tuple(person.iterate_uses(entry.id)) == person.list_uses(entry.id).uses
+        assert tuple(person.iterate_memory(state="approved")) == person.list_memory().entries
         assert [each.number for each in person.list_runs(limit=1).runs] == [finished.number]
         assert person.get_run(finished.number).state == "done"
         assert run.get_meta().signing_key.key_id == session.witness.key_id
@@ -72,7 +73,7 @@ def test_a_run_and_a_person_say_everything_there_is_to_say(world):
         again = person.get_memory(entry.id)
         receipt = person.erase(again.id, DecisionRequest(), revision=again.revision, key="erase")
         assert receipt.erased == (entry.id,)
-        assert person.list_erasures(limit=1).receipts == (receipt,)
+        assert person.list_erasures(limit=1).receipts == tuple(person.iterate_erasures()) == (receipt,)
 
 
 def test_every_public_method_is_in_the_test_above():

@@ -6,6 +6,7 @@ import re
 import pytest
 from click.testing import CliRunner
 
+from coven_action import client as endpoint_client
 from coven_action.cli import memory_endpoint
 from coven_action.cli.main import cli
 from coven_action.client import Client as EndpointClient
@@ -126,7 +127,7 @@ def test_what_is_erased_is_gone_with_a_receipt(run, proposed):
 
 
 def test_the_receipts_of_what_was_erased_are_listed_however_many(run, world, monkeypatch):
-    monkeypatch.setattr(memory_endpoint, "_PAGE", 1)
+    monkeypatch.setattr(endpoint_client, "MAX_PAGE", 1)
     assert run("receipts").output == "Nothing was erased.\n"
     assert run("receipts", "--json").output == ""
     ids = [

@@ -252,8 +252,7 @@ def test_a_status_comment_that_was_removed_is_written_again(scene):
     run = scene.start(scene.label(issue), run_id=7)
     run.plan()
     (comment,) = scene.comments(issue)
-    issue.comments.remove(comment)
-    del scene.repository.comments[comment.id]
+    scene.remove_comment(issue, comment)
     run.work()
 
     assert run.publish() == 0

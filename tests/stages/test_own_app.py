@@ -90,8 +90,7 @@ def test_a_comment_that_the_app_wrote_again_is_found_by_the_next_run(scene, app)
     run = app.start(scene.label(issue), run_id=7)
     run.plan()
     (comment,) = scene.comments(issue)
-    issue.comments.remove(comment)
-    del scene.repository.comments[comment.id]
+    scene.remove_comment(issue, comment)
     run.work()
     assert run.publish() == 0
     (written,) = app.comments(issue)

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import ValidationError
 
+from coven_action.core.configuration.endpoint_urls import LOOPBACK
 from coven_action.core.endpoint.relaying import OutboxArtifact, RunFacts
 from coven_action.core.github_errors import explain, read_answer
 from coven_action.errors import GitHubError
@@ -24,7 +25,6 @@ SECONDS: Final = 20.0
 """For one request and its whole answer."""
 CONNECT_SECONDS: Final = 5.0
 _ACCEPT: Final = "application/vnd.github+json"
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class GitHubArtifacts:
@@ -95,7 +95,7 @@ class GitHubArtifacts:
             address = httpx.URL(location)
         except httpx.InvalidURL as error:
             raise _refuse(path, "the address of the file is none") from error
-        local = self._api.host in _LOOPBACK and address.host in _LOOPBACK
+        local = self._api.host in LOOPBACK and address.host in LOOPBACK
         if address.scheme != "https" and not (address.scheme == "http" and local):
             raise _refuse(path, "the address of the file is not https")
         return address
@@ -118,7 +118,7 @@ class GitHubArtifacts:
         deadline = self._monotonic() + self._seconds
         timeout = httpx.Timeout(self._seconds, connect=min(CONNECT_SECONDS, self._seconds))
         # A proxy of the environment is used as by every other request; a loopback address is not one for it.
-        trusts_environment = url.host not in _LOOPBACK
+        trusts_environment = url.host not in LOOPBACK
         try:
             with (
                 httpx.Client(follow_redirects=False, trust_env=trusts_environment, timeout=timeout) as client,

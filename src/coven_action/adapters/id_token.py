@@ -12,6 +12,7 @@ from typing import Final
 
 import httpx
 
+from coven_action.core.configuration.endpoint_urls import LOOPBACK
 from coven_action.core.oidc.tokens import has_compact_shape
 from coven_action.core.strict_json import StrictJSONError, parse_json_object
 from coven_action.errors import EnvironmentFault, GitHubError
@@ -19,7 +20,6 @@ from coven_action.errors import EnvironmentFault, GitHubError
 URL_VARIABLE: Final = "ACTIONS_ID_TOKEN_REQUEST_URL"
 TOKEN_VARIABLE: Final = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105 - the name of a variable
 MAX_ANSWER: Final = 32 * 1024
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _PLACE: Final = "GET " + URL_VARIABLE
 # Statuses after which the same question may have another answer.
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -62,7 +62,7 @@ def request_id_token(environment: Mapping[str, str], audience: str, *, limits: R
     url, credential = _read_variables(environment, audience)
     deadline = time.monotonic() + bounds.total_seconds
     # A proxy of the environment is used as by the runner's own requests; a loopback address is not one for it.
-    trusts_environment = url.host not in _LOOPBACK
+    trusts_environment = url.host not in LOOPBACK
     tries_left = bounds.tries
     with httpx.Client(follow_redirects=False, trust_env=trusts_environment) as client:
         while True:
@@ -83,7 +83,7 @@ def _read_variables(environment: Mapping[str, str], audience: str) -> tuple[http
         url = httpx.URL(address).copy_merge_params({"audience": audience})
     except httpx.InvalidURL as error:
         raise _build_failure("the address is none") from error
-    if url.scheme != "https" and (url.scheme != "http" or url.host not in _LOOPBACK):
+    if url.scheme != "https" and (url.scheme != "http" or url.host not in LOOPBACK):
         raise _build_failure("the address is not https")
     return url, credential
 

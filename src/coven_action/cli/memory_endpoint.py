@@ -15,7 +15,6 @@ from coven_action.core.sanitising.sanitised import clean_characters
 from coven_action.errors import EnvironmentFault
 
 TOKEN_VARIABLE: Final = "COVEN_TOKEN"  # noqa: S105 - the name of a variable
-_PAGE: Final = 200
 _reason = click.option("--reason", default="", help="Why, for the audit log.")
 
 
@@ -53,7 +52,7 @@ def _say(text: str) -> str:
 def list_command(context: click.Context, state: str | None, *, as_json: bool) -> None:
     """Show every entry with its state, and what waits for a decision."""
     with connect(context) as client:
-        entries = _fetch_all(client, state)
+        entries = list(client.iterate_memory(**({"state": state} if state else {})))
     if as_json:
         for entry in entries:
             click.echo(entry.model_dump_json())
@@ -64,17 +63,6 @@ def list_command(context: click.Context, state: str | None, *, as_json: bool) ->
         waiting = f" · {len(entry.waiting)} waiting" if entry.waiting else ""
         text = entry.current or (entry.waiting[0] if entry.waiting else None)
         click.echo(f"{entry.id}  {entry.state:<10} {_say(entry.key)}{waiting}  {_say(text.text)[:80] if text else ''}")
-
-
-def _fetch_all(client: Client, state: str | None) -> list[Memory]:
-    filters: dict[str, str | int] = {"limit": _PAGE} | ({"state": state} if state else {})
-    entries: list[Memory] = []
-    while True:
-        page = client.list_memory(**filters)
-        entries += page.entries
-        if page.next is None:
-            return entries
-        filters["cursor"] = page.next
 
 
 @command.command(name="show")
@@ -210,17 +198,11 @@ def erase_command(context: click.Context, entry_id: str, reason: str, *, yes: bo
 @click.pass_context
 def receipts_command(context: click.Context, *, as_json: bool) -> None:
     """Show the receipt of every erasure, the newest first: what was deleted, and where something of it may still lie."""
-    filters: dict[str, str | int] = {"limit": _PAGE}
     told = 0
     with connect(context) as client:
-        while True:
-            page = client.list_erasures(**filters)
-            for receipt in page.receipts:
-                click.echo(receipt.model_dump_json() if as_json else _render_receipt(receipt))
-            told += len(page.receipts)
-            if page.next is None:
-                break
-            filters["cursor"] = page.next
+        for receipt in client.iterate_erasures():
+            click.echo(receipt.model_dump_json() if as_json else _render_receipt(receipt))
+            told += 1
     if not told and not as_json:
         click.echo("Nothing was erased.")
 

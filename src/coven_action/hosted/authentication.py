@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from coven_action.core.configuration.endpoint_urls import LOOPBACK
 from coven_action.core.endpoint.caps import Caps
 from coven_action.core.endpoint.meta import META_PATH
 from coven_action.core.oidc.authority import Role
@@ -23,7 +24,6 @@ from coven_action.hosted.pages import render_page
 from coven_action.hosted.principals import PersonPrincipal, Principal, RunPrincipal, SessionDocument
 from coven_action.hosted.problems import Problem, explain_store, refuse_authentication
 from coven_action.hosted.services.policies import read_caps
-from coven_action.hosted.settings import LOOPBACK
 from coven_action.hosted.store import schema
 from coven_action.hosted.store.commands import Reading, StoreUnavailable
 from coven_action.hosted.times import from_milliseconds

@@ -25,6 +25,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from jwt.algorithms import RSAAlgorithm
 
+from coven_action.core.configuration.endpoint_urls import LOOPBACK
 from coven_action.core.oidc.claims import LEEWAY, Expectation, SignedClaims, verify_claims
 from coven_action.core.oidc.tokens import (
     ALGORITHM,
@@ -54,8 +55,7 @@ PUBLIC_EXPONENT: Final = 65537
 CONNECT_SECONDS: Final = 2.0
 TOTAL_SECONDS: Final = 5.0
 MAX_KEY_NAME: Final = 128
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-_SPEAK_FOR_MANY: Final = _LOOPBACK | {"token.actions.githubusercontent.com"}
+_SPEAK_FOR_MANY: Final = LOOPBACK | {"token.actions.githubusercontent.com"}
 """Hosts of issuers that sign no other owner's id than the true one; that of an enterprise at github.com has a path more."""
 _ACCOUNT_ID: Final = re.compile(r"[1-9][0-9]{0,17}")
 _RS256: Final = RSAAlgorithm(RSAAlgorithm.SHA256)
@@ -118,7 +118,7 @@ def _is_safe_url(url: str) -> bool:
         host = parts.hostname
     except ValueError:
         return False
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
     is_plain = not any((parts.query, parts.fragment, "@" in parts.netloc, url.endswith("/")))
     return bool(host) and is_safe and is_plain and url.isascii() and url.isprintable() and " " not in url
 

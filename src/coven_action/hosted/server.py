@@ -27,6 +27,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from coven_action.core.configuration.endpoint_urls import LOOPBACK
 from coven_action.errors import EnvironmentFault, Error
 from coven_action.hosted.admin_token import make_admin_token, make_first_admin_token
 from coven_action.hosted.app import create_app
@@ -35,7 +36,7 @@ from coven_action.hosted.identifiers import Ids, RandomIds
 from coven_action.hosted.oidc import HTTPFetch, TokenVerifier, parse_issuer
 from coven_action.hosted.restore_mark import refuse_unfinished
 from coven_action.hosted.services.policies import record_tiers
-from coven_action.hosted.settings import ADMIN_HOST, LOOPBACK, Settings
+from coven_action.hosted.settings import ADMIN_HOST, Settings
 from coven_action.hosted.signing import SigningKey, load_former_keys, load_signing_key
 from coven_action.hosted.signing_record import check_signing_key
 from coven_action.hosted.store.commands import Command, Store

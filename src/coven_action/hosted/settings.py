@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
+from coven_action.core.configuration.endpoint_urls import LOOPBACK
 from coven_action.core.records import Record
 from coven_action.errors import EnvironmentFault
 from coven_action.hosted.oidc import parse_issuer
@@ -15,7 +16,6 @@ from coven_action.hosted.tier_settings import TierSettings
 GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"
 ADMIN_HOST: Final = "127.0.0.1"
 """Where the administrator's own port is: no other machine reaches it, and no proxy is told of it."""
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 VARIABLES: Final = {"database_url": "DATABASE_URL"}
 """Settings whose variable has a name that others use as well."""
 _DATABASES: Final = frozenset({"data", "database_url"})

@@ -72,6 +72,11 @@ def _judge_rerun(event: TriggerEvent, trust: Trust, run_id: int, config: Config,
     if actor.id == event.sender.id:
         return Contribution(part="re-run", scope=trust.scope, may_start=trust.may_start, reason=trust.reason)
     decline_for(decide_sender(actor, allow_bots=config.allow_bots))
+    return judge_other(actor, event, reader)
+
+
+def judge_other(actor: Actor, event: TriggerEvent, reader: GitHubReader) -> Contribution:
+    """Return what a re-run by somebody else than whoever asked is trusted with."""
     answer = None if actor.is_bot else reader.find_permission(actor.login)
     return judge_rerun(actor, answer, event.repository)
 

@@ -10,9 +10,8 @@ from typing import Final
 from coven_action.core.documents import Plan, TaskIdentity
 from coven_action.core.refusals import Refusal
 from coven_action.core.trust.events import TriggerEvent
-from coven_action.core.trust.run_trust import judge_rerun
 from coven_action.core.trust.trust import Trust
-from coven_action.stages.asking import find_trust
+from coven_action.stages.asking import find_trust, judge_other
 from coven_action.stages.ports import GitHubReader, GitHubWriter
 from coven_action.stages.status_comment import ThreadStatus, build_unstarted_status
 
@@ -54,10 +53,7 @@ def _may_start(event: TriggerEvent, refusal: Refusal, task: TaskIdentity, reader
     if task.run_attempt == 1:
         return True
     actor = reader.get_run(task.run_id).triggering_actor
-    if actor.id == event.sender.id:
-        return True
-    answer = None if actor.is_bot else reader.find_permission(actor.login)
-    return judge_rerun(actor, answer, event.repository).may_start
+    return actor.id == event.sender.id or judge_other(actor, event, reader).may_start
 
 
 def _say(number: int, refusal: Refusal, decided: Plan, status: ThreadStatus) -> None:

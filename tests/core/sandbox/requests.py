@@ -19,8 +19,8 @@ MACHINE = Machine(
 PLACE = Place(folder="/run-temp/told", scratch="/run-temp/scratch")
 REQUEST = SandboxRequest(
     argv=("/opt/agent", "--headless"),
-    environment={"HOME": "/work/run", "GREETING": "hello world"},
-    folder="/work/run/tree",
-    binds=(Bind("/opt/agent"), Bind("/work/run/home", writable=True)),
+    environment={"HOME": "/srv/run", "GREETING": "hello world"},
+    folder="/srv/run/tree",
+    binds=(Bind("/opt/agent"), Bind("/srv/run/home", writable=True)),
     gateway="/run-temp/gateway.sock",
 )

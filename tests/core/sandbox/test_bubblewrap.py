@@ -46,8 +46,8 @@ def has(argv, *words):
         ("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"),
         ("--ro-bind", "/run-temp/gateway.sock", "/run/coven/gateway"),
         ("--ro-bind", "/opt/agent", "/opt/agent"),
-        ("--bind", "/work/run/home", "/work/run/home"),
-        ("--bind", "/work/run/tree", "/work/run/tree"),
+        ("--bind", "/srv/run/home", "/srv/run/home"),
+        ("--bind", "/srv/run/tree", "/srv/run/tree"),
         ("--ro-bind-try", "/proc/sys", "/proc/sys"),
         ("--ro-bind-try", "/proc/pressure", "/proc/pressure"),
         ("--remount-ro", "/"),
@@ -141,7 +141,7 @@ def test_an_interpreter_of_the_system_needs_no_bind():
 def test_every_folder_above_a_bind_can_be_entered():
     made = [ORDINARY.argv[at + 1] for at, word in enumerate(ORDINARY.argv) if word == "--dir"]
 
-    assert made == ["/work", "/work/run", "/opt", "/run", "/run/coven"]
+    assert made == ["/srv", "/srv/run", "/opt", "/run", "/run/coven"]
     assert all(has(ORDINARY.argv, "--perms", "0755", "--dir", path) for path in made)
 
 
@@ -160,8 +160,8 @@ def test_nothing_else_of_the_machine_is_bound():
         "/opt/agent",
         "/run-temp/told/order",
         "/run-temp/gateway.sock",
-        "/work/run/home",
-        "/work/run/tree",
+        "/srv/run/home",
+        "/srv/run/tree",
         "/run-temp/told/etc",
     }
 

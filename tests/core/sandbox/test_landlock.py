@@ -43,7 +43,7 @@ def test_what_is_needed_can_be_read_and_no_more():
         assert paths[path] == 0b1101
     for path in DEVICES:
         assert paths[path] == 1 << 14 | 0b110
-    for path in ("/work/run/tree", "/run-temp/scratch", "/work/run/home"):
+    for path in ("/srv/run/tree", "/run-temp/scratch", "/srv/run/home"):
         assert paths[path] == 0xFFFF
     assert not {"/", "/proc", "/etc", "/home", "/tmp", "/dev", "/run-temp/told"} & set(paths)
 

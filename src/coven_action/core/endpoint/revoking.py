@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple, cast
 
+from coven_action.core.endpoint.wire import ID_LIMIT
 from coven_action.core.memory.keys import is_revocable
 
 Scope = Literal["repo", "tenant", "account", "installation"]
 
 _WHOLE: Final = re.compile(r"(?:account|installation)/[1-9][0-9]{0,18}")
-_MOST: Final = 2**63
 TARGET_ADVICE: Final = (
     "repo/<id> or tenant/<id> with up to two segments of a key, account/<account id>, or installation/<installation id>"
 )
@@ -45,7 +45,7 @@ def parse_target(text: str) -> Target | None:
     if not is_revocable(text) and _WHOLE.fullmatch(text) is None:
         return None
     scope, number = text.split("/")[:2]
-    return Target(cast("Scope", scope), int(number), text) if int(number) < _MOST else None
+    return Target(cast("Scope", scope), int(number), text) if int(number) < ID_LIMIT else None
 
 
 def render_account(account_id: int) -> str:

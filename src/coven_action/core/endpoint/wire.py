@@ -28,8 +28,9 @@ DEFAULT_PAGE: Final = 50
 MAX_TRACED: Final = 100
 """Uses that the answer to a revocation shows: it is as short for an entry that a million runs had."""
 
-_ID_LIMIT: Final = 2**63
-GitHubId = Annotated[int, Field(gt=0, lt=_ID_LIMIT)]
+ID_LIMIT: Final = 2**63
+"""GitHub's numbers are smaller."""
+GitHubId = Annotated[int, Field(gt=0, lt=ID_LIMIT)]
 Line = Annotated[str, Field(max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EntryId = Annotated[str, Field(pattern=r"^mem_[0-9a-f]{16}$")]
@@ -165,7 +166,7 @@ TaskKind = Literal["fix", "review"]
 
 
 def _check_installation(policy: MemoryPolicy) -> MemoryPolicy:
-    if (policy.tenant_scope.installation_id or 0) >= _ID_LIMIT:
+    if (policy.tenant_scope.installation_id or 0) >= ID_LIMIT:
         raise ValueError("an installation's number is one of GitHub's")
     return policy
 

@@ -5,11 +5,10 @@ A passive checkpoint waits for nobody and nobody for it (https://sqlite.org/wal.
 it cannot keep up, the writer's own (`wal_autocheckpoint`) keeps the log from growing without end.
 """
 
-import contextlib
 import logging
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pysqlite3
 
@@ -24,17 +23,16 @@ class Checkpoints:
 
     Args:
         path: The file; whoever writes has put it in WAL mode.
-        settings: Of the connection, as the writer has them.
     """
 
-    def __init__(self, path: Path, settings: tuple[str, ...]) -> None:
+    def __init__(self, path: Path) -> None:
         self.alone = threading.Lock()
         """Held for each checkpoint; who needs one of their own holds it so long, for SQLite lets nobody wait for that."""
         self._written = threading.Event()
         self._closing = threading.Event()
         self._failing = False
-        self._path = path
-        self._settings = settings
+        # The thread alone uses it. Nothing is read of the file before something was written.
+        self._connection = pysqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
@@ -47,20 +45,20 @@ class Checkpoints:
         self._closing.set()
         self._written.set()
         self._thread.join()
+        self._connection.close()
 
     def _work(self) -> None:
-        with contextlib.closing(pysqlite3.connect(self._path, isolation_level=None)) as connection:
-            while self._written.wait() and not self._closing.is_set():
-                self._written.clear()
-                with self.alone:
-                    self._copy(connection)
-                self._closing.wait(PAUSE)
+        while self._written.wait() and not self._closing.is_set():
+            self._written.clear()
+            with self.alone:
+                self._copy()
+            self._closing.wait(PAUSE)
 
-    def _copy(self, connection: Any) -> None:
+    def _copy(self) -> None:
         try:
-            for setting in self._settings:
-                connection.execute(f"PRAGMA {setting}")
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            # What is copied has to be durable before the log begins anew.
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except pysqlite3.Error:
             # Nothing is lost: what is not copied stays in the log, and the writer says of its own commits what they met.
             if not self._failing:

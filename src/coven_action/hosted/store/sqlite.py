@@ -96,7 +96,6 @@ _EXPLAINED: Final = {
 }
 """Result code -> the code that is told, and the seconds after which a repetition may succeed."""
 
-_CHECKPOINT_SETTINGS: Final = ("synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}")
 _READER_SETTINGS: Final = ("query_only=ON", "temp_store=MEMORY", f"busy_timeout={BUSY_SECONDS * 1000}")
 
 
@@ -181,7 +180,7 @@ class SQLiteStore:
         self._clock = clock
         self._group_size = group_size
         self._writer = open_writer(path)
-        self._checkpoints = Checkpoints(path, _CHECKPOINT_SETTINGS)
+        self._checkpoints = Checkpoints(path)
         self._readers = open_engine(
             path, _READER_SETTINGS, "BEGIN", poolclass=QueuePool, pool_size=READERS, max_overflow=0
         )
